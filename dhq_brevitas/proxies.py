@@ -1,0 +1,302 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""Brevitas quantization proxies that rotate a tensor with a Hadamard transform before quantizing.
+
+For a linear layer y = x Wᵀ and R = D·H (H the ±1 Hadamard matrix of order 2^k in blocks, D optional
+signs), x R · (W R)ᵀ = 2^k · x Wᵀ. The factor 2^k is shared out in powers of two, so that float32
+stays exact wherever its inputs are integers times a power of two:
+
+* side ``input``: the input proxy quantizes x R · 2^-⌊k/2⌋, the weight proxy W R · 2^-⌈k/2⌉;
+* side ``output``: the weight proxy quantizes Rᵀ W · 2^-⌈k/2⌉ and returns R times that · 2^-⌊k/2⌋,
+  so the layer itself is unchanged. In hardware this is one transform after the matrix product.
+
+Everything else (scale statistics, learned scales, bit widths, caching, state_dict) is Brevitas's own
+and sees the rotated tensor.
+"""
+
+import warnings
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from brevitas import config
+from brevitas.proxy import ActQuantProxyFromInjector, WeightQuantProxyFromInjector
+from brevitas.quant_tensor import IntQuantTensor, QuantTensor
+from torch import Tensor, nn
+
+from dhq_brevitas.hadamard import MAX_ORDER, hadamard_transform, largest_order, random_signs
+
+Side = Literal["input", "output"]
+
+
+class NoRotationWarning(UserWarning):
+    """A DHQ quantizer was put on a layer whose size admits no Hadamard block larger than 1."""
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """What a layer's weight quantizer rotates with.
+
+    ``size`` is the length of the rotated axis, ``order`` the block size (1: no rotation).
+    """
+
+    size: int
+    order: int
+    side: Side
+
+    @property
+    def weight_scale(self) -> float:
+        """Power of two applied to the rotated weight: 2^-⌈k/2⌉, order = 2^k."""
+        k = self.order.bit_length() - 1
+        return 2.0 ** -(k - k // 2)
+
+    @property
+    def other_scale(self) -> float:
+        """Power of two applied on the other side of the product: 2^-⌊k/2⌋."""
+        return 2.0 ** -((self.order.bit_length() - 1) // 2)
+
+
+def describe(layer: nn.Module) -> str:
+    """One line for messages, such as ``QuantLinear(in_features=2, out_features=64, bias=True)``."""
+    return f"{type(layer).__name__}({layer.extra_repr()})"
+
+
+def rotate(x: Tensor, order: int, signs: Tensor | None, scale: float, axis: int = -1) -> Tensor:
+    """(x · D)(I ⊗ H)·scale along ``axis``; shape and dtype of ``x`` are kept."""
+    if order == 1:
+        return x
+    moved = x.movedim(axis, -1)
+    signs = None if signs is None else signs.to(x.dtype)
+    return hadamard_transform(moved, order=order, signs=signs, scale=scale).movedim(-1, axis)
+
+
+def rotate_back(x: Tensor, order: int, signs: Tensor | None, scale: float, axis: int) -> Tensor:
+    """(I ⊗ H)(x)·D·scale along ``axis``: the transpose of :func:`rotate`."""
+    x = rotate(x, order, None, scale, axis)
+    if signs is None:
+        return x
+    shape = [1] * x.ndim
+    shape[axis] = -1
+    return x * signs.to(x.dtype).view(shape)
+
+
+def _rotated_size(layer: nn.Module, side: str) -> int:
+    """Length of the axis of ``layer.weight`` that ``side`` names, or a clear refusal."""
+    if side not in ("input", "output"):
+        raise ValueError(f"hadamard_side={side!r} is unknown: use 'input' or 'output'")
+    if isinstance(layer, nn.Linear):
+        return layer.in_features if side == "input" else layer.out_features
+    if isinstance(layer, nn.Conv1d | nn.Conv2d):
+        if layer.groups != 1:
+            raise ValueError(
+                f"{describe(layer)}: a Hadamard rotation mixes all input channels, so groups must be 1, not "
+                f"{layer.groups}; use a stock Brevitas weight quantizer for grouped convolutions"
+            )
+        if side == "output":
+            raise ValueError(
+                f"{describe(layer)}: output-side rotation is for linear layers; use hadamard_side='input'"
+            )
+        return layer.in_channels
+    raise TypeError(
+        f"DHQ weight quantizers rotate QuantLinear, QuantConv1d and QuantConv2d, not "
+        f"{type(layer).__name__}; use a stock Brevitas weight quantizer for this layer"
+    )
+
+
+def _block_order(layer: nn.Module, size: int, requested: int | None) -> int:
+    if requested is None:
+        order = largest_order(size)
+        if order == 1:
+            warnings.warn(
+                f"{describe(layer)}: size {size} is odd, so no Hadamard rotation applies and the layer is "
+                f"quantized unrotated; choose an even size or a stock quantizer",
+                NoRotationWarning,
+                stacklevel=2,
+            )
+        return order
+    if requested < 1 or requested & (requested - 1) or requested > MAX_ORDER:
+        raise ValueError(
+            f"{describe(layer)}: hadamard_order={requested} is not a power of two from 1 to {MAX_ORDER}; "
+            f"the largest that fits this layer is {largest_order(size)}"
+        )
+    if size % requested:
+        raise ValueError(
+            f"{describe(layer)}: hadamard_order={requested} does not divide the size {size}; the largest "
+            f"that does is {largest_order(size)}"
+        )
+    return requested
+
+
+class HadamardWeightQuantProxy(WeightQuantProxyFromInjector):
+    """Rotates a weight, then quantizes it as the injector says.
+
+    Injector attributes (``weight_`` keywords of the layer):
+
+    * ``hadamard_order``: block size, a power of two dividing the rotated axis; default the largest
+      (at most 4096). An odd size has none: the layer stays unrotated and a NoRotationWarning says so.
+    * ``hadamard_signs``: None (plain H), an integer seed, or a ±1 tensor of the axis' size.
+    * ``hadamard_side``: ``"input"`` (default; the layer's ``input_quant`` must then be a DHQ
+      activation quantizer) or ``"output"`` (per-tensor scale only, since the transform mixes rows).
+
+    Raises ValueError or TypeError for layers and options that cannot be rotated.
+    """
+
+    def __init__(self, quant_layer: nn.Module, quant_injector: Any) -> None:
+        def option(name: str) -> Any:
+            return getattr(quant_injector, name) if name in quant_injector else None
+
+        side = option("hadamard_side") or "input"
+        size = _rotated_size(quant_layer, side)
+        order = _block_order(quant_layer, size, option("hadamard_order"))
+        super().__init__(quant_layer, quant_injector)
+        self._depth = 0
+        self.rotation = Rotation(size, order, side)
+        signs = self._checked_signs(option("hadamard_signs"), size)
+        self.register_buffer("hadamard_signs", signs if order > 1 else None)
+        per_channel = "CHANNEL" in str(quant_injector.scaling_per_output_type)
+        if side == "output" and order > 1 and per_channel:
+            raise ValueError(
+                f"{describe(quant_layer)}: output-side rotation mixes the output channels, so their scales "
+                "must be one: use a per-tensor weight quantizer"
+            )
+
+    def _checked_signs(self, signs: Tensor | int | None, size: int) -> Tensor | None:
+        if signs is None:
+            return None
+        if isinstance(signs, int):
+            return random_signs(size, signs)
+        signs = torch.as_tensor(signs, dtype=torch.float32)
+        if signs.shape != (size,) or not bool((signs.abs() == 1).all()):
+            raise ValueError(
+                f"hadamard_signs must be {size} entries of ±1 or an integer seed, got a tensor of "
+                f"shape {tuple(signs.shape)}"
+            )
+        return signs
+
+    def add_tracked_module(self, module: nn.Module) -> None:
+        if self.tracked_module_list:
+            raise ValueError(
+                "a DHQ weight quantizer belongs to one layer: its scale statistics are taken on "
+                "that layer's rotated weight; give each layer its own"
+            )
+        super().add_tracked_module(module)
+
+    @property
+    def axis(self) -> int:
+        """Axis of the weight that is rotated."""
+        return 1 if self.rotation.side == "input" else 0
+
+    def rotate_weight(self, weight: Tensor) -> Tensor:
+        """The tensor that is quantized: W R or Rᵀ W, times ``rotation.weight_scale``."""
+        rotation = self.rotation
+        return rotate(
+            weight, rotation.order, self.hadamard_signs, rotation.weight_scale, axis=self.axis
+        )
+
+    def forward(self, x: Tensor) -> Tensor | QuantTensor:
+        self._check_input_quantizer()
+        # In export mode the handler supplies the rotated weight as a constant.
+        if self.export_mode:
+            return super().forward(x)
+        self._depth += 1
+        try:
+            if self._depth > 1:  # a scale search trying a candidate on the rotated weight
+                return super().forward(x)
+            out = super().forward(self.rotate_weight(x))
+        finally:
+            self._depth -= 1
+        if self.rotation.side == "output" and isinstance(out, Tensor):
+            out = self._rotate_output_back(out)
+        return out
+
+    def create_quant_tensor(self, qt_args: tuple[Any, ...]) -> IntQuantTensor:
+        if self.rotation.side == "output" and self._depth == 1:
+            value, scale, zero_point, bit_width = qt_args
+            # R times integers of b bits is integers of b + k bits.
+            qt_args = (
+                self._rotate_output_back(value),
+                scale * self.rotation.other_scale,
+                zero_point,
+                bit_width + (self.rotation.order.bit_length() - 1),
+            )
+        return super().create_quant_tensor(qt_args)
+
+    def _rotate_output_back(self, value: Tensor) -> Tensor:
+        return rotate_back(
+            value, self.rotation.order, self.hadamard_signs, self.rotation.other_scale, axis=0
+        )
+
+    def _check_input_quantizer(self) -> None:
+        layer = self.tracked_module_list[0]
+        if self.rotation.side == "input" and not isinstance(layer.input_quant, HadamardActQuantProxy):
+            raise ValueError(
+                f"{describe(layer)}: the weight is rotated but the input is not; pass a DHQ activation "
+                "quantizer as input_quant (for example Int8DHQActPerTensorFloat), or "
+                "weight_hadamard_side='output'"
+            )
+
+    def _load_from_state_dict(
+        self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+    ) -> None:
+        super()._load_from_state_dict(
+            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+        )
+        key = prefix + "hadamard_signs"
+        if config.IGNORE_MISSING_KEYS and key in missing_keys:
+            missing_keys.remove(key)
+
+
+class HadamardActQuantProxy(ActQuantProxyFromInjector):
+    """Rotates an activation, then quantizes it as the injector says.
+
+    Used as ``input_quant`` of a layer whose ``weight_quant`` is a DHQ weight quantizer on side
+    ``input``; order and signs are taken from there, so the two cannot disagree. The rotated axis is
+    the last one of a linear layer's input and axis 1 (channels) of a convolution's.
+    """
+
+    def __init__(self, quant_layer: nn.Module, quant_injector: Any) -> None:
+        super().__init__(quant_layer, quant_injector)
+        self._depth = 0
+
+    @property
+    def axis(self) -> int:
+        """Axis of the input that is rotated."""
+        return -1 if isinstance(self.tracked_module_list[0], nn.Linear) else 1
+
+    @property
+    def weight_proxy(self) -> HadamardWeightQuantProxy:
+        """The partner that holds order and signs; ValueError if the layer has none."""
+        layer = self.tracked_module_list[0]
+        partner = getattr(layer, "weight_quant", None)
+        if not isinstance(partner, HadamardWeightQuantProxy) or partner.rotation.side != "input":
+            raise ValueError(
+                f"{describe(layer)}: the input is rotated but the weight is not; pass a DHQ weight "
+                "quantizer as weight_quant (for example Int8DHQWeightPerTensorFloat) with "
+                "weight_hadamard_side='input'"
+            )
+        return partner
+
+    def rotate_input(self, x: Tensor) -> Tensor:
+        """x R · 2^-⌊k/2⌋, what is quantized."""
+        partner = self.weight_proxy
+        rotation = partner.rotation
+        if x.shape[self.axis] != rotation.size:
+            raise ValueError(
+                f"{describe(self.tracked_module_list[0])}: the input has {x.shape[self.axis]} channels, the "
+                f"layer expects {rotation.size}"
+            )
+        return rotate(
+            x, rotation.order, partner.hadamard_signs, rotation.other_scale, axis=self.axis
+        )
+
+    def forward(self, x: Tensor | QuantTensor) -> Tensor | QuantTensor:
+        value = x.value if isinstance(x, QuantTensor) else x
+        self._depth += 1
+        try:
+            # Not rotated here: scalars, with which Brevitas reads scale and bit width; nested calls,
+            # with which a scale search tries a candidate; export, where the handler rotates.
+            if value.ndim > 0 and self._depth == 1 and not self.export_mode:
+                value = self.rotate_input(value)
+            return super().forward(value)
+        finally:
+            self._depth -= 1
