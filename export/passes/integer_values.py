@@ -1,0 +1,105 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""What :mod:`dhq_brevitas.export.passes.integer_form` knows of each tensor while it visits a graph."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from onnx import NodeProto, helper
+from qonnx.util.basic import get_by_name
+
+ZERO = np.zeros(())
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A constant: ``values`` for a plain one, ``values = codes · scale`` for a quantized one."""
+
+    values: np.ndarray
+    codes: np.ndarray | None = None
+    scale: np.ndarray | None = None
+    datatype: str = "FLOAT32"
+    # (order, normalize) of a HadamardTransform applied to the last axis of the codes.
+    transform: tuple[int, int] | None = None
+    transform_axis: int = -1
+    # Factors after that transform, broadcastable to the codes.
+    transform_scale: np.ndarray = field(default_factory=lambda: np.ones(1))
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """value = scale·q + offset, q the integer tensor ``name`` with ``low`` ≤ q ≤ ``high``.
+
+    ``scale`` and ``offset`` are float64 scalars or vectors along the last axis.
+    """
+
+    name: str
+    scale: np.ndarray
+    offset: np.ndarray
+    low: int
+    high: int
+
+    @property
+    def magnitude(self) -> int:
+        return max(abs(self.low), abs(self.high))
+
+
+@dataclass(frozen=True)
+class Real:
+    """A tensor that is not a scaled integer, copied under its own name."""
+
+    name: str
+
+
+Value = Constant | Scaled | Real
+
+
+def integer(name: str, low: int, high: int) -> Scaled:
+    """The integer tensor ``name`` itself: scale 1, offset 0."""
+    return Scaled(name, np.ones(()), ZERO, low, high)
+
+
+def transposed(constant: Constant) -> Constant:
+    """The transpose of a two-dimensional constant, with its codes and scale."""
+
+    def flip(array: np.ndarray | None) -> np.ndarray | None:
+        return array if array is None or array.ndim < 2 else array.T
+
+    return replace(
+        constant,
+        values=constant.values.T,
+        codes=flip(constant.codes),
+        scale=flip(constant.scale),
+        transform_axis=1 - constant.transform_axis,
+        transform_scale=constant.transform_scale.T,
+    )
+
+
+def last_axis(array: np.ndarray, where: str) -> np.ndarray:
+    """``array`` as a scalar or a vector along the last axis; ValueError if it is neither."""
+    if array.size == 1:
+        return array.reshape(())
+    if array.shape[-1] != array.size:
+        raise ValueError(
+            f"{where}: a constant of shape {array.shape} varies along another axis than the last, "
+            "which the integer form does not support"
+        )
+    return array.reshape(-1)
+
+
+def fraction_bits(array: np.ndarray) -> int:
+    """Smallest s ≥ 0 with array·2^s integral, for finite float64 numbers."""
+    mantissa, exponent = np.frexp(array[array != 0])
+    if mantissa.size == 0:
+        return 0
+    # mantissa·2^53 is an integer; its trailing zeros shorten the fraction.
+    integers = np.ldexp(np.abs(mantissa), 53).astype(np.int64)
+    trailing = np.log2((integers & -integers).astype(np.float64)).astype(np.int64)
+    return max(0, int((53 - trailing - exponent).max()))
+
+
+def attribute(node: NodeProto, name: str, default: Any) -> Any:
+    """Value of a node attribute, or ``default``."""
+    found = get_by_name(node.attribute, name)
+    return default if found is None else helper.get_attribute_value(found)
