@@ -228,7 +228,9 @@ class HadamardWeightQuantProxy(WeightQuantProxyFromInjector):
 
     def _check_input_quantizer(self) -> None:
         layer = self.tracked_module_list[0]
-        if self.rotation.side == "input" and not isinstance(layer.input_quant, HadamardActQuantProxy):
+        if self.rotation.side == "input" and not isinstance(
+            layer.input_quant, HadamardActQuantProxy
+        ):
             raise ValueError(
                 f"{describe(layer)}: the weight is rotated but the input is not; pass a DHQ activation "
                 "quantizer as input_quant (for example Int8DHQActPerTensorFloat), or "

@@ -7,7 +7,8 @@ rotates the tensor first (see :mod:`dhq_brevitas.proxies`), so scale statistics,
 rounding all act on the rotated tensor. Keyword overrides of Brevitas (``weight_bit_width=4``, …) work
 unchanged; ``weight_hadamard_order``, ``weight_hadamard_signs`` and ``weight_hadamard_side`` are ours.
 
-Names: ``Float`` has a float scale, ``FixedPoint`` a power-of-two scale 2^e; ``MSE`` starts from the
+Names: ``Float`` has a float scale, ``FixedPoint`` a power-of-two scale 2^e, ``Dyadic`` a scale m·2^e
+with a short integer m; ``MSE`` starts from the
 scale of least squared error and learns it, otherwise weights use the running maximum and activations
 start from a percentile and learn the scale. Rounding is half to even unless stated.
 
@@ -17,6 +18,7 @@ start from a percentile and learn the scale. Rounding is half to even unless sta
     ...     input_quant=Int8DHQActPerTensorFloat, weight_bit_width=4)
 """
 
+from brevitas.core.scaling import PowerOfTwoIntScaling
 from brevitas.inject import ExtendedInjector, value
 from brevitas.inject.enum import FloatToIntImplType, ScalingImplType
 from brevitas.quant.base import IntQuant, PerTensorPoTScaling8bit
@@ -39,23 +41,31 @@ from brevitas.quant.scaled_int import (
 from brevitas.quant.solver.act import ActQuantSolver
 
 from dhq_brevitas.proxies import HadamardActQuantProxy, HadamardWeightQuantProxy
+from dhq_brevitas.scaling import DyadicRestrictValue
 
 __all__ = [
+    "DyadicScale",
     "HadamardAct",
     "HadamardWeight",
+    "Int8ActPerTensorDyadic",
+    "Int8DHQActPerTensorDyadic",
     "Int8DHQActPerTensorFixedPoint",
     "Int8DHQActPerTensorFixedPointMSE",
     "Int8DHQActPerTensorFloat",
     "Int8DHQActPerTensorFloatMSE",
+    "Int8DHQWeightPerChannelDyadic",
     "Int8DHQWeightPerChannelFixedPoint",
     "Int8DHQWeightPerChannelFixedPointMSE",
     "Int8DHQWeightPerChannelFloat",
     "Int8DHQWeightPerChannelFloatMSE",
+    "Int8DHQWeightPerTensorDyadic",
     "Int8DHQWeightPerTensorFixedPoint",
     "Int8DHQWeightPerTensorFixedPointMSE",
     "Int8DHQWeightPerTensorFloat",
     "Int8DHQWeightPerTensorFloatMSE",
     "Int8UnitActPerTensorFixedPoint",
+    "Int8WeightPerChannelDyadic",
+    "Int8WeightPerTensorDyadic",
     "IntegerCodes",
     "PhaseQuant",
 ]
@@ -122,6 +132,45 @@ class Int8DHQActPerTensorFixedPoint(HadamardAct, Int8ActPerTensorFixedPoint):
 
 class Int8DHQActPerTensorFixedPointMSE(HadamardAct, Int8ActPerTensorFixedPointMSE):
     """Rotated 8-bit activations, one learned power-of-two scale, starting at the least MSE."""
+
+
+class DyadicScale(ExtendedInjector):
+    """Mixin that restricts a float scale to m·2^e with ``mantissa_bits`` bits of m; put it first.
+
+    See :class:`dhq_brevitas.scaling.DyadicRestrictValue`. With it every level, from PyTorch to
+    hardware, computes the same integers, as with a power-of-two scale, at the cost of a constant
+    multiplier of ``mantissa_bits`` bits.
+    """
+
+    restrict_scaling_impl = DyadicRestrictValue
+    int_scaling_impl = PowerOfTwoIntScaling
+    mantissa_bits = 4
+
+
+class Int8WeightPerTensorDyadic(DyadicScale, Int8WeightPerTensorFloat):
+    """Unrotated 8-bit narrow weights, one dyadic scale."""
+
+
+class Int8WeightPerChannelDyadic(DyadicScale, Int8WeightPerChannelFloat):
+    """Unrotated 8-bit narrow weights, a dyadic scale for each output channel."""
+
+
+class Int8ActPerTensorDyadic(DyadicScale, Int8ActPerTensorFloat):
+    """Unrotated 8-bit activations, one learned dyadic scale, starting at a percentile."""
+
+    mantissa_bits = 3
+
+
+class Int8DHQWeightPerTensorDyadic(HadamardWeight, Int8WeightPerTensorDyadic):
+    """Rotated 8-bit narrow weights, one dyadic scale."""
+
+
+class Int8DHQWeightPerChannelDyadic(HadamardWeight, Int8WeightPerChannelDyadic):
+    """Rotated 8-bit narrow weights, a dyadic scale for each output channel."""
+
+
+class Int8DHQActPerTensorDyadic(HadamardAct, Int8ActPerTensorDyadic):
+    """Rotated 8-bit activations, one learned dyadic scale, starting at a percentile."""
 
 
 class _ConstantScale(IntQuant, PerTensorPoTScaling8bit, ActQuantSolver):

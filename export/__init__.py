@@ -3,5 +3,30 @@
 """QONNX export of models with DHQ quantizers; importing it registers the Brevitas handlers."""
 
 from dhq_brevitas.export.handlers import register
+from dhq_brevitas.export.passes.integer_form import (
+    InexactAccumulatorWarning,
+    ToIntegerForm,
+    to_integer_form,
+)
+from dhq_brevitas.export.passes.lower_hadamard import LowerHadamardToMatMul
+from dhq_brevitas.export.qonnx import (
+    ExportError,
+    export_qonnx,
+    run_qonnx,
+    save_model,
+    set_batch_size,
+)
+
+__all__ = [
+    "ExportError",
+    "InexactAccumulatorWarning",
+    "LowerHadamardToMatMul",
+    "ToIntegerForm",
+    "export_qonnx",
+    "run_qonnx",
+    "save_model",
+    "set_batch_size",
+    "to_integer_form",
+]
 
 register()

@@ -1,0 +1,146 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""``export_qonnx``: a trained Brevitas model to a clean, checked QONNX graph in integer form."""
+
+import os
+import tempfile
+import warnings
+from pathlib import Path
+
+import brevitas.export
+import numpy as np
+import torch
+from brevitas.core.scaling import ParameterFromRuntimeStatsScaling
+from brevitas.proxy.quant_proxy import QuantProxyFromInjector
+from brevitas.quant_tensor import QuantTensor
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.core.onnx_exec import execute_onnx
+from qonnx.transformation.infer_shapes import InferShapes
+from qonnx.util.cleanup import cleanup_model
+from torch import Tensor, nn
+
+from dhq_brevitas.export.passes.integer_form import to_integer_form
+
+# Root mean square difference, relative to that of the output, above which an export is wrong
+# rather than rounded differently.
+MAX_RELATIVE_DIFFERENCE = 0.05
+
+
+class ExportError(RuntimeError):
+    """The exported graph does not compute what the model computes."""
+
+
+def export_qonnx(
+    model: nn.Module,
+    export_path: str | os.PathLike[str] | None = None,
+    *,
+    args: Tensor,
+    multiplier_bits: int = 24,
+    dynamo: bool = False,
+) -> ModelWrapper:
+    """Exports ``model`` through Brevitas, cleans it up, brings it to integer form and checks it.
+
+    Args:
+        model: a Brevitas model with at least one enabled quantizer; it is put into evaluation mode
+            for the export and restored.
+        export_path: file to write (whole or not at all); None writes nothing.
+        args: example input, float32 of shape [batch, …]; it fixes the shapes of the graph (see
+            :func:`set_batch_size`) and is the check's input.
+        multiplier_bits: bits of the integer multipliers that stand for scales that are not dyadic
+            (see :mod:`dhq_brevitas.export.passes.integer_form`).
+        dynamo: use PyTorch's dynamo exporter instead of TorchScript; the graph is the same.
+
+    Returns the QONNX graph: shapes, datatypes and readable names annotated, integers exact.
+
+    Raises ValueError if the model has no enabled quantizer or an activation scale was never
+    calibrated, and ExportError if the graph's output on ``args`` is not the model's. Codes may
+    differ at rounding boundaries when scales are float; with power-of-two or dyadic scales the two
+    are equal.
+    """
+    _check_model(model)
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            expected = model(args)
+        if isinstance(expected, QuantTensor):
+            expected = expected.value
+        graph = _brevitas_export(model, args, dynamo)
+    finally:
+        model.train(training)
+    graph = to_integer_form(cleanup_model(graph), multiplier_bits)
+    _check_output(graph, args.numpy(), expected.numpy())
+    if export_path is not None:
+        save_model(graph, export_path)
+    return graph
+
+
+def save_model(model: ModelWrapper, path: str | os.PathLike[str]) -> None:
+    """Writes an ONNX file whole or not at all."""
+    path = Path(path)
+    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    try:
+        model.save(partial)
+        os.chmod(partial, 0o644)
+        os.replace(partial, path)
+    except BaseException:
+        os.unlink(partial)
+        raise
+
+
+def set_batch_size(model: ModelWrapper, batch_size: int) -> ModelWrapper:
+    """Copy of a QONNX graph for inputs of ``batch_size`` samples along the first axis."""
+    if batch_size < 1:
+        raise ValueError(f"batch_size={batch_size} must be at least 1")
+    model = ModelWrapper(model.model, make_deepcopy=True)
+    graph_input = model.graph.input[0].name
+    shape = model.get_tensor_shape(graph_input)
+    del model.graph.value_info[:]
+    for tensor in (model.graph.input[0], model.graph.output[0]):
+        tensor.type.tensor_type.shape.dim[0].dim_value = batch_size
+    model.set_tensor_shape(graph_input, [batch_size, *shape[1:]])
+    return model.transform(InferShapes())
+
+
+def run_qonnx(model: ModelWrapper, inputs: np.ndarray) -> np.ndarray:
+    """Output of a QONNX graph with one input and one output, for any number of samples."""
+    model = set_batch_size(model, len(inputs))
+    outputs = execute_onnx(model, {model.graph.input[0].name: inputs.astype(np.float32)})
+    return outputs[model.graph.output[0].name]
+
+
+def _check_model(model: nn.Module) -> None:
+    proxies = [m for m in model.modules() if isinstance(m, QuantProxyFromInjector)]
+    if not any(proxy.is_quant_enabled for proxy in proxies):
+        raise ValueError(
+            f"{type(model).__name__} has no enabled quantizer, so there is nothing to export as "
+            "QONNX; build it from brevitas.nn layers with weight_quant / input_quant / act_quant"
+        )
+    for name, module in model.named_modules():
+        if isinstance(module, ParameterFromRuntimeStatsScaling) and module.counter == 0:
+            layer = name.split(".fused_activation_quant_proxy")[0]
+            raise ValueError(
+                f"{layer}: the activation scale was never calibrated; run a forward pass in "
+                "training mode (or load a trained state_dict) before the export"
+            )
+
+
+def _brevitas_export(model: nn.Module, args: Tensor, dynamo: bool) -> ModelWrapper:
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        # Deprecations inside torch.onnx that a user of this function can do nothing about.
+        warnings.simplefilter("ignore")
+        path = str(Path(folder) / "model.onnx")
+        brevitas.export.export_qonnx(model, args=args, export_path=path, dynamo=dynamo)
+        return ModelWrapper(path)
+
+
+def _check_output(graph: ModelWrapper, inputs: np.ndarray, expected: np.ndarray) -> None:
+    actual = execute_onnx(graph, {graph.graph.input[0].name: inputs})[graph.graph.output[0].name]
+    difference = np.sqrt(np.mean((actual - expected) ** 2))
+    reference = np.sqrt(np.mean(expected**2))
+    if not difference <= MAX_RELATIVE_DIFFERENCE * max(reference, np.finfo(np.float32).tiny):
+        raise ExportError(
+            f"the exported graph differs from the model by {difference:.3g} (root mean square, "
+            f"output {reference:.3g}) on the example input; please report the model"
+        )
