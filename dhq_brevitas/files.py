@@ -1,0 +1,104 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""Files that are whole or absent: everything is written beside its target and renamed into place.
+
+``os.replace`` is atomic on one file system, so an interruption leaves the old file or the new one,
+never a part of one.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+__all__ = [
+    "atomic_path",
+    "check_writable_folder",
+    "file_digest",
+    "read_json",
+    "text_digest",
+    "write_json",
+]
+
+
+@contextlib.contextmanager
+def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yields a temporary path beside ``target``; on success it becomes ``target``.
+
+    The temporary name keeps the suffix, because writers of pictures choose the format by it. On an
+    exception the temporary file is removed and ``target`` is left as it was.
+    """
+    target = Path(target)
+    handle, name = tempfile.mkstemp(
+        prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent
+    )
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        # mkstemp makes the file private; a result is as readable as any other file of its owner.
+        os.chmod(temporary, 0o666 & ~_umask())
+        yield temporary
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+def write_json(target: str | os.PathLike[str], value: Any) -> None:
+    """Writes ``value`` as indented JSON. NaN and infinity, which JSON lacks, are a ValueError."""
+    text = json.dumps(value, indent=2, allow_nan=False)
+    with atomic_path(target) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """The value stored in ``path``, or None when there is no such file.
+
+    Raises ValueError naming the file when it is not JSON.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is not valid JSON ({error}); delete it to start over") from error
+
+
+def file_digest(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def text_digest(value: Any) -> str:
+    """SHA-256 of ``value`` as JSON with sorted keys, in hexadecimal."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def check_writable_folder(folder: str | os.PathLike[str]) -> Path:
+    """Creates ``folder`` if needed and makes sure that a file can be written there.
+
+    Raises ValueError that names the folder and the cause.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ValueError(
+            f"cannot write to the output folder {folder}: {reason}; choose another with --out"
+        ) from error
+    return folder
