@@ -72,9 +72,11 @@ class HadamardActQuantProxyHandler(BrevitasActQuantProxyHandler):
     def symbolic_execution(self, x: Tensor) -> tuple[Tensor, ...]:
         if self.rotation.order > 1:
             signs = () if self.signs is None else (self.signs,)
-            x = x if self.axis == -1 else x.movedim(self.axis, -1)
+            # Axes counted from the front: torch.onnx writes a negative one into Transpose's perm.
+            axis, last = self.axis % x.ndim, x.ndim - 1
+            x = x if axis == last else x.movedim(axis, last)
             x = self.export_op(HadamardOp, x, self.rotation.order, *signs)
-            x = x if self.axis == -1 else x.movedim(-1, self.axis)
+            x = x if axis == last else x.movedim(last, axis)
             x = x * self.rotation.other_scale
         return super().symbolic_execution(x)
 

@@ -20,6 +20,7 @@ from qonnx.util.cleanup import cleanup_model
 from torch import Tensor, nn
 
 from dhq_brevitas.export.passes.integer_form import to_integer_form
+from dhq_brevitas.files import atomic_path
 
 # Root mean square difference, relative to that of the output, above which an export is wrong
 # rather than rounded differently.
@@ -77,16 +78,8 @@ def export_qonnx(
 
 def save_model(model: ModelWrapper, path: str | os.PathLike[str]) -> None:
     """Writes an ONNX file whole or not at all."""
-    path = Path(path)
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    try:
-        model.save(partial)
-        os.chmod(partial, 0o644)
-        os.replace(partial, path)
-    except BaseException:
-        os.unlink(partial)
-        raise
+    with atomic_path(path) as partial:
+        model.save(str(partial))
 
 
 def set_batch_size(model: ModelWrapper, batch_size: int) -> ModelWrapper:

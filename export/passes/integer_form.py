@@ -157,14 +157,15 @@ class _Writer:
         graph.node.extend(self.nodes)
         del graph.initializer[:]
         used = {name for node in self.nodes for name in node.input}
+        imports = self.model.model.opset_import
+        domains = {node.domain for node in self.nodes} - {entry.domain for entry in imports}
+        imports.extend(helper.make_opsetid(domain, 1) for domain in sorted(domains))
         for name, (array, datatype) in self.initializers.items():
             if name in used:
                 self.model.set_initializer(name, array)
                 self.model.set_tensor_datatype(name, DataType[datatype])
-        kept = used | {output.name for output in graph.output}
-        stale = [info for info in graph.value_info if info.name not in kept]
-        for info in stale:
-            graph.value_info.remove(info)
+        # Shapes are inferred anew: PyTorch annotates some wrongly behind custom operators.
+        del graph.value_info[:]
 
     def _copy(self, node: NodeProto) -> None:
         copied = NodeProto()

@@ -1,0 +1,219 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+import warnings
+
+import numpy as np
+import pytest
+from graphs import make_model, quant_node
+from networks import grid_codes, outputs_of, sine_network
+from onnx import helper
+from qonnx.core.datatype import DataType
+from qonnx.core.onnx_exec import execute_onnx
+
+from dhq_brevitas.export import (
+    InexactAccumulatorWarning,
+    ToIntegerForm,
+    export_qonnx,
+    run_qonnx,
+    to_integer_form,
+)
+from dhq_brevitas.export.passes.integer_values import fraction_bits
+
+
+def op_types(model):
+    return [node.op_type for node in model.graph.node]
+
+
+def assert_integer_form(model):
+    for node in model.graph.node:
+        if node.op_type == "Quant":
+            assert model.get_initializer(node.input[1]) == 1
+            assert model.get_tensor_datatype(node.output[0]).is_integer()
+        if node.op_type == "MatMul":
+            weight = model.get_initializer(node.input[1])
+            np.testing.assert_array_equal(weight, np.round(weight))
+            assert model.get_tensor_datatype(node.input[1]).is_integer()
+            assert model.get_tensor_datatype(node.input[0]).is_integer()
+        if node.op_type == "HadamardTransform":
+            assert model.get_tensor_datatype(node.output[0]).is_integer()
+
+
+@pytest.mark.parametrize("scale", ["FixedPoint", "Dyadic"])
+@pytest.mark.parametrize(
+    "network",
+    [
+        {},
+        {"scheme": "stock"},
+        {"hidden": 24, "signs": 3},
+        {"side": "output", "signs": 3},
+        {"weight_bits": 2, "act_bits": 2, "phase_bits": 4},
+        {"weight_bits": 8, "act_bits": 12, "phase_bits": 16},
+        {"weight_bits": 12, "act_bits": 8, "phase_bits": 16},
+        {"weight_bits": 4, "act_bits": 8, "layers": 3},
+    ],
+    ids=str,
+)
+def test_network_is_reproduced_exactly(network, scale):
+    model = sine_network(scale=scale, **network)
+    x = grid_codes(300, seed=1)
+    graph = export_qonnx(model, args=x[:1])
+    assert_integer_form(graph)
+    np.testing.assert_array_equal(run_qonnx(graph, x.numpy()), outputs_of(model, x).numpy())
+
+
+def test_twelve_bits_everywhere_with_power_of_two_scales():
+    # Dyadic mantissas on top of 12 x 12 bits would need more than float32's 24 bits in PyTorch.
+    model = sine_network(weight_bits=12, act_bits=12, phase_bits=16)
+    x = grid_codes(300, seed=1)
+    graph = export_qonnx(model, args=x[:1])
+    np.testing.assert_array_equal(run_qonnx(graph, x.numpy()), outputs_of(model, x).numpy())
+
+
+@pytest.mark.parametrize("bits", [20, 24])
+def test_float_scales_differ_only_at_rounding_boundaries(bits):
+    model = sine_network(scale="Float")
+    x = grid_codes(500, seed=1)
+    graph = export_qonnx(model, args=x[:1], multiplier_bits=bits)
+    assert_integer_form(graph)
+    expected = outputs_of(model, x).numpy()
+    difference = np.abs(run_qonnx(graph, x.numpy()) - expected)
+    # Beyond float32 rounding only where a phase fell on the other side of a bin edge.
+    assert (difference > 1e-5).mean() < 0.05
+    assert difference.max() < 0.1 * expected.std()
+
+
+@pytest.mark.parametrize("scale", ["FixedPoint", "Float"])
+def test_second_application_changes_nothing(scale):
+    x = grid_codes(50)
+    graph = export_qonnx(sine_network(scale=scale, signs=1), args=x[:1])
+    again = to_integer_form(graph)
+    assert op_types(again) == op_types(graph)
+    np.testing.assert_array_equal(run_qonnx(again, x.numpy()), run_qonnx(graph, x.numpy()))
+
+
+def test_a_flipped_weight_is_seen():
+    # Negative control of the exact comparisons.
+    x = grid_codes(50)
+    graph = export_qonnx(sine_network(), args=x[:1])
+    before = run_qonnx(graph, x.numpy())
+    matmul = next(node for node in graph.graph.node if node.op_type == "MatMul")
+    weight = graph.get_initializer(matmul.input[1]).copy()
+    weight[0, 0] += 1
+    graph.set_initializer(matmul.input[1], weight)
+    assert (run_qonnx(graph, x.numpy()) != before).any()
+
+
+def test_float_scales_use_float64_and_power_of_two_scales_do_not():
+    x = grid_codes(1)
+    casts = {
+        scale: op_types(export_qonnx(sine_network(scale=scale), args=x)).count("Cast")
+        for scale in ("FixedPoint", "Float")
+    }
+    layers = 2
+    assert casts["FixedPoint"] == 2 * layers  # around each sine only
+    assert casts["Float"] == 3 * layers
+
+
+def affine_graph(factor, shift, rounding="FLOOR"):
+    """INT8 codes of scale 0.5, times factor, plus shift, quantized to 16 bits at scale 0.25."""
+    nodes = [
+        quant_node("x", "half", "eight", "a"),
+        helper.make_node("Mul", ["a", "factor"], ["b"]),
+        helper.make_node("Add", ["b", "shift"], ["c"]),
+        quant_node("c", "quarter", "sixteen", "y", rounding),
+    ]
+    constants = {"half": 0.5, "quarter": 0.25, "zero": 0, "eight": 8, "sixteen": 16}
+    return make_model(nodes, (1, 4), {**constants, "factor": factor, "shift": shift})
+
+
+def test_constants_merge_into_one_multiply_and_add():
+    graph = to_integer_form(affine_graph(3.0, 5.0))
+    assert op_types(graph) == ["Mul", "Quant", "Mul", "Add", "Quant", "Mul"]
+    np.testing.assert_array_equal(graph.get_initializer(graph.graph.node[2].input[1]), 6.0)
+    np.testing.assert_array_equal(graph.get_initializer(graph.graph.node[3].input[1]), 20.0)
+
+
+@pytest.mark.parametrize("rounding", ["FLOOR", "ROUND", "CEIL"])
+def test_per_channel_constants(rounding):
+    factor = np.array([0.25, 1, -2, 3], np.float32)
+    shift = np.array([0, 0.125, 7, -9], np.float32)
+    model = affine_graph(factor, shift, rounding)
+    x = np.random.default_rng(0).uniform(-70, 70, (200, 4)).astype(np.float32)
+    np.testing.assert_array_equal(run_qonnx(to_integer_form(model), x), run_qonnx(model, x))
+
+
+def test_unsupported_nodes_are_copied():
+    nodes = [
+        quant_node("x", "half", "eight", "a"),
+        helper.make_node("Softmax", ["a"], ["b"], axis=-1),
+        quant_node("b", "half", "eight", "y"),
+    ]
+    model = make_model(nodes, (1, 4), {"half": 2.0**-7, "zero": 0, "eight": 8})
+    graph = to_integer_form(model)
+    assert "Softmax" in op_types(graph)
+    x = np.random.default_rng(0).uniform(-1, 1, (50, 4)).astype(np.float32)
+    np.testing.assert_array_equal(run_qonnx(graph, x), run_qonnx(model, x))
+
+
+def test_graph_without_quantizers_is_left_alone():
+    nodes = [helper.make_node("Relu", ["x"], ["y"])]
+    graph = to_integer_form(make_model(nodes, (1, 4), {}))
+    assert op_types(graph) == ["Relu"]
+    x = np.array([[-1.0, 0, 1, 2]], np.float32)
+    np.testing.assert_array_equal(execute_onnx(graph, {graph.graph.input[0].name: x})["global_out"], [[0, 0, 1, 2]])
+
+
+def test_annotated_integer_input_needs_no_quantizer():
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
+    weight = np.arange(-4, 4).reshape(4, 2)
+    model = make_model(nodes, (1, 4), {"w": weight.astype(np.float32)}, output=(1, 2))
+    model.set_tensor_datatype("x", DataType["INT4"])
+    model.set_tensor_datatype("w", DataType["INT4"])
+    graph = to_integer_form(model)
+    assert op_types(graph) == ["MatMul"]
+    assert_integer_form(graph)
+
+
+def test_wide_accumulator_warns():
+    model = sine_network(hidden=64, weight_bits=12, act_bits=12)
+    with pytest.warns(InexactAccumulatorWarning, match=r"may reach \d+ bits; float32"):
+        export_qonnx(model, args=grid_codes(1))
+
+
+def test_narrow_accumulator_does_not_warn():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", InexactAccumulatorWarning)
+        export_qonnx(sine_network(hidden=64), args=grid_codes(1))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "expected"),
+    [([0.0], 0), ([3.0, -8.0], 0), ([0.5], 1), ([0.75, 2.0**-10], 10), ([1 + 2.0**-52], 52)],
+)
+def test_fraction_bits(numbers, expected):
+    assert fraction_bits(np.array(numbers)) == expected
+
+
+class TestBadInput:
+    @pytest.mark.parametrize("bits", [1, 33])
+    def test_multiplier_bits(self, bits):
+        with pytest.raises(ValueError, match=f"multiplier_bits={bits} is out of range"):
+            ToIntegerForm(bits)
+
+    def test_zero_point(self):
+        nodes = [quant_node("x", "half", "eight", "y")]
+        model = make_model(nodes, (1, 4), {"half": 0.5, "zero": 3, "eight": 8})
+        with pytest.raises(ValueError, match="zero point 3.0 is not supported"):
+            to_integer_form(model)
+
+    def test_per_channel_scale_before_a_transform(self):
+        from dhq_brevitas.export.hadamard_op import DOMAIN, OP_TYPE
+
+        nodes = [
+            quant_node("x", "scales", "eight", "a"),
+            helper.make_node(OP_TYPE, ["a"], ["y"], domain=DOMAIN, order=4),
+        ]
+        scales = np.array([1, 2, 4, 8], np.float32)
+        model = make_model(nodes, (1, 4), {"scales": scales, "zero": 0, "eight": 8})
+        with pytest.raises(ValueError, match="must have one scale and no offset"):
+            to_integer_form(model)

@@ -1,0 +1,92 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+import math
+
+import numpy as np
+import pytest
+import torch
+from brevitas.quant_tensor import IntQuantTensor
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dhq_brevitas.activations import QuantCos, QuantSine
+
+FUNCTIONS = [(QuantSine, np.sin), (QuantCos, np.cos)]
+
+
+def table(function, phase_bits: int, bits: int) -> np.ndarray:
+    """Integer table of the activation, from its definition, in float64."""
+    angle = 2 * np.pi * (np.arange(2**phase_bits) + 0.5) / 2**phase_bits
+    half = 2 ** (bits - 1)
+    return np.clip(np.rint(function(angle) * half), -half, half - 1)
+
+
+@pytest.mark.parametrize("activation", FUNCTIONS, ids=lambda a: a[0].__name__)
+@pytest.mark.parametrize("phase_bits", [4, 7, 10, 16])
+@pytest.mark.parametrize("bits", [2, 8, 12])
+def test_every_phase_gives_its_table_entry(activation, phase_bits, bits):
+    module = activation[0](phase_bits, period=1.0, bit_width=bits, return_quant_tensor=True).eval()
+    codes = torch.arange(2**phase_bits, dtype=torch.float32)
+    out = module((codes + 0.25) / 2**phase_bits)  # anywhere inside the bin
+    assert isinstance(out, IntQuantTensor)
+    assert out.scale == 2.0 ** -(bits - 1)
+    np.testing.assert_array_equal(out.int().numpy(), table(activation[1], phase_bits, bits))
+
+
+@given(turns=st.integers(-100, 100), phase=st.integers(0, 1023))
+def test_phase_wraps_around(turns, phase):
+    module = QuantSine(10, period=1.0).eval()
+    t = torch.tensor(phase / 1024)
+    assert module(t + turns) == module(t)
+
+
+def test_period_in_radians_is_the_default():
+    x = torch.linspace(-9, 9, 1001)
+    module = QuantSine(16, bit_width=16).eval()
+    # One phase bin is 2π/2^16 rad, one output step 2^-15; at ±1 the range ends one step early.
+    assert (module(x) - torch.sin(x)).abs().max() < 2 * math.pi / 2**16 + 2**-15
+
+
+@pytest.mark.parametrize("activation", FUNCTIONS, ids=lambda a: a[0].__name__)
+def test_floor_and_bin_centre_leave_no_bias(activation):
+    module = activation[0](4, period=1.0, act_quant=None).eval()
+    t = (torch.arange(4096) + 0.5) / 4096
+    exact = torch.from_numpy(activation[1](2 * np.pi * t.numpy()))
+    error = module(t) - exact
+    assert error.mean().abs() < 1e-6
+    # Mean square error of a phase error uniform in ±π/16 on a sine: (π/16)²/3/2.
+    assert error.square().mean() == pytest.approx((np.pi / 16) ** 2 / 6, rel=0.02)
+
+
+@pytest.mark.parametrize("activation", FUNCTIONS, ids=lambda a: a[0].__name__)
+def test_gradient_is_the_derivative_at_the_bin_centre(activation):
+    module = activation[0](8, period=2.0).train()
+    x = torch.linspace(-3, 3, 101, requires_grad=True)
+    module(x).sum().backward()
+    centre = 2 * np.pi * (np.floor(x.detach().numpy() / 2 * 256) + 0.5) / 256
+    derivative = np.cos(centre) if activation[0] is QuantSine else -np.sin(centre)
+    expected = derivative * np.pi
+    value = activation[1](centre)
+    inside = np.abs(value) < 0.99  # the output quantizer passes no gradient where it clips
+    np.testing.assert_allclose(x.grad.numpy()[inside], expected[inside], rtol=1e-4, atol=1e-4)
+
+
+def test_training_and_evaluation_agree():
+    t = torch.rand(1000) * 20 - 10
+    module = QuantSine(12, period=1.0)
+    # float32 against float64 sine: one code at most, and rarely.
+    difference = (module.train()(t) - module.eval()(t)).abs() * 128
+    assert difference.max() <= 1
+    assert difference.mean() < 1e-2
+
+
+@pytest.mark.parametrize("phase_bits", [0, 3, 17, 33])
+def test_phase_bits_out_of_range(phase_bits):
+    with pytest.raises(ValueError, match=f"phase_bit_width={phase_bits} is out of range: use 4"):
+        QuantSine(phase_bits)
+
+
+@pytest.mark.parametrize("period", [0.0, -1.0, float("nan"), float("inf")])
+def test_period_that_is_not_positive(period):
+    with pytest.raises(ValueError, match="must be a positive number"):
+        QuantCos(period=period)
