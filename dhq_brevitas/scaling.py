@@ -19,7 +19,7 @@ class DyadicRestrictValue(FloatRestrictValue):
     two.
     """
 
-    def __init__(self, mantissa_bits: int = 4) -> None:
+    def __init__(self, mantissa_bits: int = 3) -> None:
         super().__init__()
         if not 1 <= mantissa_bits <= 12:
             raise ValueError(f"mantissa_bits={mantissa_bits} is out of range: use 1 to 12")
