@@ -18,7 +18,6 @@ from brevitas.export.onnx.qonnx.handler import (
 )
 from brevitas.export.onnx.qonnx.manager import QONNXManager
 from dhq_brevitas.export.hadamard_op import DOMAIN, DOMAIN_VERSION, OP_TYPE
-from dhq_brevitas.hadamard import hadamard_transform
 from torch import Tensor
 from torch.autograd import Function
 
@@ -34,7 +33,14 @@ class _HadamardTorchScriptFn(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, order: int, *signs: Tensor) -> Tensor:
-        return hadamard_transform(x, order=order, signs=signs[0] if signs else None, scale=1.0)
+        # A butterfly of its own: the tracer cannot place the cached factors of hadamard_transform.
+        y = x * signs[0] if signs else x
+        span = 1
+        while span < order:
+            upper, lower = y.reshape(*x.shape[:-1], -1, 2, span).unbind(-2)
+            y = torch.stack([upper + lower, upper - lower], dim=-2).reshape(x.shape)
+            span *= 2
+        return y
 
 
 class _HadamardDynamoFn(DynamoFn):
