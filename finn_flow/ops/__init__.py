@@ -1,2 +1,21 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
+"""Hardware layers, registered in FINN's domain ``finn.custom_op.fpgadataflow`` on import.
+
+``finn.custom_op.fpgadataflow.{hls,rtl}.custom_op`` is where FINN's SpecializeLayers looks for
+variants: a ``HadamardTransform_rtl`` registered there is picked up by FINN's own pass.
+"""
+
+from finn.custom_op.fpgadataflow import custom_op
+
+from dhq_brevitas.finn_flow.ops.channelwise import ChannelwiseOp
+from dhq_brevitas.finn_flow.ops.hadamard_transform import HadamardTransform
+from dhq_brevitas.finn_flow.ops.lookup_activation import LookupActivation
+
+DOMAIN = "finn.custom_op.fpgadataflow"
+LAYERS: tuple[type[ChannelwiseOp], ...] = (HadamardTransform, LookupActivation)
+
+for _layer in LAYERS:
+    custom_op[_layer.__name__] = _layer
+
+__all__ = ["DOMAIN", "LAYERS", "ChannelwiseOp", "HadamardTransform", "LookupActivation"]

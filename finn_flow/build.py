@@ -1,0 +1,222 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""``build_dataflow``: an exported QONNX graph to a checked dataflow graph, in one call."""
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from finn.builder.build_dataflow import resolve_build_steps
+from finn.builder.build_dataflow_config import DataflowBuildConfig, DataflowOutputType
+from finn.util.exception import FINNError
+from qonnx.core.modelwrapper import ModelWrapper
+from tqdm import tqdm
+
+from dhq_brevitas.export import save_model
+from dhq_brevitas.files import check_writable_folder, write_json
+from dhq_brevitas.finn_flow.checks import check_single_io, is_integer_form
+from dhq_brevitas.finn_flow.errors import FlowError
+from dhq_brevitas.finn_flow.execute import with_batch_size
+from dhq_brevitas.finn_flow.host_affine import HostAffine
+from dhq_brevitas.finn_flow.logs import finn_log_to_file
+from dhq_brevitas.finn_flow.report import read_report
+from dhq_brevitas.finn_flow.steps import (
+    DHQ_BUILD_STEPS,
+    DhqBuildConfig,
+    step_dhq_integer_form,
+)
+from dhq_brevitas.finn_flow.verification import StepVerifier
+
+DEFAULT_FPGA_PART = "xczu3eg-sbva484-1-e"
+MODEL_FILE = "dataflow.onnx"
+BUILD_FILE = "build.json"
+LOG_FILE = "finn.log"
+
+Step = Callable[[ModelWrapper, DataflowBuildConfig], ModelWrapper]
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """What a build leaves.
+
+    Attributes:
+        model: the graph of hardware layers; integers in, integers out.
+        host: what the host computes around it.
+        report: estimates; keys as in :func:`~dhq_brevitas.finn_flow.report.read_report`.
+        paths: written files: ``model``, ``build``, ``log``, ``reports`` (a folder) and
+            ``intermediate_models`` (a folder).
+        samples_compared: samples executed after every step and found equal; 0 without
+            ``verify_inputs``.
+        steps: names of the steps that ran.
+    """
+
+    model: ModelWrapper
+    host: HostAffine
+    report: dict[str, Any]
+    paths: dict[str, Path]
+    samples_compared: int = 0
+    steps: list[str] = field(default_factory=list)
+
+
+def build_dataflow(
+    model: ModelWrapper | str | os.PathLike[str],
+    output_dir: str | os.PathLike[str],
+    *,
+    cycles_per_sample: int | None = None,
+    target_fps: int | None = None,
+    fpga_part: str = DEFAULT_FPGA_PART,
+    clk_period_ns: float = 5.0,
+    verify_inputs: np.ndarray | None = None,
+    steps: Sequence[Step | str] | None = None,
+    folding_config: dict[str, Any] | str | os.PathLike[str] | None = None,
+    progress: bool = True,
+) -> BuildResult:
+    """Runs the build steps on a QONNX graph and writes the result to ``output_dir``.
+
+    Args:
+        model: QONNX graph with one input [batch, …, channels] and one output, or its file. It is
+            built for one sample at a time, whatever its batch size.
+        output_dir: folder for all results, created if needed.
+        cycles_per_sample: fold so that each layer takes at most this many clock cycles a sample.
+        target_fps: the same as samples per second at ``clk_period_ns``; give at most one of the
+            two. With neither, every layer has one lane.
+        fpga_part: part that FINN estimates resources for and chooses DSP blocks by.
+        clk_period_ns: target clock period.
+        verify_inputs: real inputs [samples, …, channels]; the graph is executed on them after every
+            step and its integer outputs are compared with those of the QONNX graph. Where that is
+            not in integer form, bringing it there may move single codes over a rounding boundary:
+            their number is reported as ``outputs_changed_by_integer_form``, and the integer form is
+            the reference.
+        steps: steps to run, functions or registered names; by default ``DHQ_BUILD_STEPS``.
+        folding_config: FINN's folding configuration, by node name, as a dict or a JSON file; it
+            overrides the folding found for the target.
+        progress: show one progress bar.
+
+    Files: ``dataflow.onnx``, ``build.json``, ``finn.log``, ``report/*.json`` (FINN's estimates) and
+    ``intermediate_models/<step>.onnx``. Models are written whole or not at all.
+
+    Raises FlowError (a ValueError) for bad arguments, UnsupportedNodeError for a node without
+    hardware layer and VerificationError for a step that changed the result.
+    """
+    source = _load(model)
+    _check_arguments(cycles_per_sample, target_fps, fpga_part, clk_period_ns)
+    try:
+        output = check_writable_folder(output_dir).resolve()
+    except ValueError as error:
+        raise FlowError(f"output_dir={str(output_dir)!r}: {error}") from error
+    config = DhqBuildConfig(
+        output_dir=str(output),
+        synth_clk_period_ns=clk_period_ns,
+        fpga_part=fpga_part,
+        target_fps=target_fps,
+        cycles_per_frame=cycles_per_sample,
+        folding_config_file=_folding_file(folding_config, output),
+        generate_outputs=[DataflowOutputType.ESTIMATE_REPORTS],
+        standalone_thresholds=True,
+        steps=list(DHQ_BUILD_STEPS if steps is None else steps),
+    )
+    try:
+        functions = resolve_build_steps(config, partial=False)
+    except FINNError as error:
+        raise FlowError(f"steps: {error}") from error
+    log = output / LOG_FILE
+    with finn_log_to_file(log):
+        check_single_io(source)
+        current = with_batch_size(source, 1)
+        verifier = None if verify_inputs is None else StepVerifier(current, verify_inputs)
+        models = config.get_intermediate_models_directory()
+        names = [function.__name__ for function in functions]
+        with tqdm(functions, unit="step", disable=not progress, leave=False) as bar:
+            for function in bar:
+                bar.set_description(function.__name__.removeprefix("step_"))
+                converts = function is step_dhq_integer_form and not is_integer_form(current)
+                current = _run_step(function, current, config, log)
+                save_model(current, models / f"{function.__name__}.onnx")
+                if verifier is not None and converts:
+                    verifier.rebase(current)
+                elif verifier is not None:
+                    verifier.check(function.__name__, current)
+        report = read_report(current, config)
+        if verifier is not None and verifier.rebased_outputs:
+            report["outputs_changed_by_integer_form"] = verifier.rebased_outputs
+    paths = {
+        "model": output / MODEL_FILE,
+        "build": output / BUILD_FILE,
+        "log": log,
+        "reports": config.get_report_directory(),
+        "intermediate_models": models,
+    }
+    host = HostAffine.from_model(current) or HostAffine()
+    compared = 0 if verifier is None else verifier.samples
+    save_model(current, paths["model"])
+    write_json(
+        paths["build"],
+        {
+            "steps": names,
+            "fpga_part": fpga_part,
+            "clk_period_ns": clk_period_ns,
+            "samples_compared": compared,
+            "host": json.loads(host.to_json()),
+            "report": report,
+        },
+    )
+    return BuildResult(current, host, report, paths, compared, names)
+
+
+def _load(model: ModelWrapper | str | os.PathLike[str]) -> ModelWrapper:
+    if isinstance(model, ModelWrapper):
+        return ModelWrapper(model.model, make_deepcopy=True)
+    path = Path(model)
+    if not path.is_file():
+        raise FlowError(f"model={str(model)!r} is not a file; give the path of a QONNX graph")
+    try:
+        return ModelWrapper(str(path))
+    except Exception as error:
+        raise FlowError(f"model={str(model)!r} cannot be read as ONNX: {error}") from error
+
+
+def _check_arguments(
+    cycles_per_sample: int | None, target_fps: int | None, fpga_part: str, clk_period_ns: float
+) -> None:
+    if cycles_per_sample is not None and target_fps is not None:
+        raise FlowError("give cycles_per_sample or target_fps, not both")
+    for name, value in (("cycles_per_sample", cycles_per_sample), ("target_fps", target_fps)):
+        if value is not None and (not isinstance(value, int) or value < 1):
+            raise FlowError(f"{name}={value!r} must be an integer of at least 1")
+    if not clk_period_ns > 0:
+        raise FlowError(f"clk_period_ns={clk_period_ns!r} must be positive, for example 5.0")
+    if not fpga_part.startswith("xc"):
+        raise FlowError(
+            f"fpga_part={fpga_part!r} is not a part name, for example {DEFAULT_FPGA_PART!r}"
+        )
+
+
+def _folding_file(
+    folding: dict[str, Any] | str | os.PathLike[str] | None, output: Path
+) -> Path | None:
+    if folding is None:
+        return None
+    if isinstance(folding, dict):
+        path = output / "folding_config.json"
+        write_json(path, folding)
+        return path
+    path = Path(folding)
+    if not path.is_file():
+        raise FlowError(f"folding_config={str(folding)!r} is not a file")
+    return path
+
+
+def _run_step(
+    step: Step, model: ModelWrapper, config: DataflowBuildConfig, log: Path
+) -> ModelWrapper:
+    try:
+        return step(model, config)
+    except FlowError:
+        raise
+    except Exception as error:
+        # Whatever FINN raises, the user learns which step and where to read more.
+        raise FlowError(f"step {step.__name__} failed: {error} (see {log})") from error

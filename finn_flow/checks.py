@@ -1,0 +1,170 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""Checks of a graph between build steps; each error names a node, its op_type and a remedy."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from finn.util.fpgadataflow import is_hls_node
+from onnx import NodeProto
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.custom_op.registry import getCustomOp
+
+from dhq_brevitas.finn_flow.elementwise import AFFINE_OPS, QUANT_OPS
+from dhq_brevitas.finn_flow.errors import FlowError, UnsupportedNodeError
+from dhq_brevitas.finn_flow.ops import DOMAIN, ChannelwiseOp
+from dhq_brevitas.finn_flow.ranges import quant_parameters
+
+# What the conversion can leave as RTL; MVAU and Thresholding are FINN's.
+HARDWARE_LAYERS = ("MVAU", "Thresholding", "HadamardTransform", "LookupActivation")
+
+_REMEDIES = {
+    "MatMul": "a MatMul needs integer codes at its input and constant integer weights annotated "
+    "with their datatype, as dhq_brevitas.export.export_qonnx writes them",
+    "Quant": "a Quant needs an input that is affine in an integer tensor",
+    "HadamardTransform": "its input must be integer codes",
+    "Mul": "a scale must stand before a Quant, or at the very end of the graph where the host "
+    "applies it",
+    "Add": "a bias must stand before a Quant, or at the very end of the graph where the host "
+    "applies it",
+}
+_DEFAULT_REMEDY = (
+    "only matrix products, HadamardTransform, quantizers and elementwise functions of one variable "
+    "between two quantizers can be mapped; move it to the start or end of the network, outside the "
+    "exported graph, or express it as such a function"
+)
+
+
+def describe(node: NodeProto) -> str:
+    """Name and operator of a node for messages."""
+    return f"node {node.name or '(unnamed)'} (op_type {node.op_type})"
+
+
+def check_single_io(model: ModelWrapper) -> None:
+    """FlowError unless the graph has one input and one output of known shape."""
+    for kind, tensors in (("inputs", model.graph.input), ("outputs", model.graph.output)):
+        if len(tensors) != 1:
+            raise FlowError(
+                f"the graph has {len(tensors)} {kind} ({', '.join(t.name for t in tensors)}); "
+                "exactly one is supported"
+            )
+        if not model.get_tensor_shape(tensors[0].name):
+            raise FlowError(
+                f"the shape of {tensors[0].name} is not known; export the model with an example "
+                "input of shape [batch, channels]"
+            )
+
+
+def is_integer_form(model: ModelWrapper) -> bool:
+    """Whether all quantizers have scale 1 and all MatMul weights are annotated integers."""
+    for node in model.graph.node:
+        if node.op_type in QUANT_OPS:
+            parameters = quant_parameters(model, node)
+            if parameters is None or np.any(parameters[0] != 1):
+                return False
+        elif node.op_type in ("MatMul", "Gemm"):
+            weights = model.get_initializer(node.input[1])
+            if weights is None or node.op_type == "Gemm":
+                return False
+            if not model.get_tensor_datatype(node.input[1]).is_integer():
+                return False
+        elif node.op_type == "HadamardTransform" and node.domain != DOMAIN:
+            if getCustomOp(node).get_nodeattr("normalize"):
+                return False
+        elif node.op_type in ("BipolarQuant", "BinaryQuant", "Trunc", "FloatQuant"):
+            return False
+    return True
+
+
+def check_weights(model: ModelWrapper) -> None:
+    """FlowError for a MatMul whose weights are not integers of their annotated datatype."""
+    for node in model.graph.node:
+        if node.op_type != "MatMul":
+            continue
+        weights = model.get_initializer(node.input[1])
+        datatype = model.get_tensor_datatype(node.input[1])
+        if weights is None or not datatype.is_integer():
+            continue
+        if not np.all(datatype.allowed(weights)):
+            raise FlowError(
+                f"{describe(node)}: some weights are no {datatype.name}, the datatype they are "
+                "annotated with; annotate the datatype that holds them"
+            )
+
+
+def check_all_hardware(model: ModelWrapper, reasons: Mapping[str, str] | None = None) -> None:
+    """UnsupportedNodeError unless every node is a layer that has, or will have, an RTL variant.
+
+    ``reasons`` are the causes that the inference passes recorded, by node name. A tensor with two
+    consumers is an error as well: a stream is read once, and FINN duplicates streams in HLS only.
+    """
+    unmapped = [node for node in model.graph.node if not _is_layer(node)]
+    if unmapped:
+        node = _cause(model, unmapped[0], reasons or {})
+        remedy = (reasons or {}).get(node.name) or _REMEDIES.get(node.op_type, _DEFAULT_REMEDY)
+        if node.domain.startswith(DOMAIN):
+            remedy = f"FINN implements it in HLS only, which needs Vitis; {_DEFAULT_REMEDY}"
+        raise UnsupportedNodeError(f"{describe(node)} has no hardware layer: {remedy}")
+    for node in model.graph.node:
+        for tensor in node.output:
+            consumers = model.find_consumers(tensor)
+            if len(consumers) > 1:
+                raise UnsupportedNodeError(
+                    f"{describe(node)} feeds {len(consumers)} nodes "
+                    f"({', '.join(consumer.name for consumer in consumers)}); a stream has one "
+                    "reader, so the network must be a chain of layers"
+                )
+    if not model.graph.node:
+        raise FlowError("the graph has no node that hardware could compute")
+
+
+def _is_layer(node: NodeProto) -> bool:
+    return node.domain.startswith(DOMAIN) and node.op_type.removesuffix("_rtl") in HARDWARE_LAYERS
+
+
+def _cause(model: ModelWrapper, node: NodeProto, reasons: Mapping[str, str]) -> NodeProto:
+    """``node``, or the node behind its affine followers that a pass gave a reason for."""
+    follower = node
+    while follower.name not in reasons and follower.op_type in AFFINE_OPS:
+        consumers = model.find_consumers(follower.output[0])
+        if len(consumers) != 1:
+            return node
+        follower = consumers[0]
+    return follower if follower.name in reasons else node
+
+
+def check_all_rtl(model: ModelWrapper, fpga_part: str) -> None:
+    """UnsupportedNodeError for a node that FINN specialised to HLS."""
+    for node in model.graph.node:
+        if is_hls_node(node):
+            remedy = "use a smaller network or fewer bits"
+            if node.op_type == "MVAU_hls":
+                op = getCustomOp(node)
+                remedy = (
+                    f"its RTL variant on {fpga_part} does not take "
+                    f"{op.get_input_datatype(0).name} inputs with {op.get_input_datatype(1).name} "
+                    "weights (it needs signed weights and at least 2 bits each)"
+                )
+            raise UnsupportedNodeError(
+                f"{describe(node)} was left to HLS, which needs Vitis: {remedy}"
+            )
+
+
+def check_folding(model: ModelWrapper) -> None:
+    """FlowError for folding attributes that do not divide their layer."""
+    for node in model.graph.node:
+        if not node.domain.startswith(DOMAIN):
+            continue
+        op = getCustomOp(node)
+        if isinstance(op, ChannelwiseOp):
+            op.check_attributes()
+            continue
+        kind = node.op_type.removesuffix("_rtl").removesuffix("_hls")
+        pairs = {"MVAU": (("PE", "MH"), ("SIMD", "MW")), "Thresholding": (("PE", "NumChannels"),)}
+        for attribute, size in pairs.get(kind, ()):
+            lanes, total = op.get_nodeattr(attribute), op.get_nodeattr(size)
+            if lanes < 1 or total % lanes:
+                raise FlowError(
+                    f"{describe(node)}: {attribute}={lanes} does not divide {size}={total}; choose "
+                    "a divisor in the folding configuration"
+                )

@@ -1,0 +1,58 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""Makes FINN importable on a machine without Vivado.
+
+The only module of this package that reads or writes environment variables. :func:`prepare` runs
+before anything else of ``finn`` is imported:
+
+* ``FINN_BUILD_DIR`` gets a per-user folder among the temporary files unless it is set;
+* ``FINN_SETTINGS`` names a file in that folder unless it is set or ``~/.finn`` exists, so that FINN
+  creates nothing in the home folder;
+* without ``XILINX_VIVADO``, ``finn.xsi`` would raise already while FINN's build steps are imported.
+  The names it resolves lazily become functions that raise when they are *called*. A simulator other
+  than Vivado's takes their place by assigning its own functions to the same names.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+
+def default_build_dir() -> Path:
+    """Folder for what FINN generates: ``<temporary files>/dhq_brevitas_<user id>/finn``."""
+    return Path(tempfile.gettempdir()) / f"dhq_brevitas_{os.getuid()}" / "finn"
+
+
+def has_vivado() -> bool:
+    """Whether a Vivado installation is announced by ``XILINX_VIVADO``."""
+    return bool(os.environ.get("XILINX_VIVADO"))
+
+
+def prepare() -> None:
+    """Sets up the environment described in the module docstring; repeated calls change nothing."""
+    build_dir = Path(os.environ.setdefault("FINN_BUILD_DIR", str(default_build_dir())))
+    build_dir.mkdir(parents=True, exist_ok=True)
+    if not (Path.home() / ".finn").exists():
+        os.environ.setdefault("FINN_SETTINGS", str(build_dir / "settings.yaml"))
+    if has_vivado():
+        return
+    import finn.xsi
+
+    for name in finn.xsi._LAZY_NAMES:
+        if name not in vars(finn.xsi):
+            setattr(finn.xsi, name, _unavailable(name))
+
+
+def _unavailable(name: str) -> Callable[..., NoReturn]:
+    def unavailable(*_args: Any, **_kwargs: Any) -> NoReturn:
+        from finn.util.exception import FINNUserError
+
+        raise FINNUserError(
+            f"finn.xsi.{name} needs an RTL simulator and XILINX_VIVADO is not set; execute the "
+            "graph in Python (exec_mode 'cppsim'), or source Vivado's settings64.sh"
+        )
+
+    unavailable.__name__ = name
+    return unavailable

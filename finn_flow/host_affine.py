@@ -1,0 +1,188 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the host computes around an accelerator that takes and gives integers only."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.custom_op.general.quant import max_int, min_int
+from qonnx.custom_op.general.quant import quant as int_quant
+
+from dhq_brevitas.finn_flow.errors import FlowError
+
+METADATA_KEY = "dhq_host_affine"
+FORMAT_VERSION = 1
+OPERATORS = {"Mul": np.multiply, "Add": np.add, "Sub": np.subtract, "Div": np.divide}
+
+
+@dataclass(frozen=True)
+class HostStep:
+    """One elementwise operation ``x operator constant`` in the format of ``constant``.
+
+    ``operator`` is Mul, Add, Sub or Div; ``constant`` float32 or float64, a scalar or one value per
+    channel of the last axis. Sub and Div have x on the left.
+    """
+
+    operator: str
+    constant: np.ndarray
+
+    def __post_init__(self) -> None:
+        if self.operator not in OPERATORS:
+            raise FlowError(f"operator={self.operator!r} is not one of {sorted(OPERATORS)}")
+
+    def apply(self, x: np.ndarray) -> np.ndarray:
+        """The operation, rounded as IEEE 754 does, which is what ONNX Runtime computes."""
+        return OPERATORS[self.operator](x.astype(self.constant.dtype), self.constant)
+
+
+@dataclass(frozen=True)
+class InputQuantizer:
+    """Quant with scale 1 and zero point 0: clip, then round."""
+
+    bits: int
+    signed: bool
+    narrow: bool
+    rounding: str
+
+    @property
+    def low(self) -> int:
+        """Lowest code."""
+        return int(min_int(self.signed, self.narrow, self.bits))
+
+    @property
+    def high(self) -> int:
+        """Highest code."""
+        return int(max_int(self.signed, self.narrow, self.bits))
+
+    def apply(self, x: np.ndarray) -> np.ndarray:
+        """Codes as int64."""
+        one, zero = np.float32(1), np.float32(0)
+        bits = np.array(self.bits, dtype=np.float32)
+        codes = int_quant(x, one, zero, bits, self.signed, self.narrow, self.rounding)
+        return codes.astype(np.int64)
+
+
+@dataclass(frozen=True)
+class HostAffine:
+    """Codes in, codes out, and the float operations on either side of them.
+
+    ``encode`` turns real inputs into the integer codes that the accelerator takes: ``input_steps``,
+    then ``input_quantizer`` (None if the graph takes codes already). ``decode`` turns the integers
+    it gives into real outputs by ``output_steps``. Both repeat the operations of the QONNX graph in
+    its order and format, so the results are equal to QONNX's to the last bit.
+    """
+
+    input_steps: tuple[HostStep, ...] = ()
+    input_quantizer: InputQuantizer | None = None
+    output_steps: tuple[HostStep, ...] = ()
+
+    def encode(self, inputs: np.ndarray) -> np.ndarray:
+        """int64 codes of real ``inputs`` [..., channels]; FlowError if codes are no integers."""
+        x = np.asarray(inputs)
+        if self.input_quantizer is None:
+            codes = x.astype(np.int64)
+            if np.any(codes != x):
+                raise FlowError(
+                    "inputs: the graph has no input quantizer and takes integer codes, but some "
+                    "values are not integers; quantize them first"
+                )
+            return codes
+        x = x.astype(np.float32)
+        for step in self.input_steps:
+            x = step.apply(x)
+        return self.input_quantizer.apply(x)
+
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        """float32 outputs of integer ``codes`` [..., channels]."""
+        y = np.asarray(codes).astype(np.float32)
+        for step in self.output_steps:
+            y = step.apply(y)
+        return y.astype(np.float32)
+
+    @property
+    def output_scale(self) -> np.ndarray:
+        """Factor of the codes in the outputs, float64, a scalar or per channel."""
+        return self._line()[0]
+
+    @property
+    def output_bias(self) -> np.ndarray:
+        """Output of code 0, float64, a scalar or per channel."""
+        return self._line()[1]
+
+    def _line(self) -> tuple[np.ndarray, np.ndarray]:
+        scale, bias = np.float64(1), np.float64(0)
+        for step in self.output_steps:
+            constant = step.constant.astype(np.float64)
+            bias = OPERATORS[step.operator](bias, constant)
+            if step.operator in ("Mul", "Div"):
+                scale = OPERATORS[step.operator](scale, constant)
+        return np.asarray(scale), np.asarray(bias)
+
+    def to_json(self) -> str:
+        """Exact text form: a float is written with enough digits to come back the same."""
+        quantizer = self.input_quantizer
+        return json.dumps(
+            {
+                "version": FORMAT_VERSION,
+                "input_steps": _steps_to_json(self.input_steps),
+                "input_quantizer": None if quantizer is None else vars(quantizer),
+                "output_steps": _steps_to_json(self.output_steps),
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> "HostAffine":
+        """Inverse of :meth:`to_json`; FlowError for another format."""
+        try:
+            data = json.loads(text)
+            if data["version"] != FORMAT_VERSION:
+                raise FlowError(
+                    f"host affine of version {data['version']} found, version {FORMAT_VERSION} "
+                    "expected; build the model again"
+                )
+            quantizer = data["input_quantizer"]
+            return cls(
+                _steps_from_json(data["input_steps"]),
+                None if quantizer is None else InputQuantizer(**quantizer),
+                _steps_from_json(data["output_steps"]),
+            )
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise FlowError(
+                f"the host affine cannot be read ({error}); build the model again"
+            ) from error
+
+    def save_to(self, model: ModelWrapper) -> None:
+        """Writes this into the metadata of ``model``."""
+        model.set_metadata_prop(METADATA_KEY, self.to_json())
+
+    @classmethod
+    def from_model(cls, model: ModelWrapper) -> "HostAffine | None":
+        """The host affine in the metadata of ``model``, or None."""
+        text = model.get_metadata_prop(METADATA_KEY)
+        return None if text is None else cls.from_json(text)
+
+
+def _steps_to_json(steps: Sequence[HostStep]) -> list[dict[str, Any]]:
+    return [
+        {
+            "operator": step.operator,
+            "dtype": step.constant.dtype.name,
+            "shape": list(step.constant.shape),
+            "values": [float(value) for value in step.constant.reshape(-1)],
+        }
+        for step in steps
+    ]
+
+
+def _steps_from_json(steps: list[dict[str, Any]]) -> tuple[HostStep, ...]:
+    return tuple(
+        HostStep(
+            step["operator"],
+            np.array(step["values"], dtype=step["dtype"]).reshape(step["shape"]),
+        )
+        for step in steps
+    )

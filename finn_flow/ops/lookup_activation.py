@@ -1,0 +1,227 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""Hardware layer: an activation function as integer scale, bias, shift and a table."""
+
+import math
+from typing import Any
+
+import numpy as np
+from finn.util.basic import get_dsp_block
+from qonnx.core.datatype import BaseDataType, DataType
+from qonnx.core.modelwrapper import ModelWrapper
+
+from dhq_brevitas.finn_flow.errors import FlowError
+from dhq_brevitas.finn_flow.ops.channelwise import ChannelwiseOp
+
+MAX_TABLE_BITS = 16
+# Signed operand widths of one multiplier, wide operand first.
+DSP_OPERANDS = {"DSP58": (27, 24), "DSP48E2": (27, 18), "DSP48E1": (25, 18)}
+# (depth, width) shapes of one RAMB18 used as a ROM.
+RAMB18_SHAPES = ((16384, 1), (8192, 2), (4096, 4), (2048, 9), (1024, 18))
+# A table with at most this many address bits goes to LUTs unless ram_style says otherwise.
+MAX_LUT_TABLE_BITS = 8
+
+
+class LookupActivation(ChannelwiseOp):
+    """y = table[address((x·M + B) >> s)] on integers; >> is the arithmetic (floor) shift.
+
+    With v = (x·M + B) >> s and P = ``tableBits``:
+
+        address = v mod 2^P                                     if ``wrap``
+        address = clip(v, offset, offset + 2^P - 1) - offset    otherwise
+
+    where s = ``shift`` and offset = ``addressOffset``. ``wrap`` serves periodic functions (the
+    modulo is bit truncation); the clip also stands for the saturation of the address quantizer.
+
+    Inputs: x [numInputVectors..., NumChannels] (carried as floats); M int64 [1] or [NumChannels];
+    B int64 [1] or [NumChannels]; table int64 [2^P]. Output: shape of x. ``PE``: channels per cycle,
+    a divisor of NumChannels.
+
+    Estimates, per lane, with w bits of x·M + B:
+        DSP      0 if M has at most 2 bits (it is 1), else ceil((a - 1) / (A - 1)) ·
+                 ceil((b - 1) / (B - 1)) for operands of a >= b bits on a multiplier of A x B
+                 bits; B is added in the DSP
+        LUT      w for the adder if no DSP does it and some B is not 0; P + 2 for the clip; the
+                 table if it is in LUTs: output bits · max(1, 2^(P - 6)); parameters of each
+                 channel: (bits of M + bits of B) · ceil(NumChannels / PE / 64)
+        RAMB18   the table if it is in block RAM; its two ports serve two lanes
+    The table is in LUTs for ``ram_style`` distributed, or auto with P <= 8.
+    """
+
+    FOLDING = "PE"
+
+    def get_nodeattr_types(self) -> dict[str, Any]:
+        return super().get_nodeattr_types() | {
+            "scaleDataType": ("s", True, ""),
+            "biasDataType": ("s", True, ""),
+            "tableBits": ("i", True, 0),
+            "shift": ("i", False, 0),
+            "wrap": ("i", False, 0, {0, 1}),
+            "addressOffset": ("i", False, 0),
+            # 1 if M or B differ between channels
+            "perChannel": ("i", False, 0, {0, 1}),
+            "ram_style": ("s", False, "auto", {"auto", "block", "distributed"}),
+        }
+
+    def get_input_datatype(self, ind: int = 0) -> BaseDataType:
+        names = ("inputDataType", "scaleDataType", "biasDataType", "outputDataType")
+        if not 0 <= ind < len(names):
+            raise FlowError(f"{self.label}: there is no input {ind}")
+        return DataType[self.get_nodeattr(names[ind])]
+
+    def check_attributes(self) -> None:
+        super().check_attributes()
+        bits, shift = self.get_nodeattr("tableBits"), self.get_nodeattr("shift")
+        if not 1 <= bits <= MAX_TABLE_BITS:
+            raise FlowError(f"{self.label}: tableBits={bits} is not between 1 and {MAX_TABLE_BITS}")
+        if not 0 <= shift <= 62:
+            raise FlowError(f"{self.label}: shift={shift} is not between 0 and 62")
+        if self.accumulator_bits() > 63:
+            raise FlowError(
+                f"{self.label}: x·M + B needs {self.accumulator_bits()} bits, more than 63; use "
+                "fewer bits for the scale M"
+            )
+
+    def check_parameters(self, scale: np.ndarray, bias: np.ndarray, table: np.ndarray) -> None:
+        """FlowError unless M, B and the table fit the attributes."""
+        for name, values, datatype in (
+            ("scale", scale, self.get_input_datatype(1)),
+            ("bias", bias, self.get_input_datatype(2)),
+        ):
+            if values.shape not in ((1,), (self.channels,)):
+                raise FlowError(
+                    f"{self.label}: {name} of shape {values.shape} must be [1] or [{self.channels}]"
+                )
+            if not np.all(datatype.allowed(values)):
+                raise FlowError(f"{self.label}: {name} does not fit {datatype.name}")
+        entries = 1 << int(self.get_nodeattr("tableBits"))
+        if table.shape != (entries,):
+            raise FlowError(
+                f"{self.label}: table of shape {table.shape} must be [{entries}] for "
+                f"tableBits={self.get_nodeattr('tableBits')}"
+            )
+        if not np.all(self.get_output_datatype().allowed(table)):
+            raise FlowError(
+                f"{self.label}: the table does not fit {self.get_output_datatype().name}"
+            )
+
+    def infer_node_datatype(self, model: ModelWrapper) -> None:
+        node = self.onnx_node
+        self.set_nodeattr("inputDataType", model.get_tensor_datatype(node.input[0]).name)
+        model.set_tensor_datatype(node.output[0], self.get_output_datatype())
+
+    def minimize_weight_bit_width(self, model: ModelWrapper, datatype_only: bool = False) -> None:
+        """Sets the datatypes of M and B to the smallest signed integers that hold them."""
+        if datatype_only:
+            return
+        for index, attribute in ((1, "scaleDataType"), (2, "biasDataType")):
+            tensor = self.onnx_node.input[index]
+            datatype = smallest_signed_datatype(model.get_initializer(tensor))
+            self.set_nodeattr(attribute, datatype.name)
+            model.set_tensor_datatype(tensor, datatype)
+
+    def execute_node(self, context: dict[str, np.ndarray], graph: Any) -> None:
+        self.check_attributes()
+        x = self.integer_input(context)
+        scale, bias, table = (
+            context[name].astype(np.int64) for name in list(self.onnx_node.input)[1:4]
+        )
+        self.check_parameters(scale, bias, table)
+        y = table[self.addresses((x * scale + bias) >> int(self.get_nodeattr("shift")))]
+        carrier = context[self.onnx_node.input[0]].dtype
+        context[self.onnx_node.output[0]] = y.astype(carrier)
+
+    def addresses(self, codes: np.ndarray) -> np.ndarray:
+        """Table addresses of the int64 codes v."""
+        entries = 1 << int(self.get_nodeattr("tableBits"))
+        if self.get_nodeattr("wrap"):
+            return codes & (entries - 1)
+        offset = int(self.get_nodeattr("addressOffset"))
+        return np.clip(codes, offset, offset + entries - 1) - offset
+
+    def accumulator_bits(self) -> int:
+        """Bits of x·M + B, signed."""
+        x, scale, bias = (self.get_input_datatype(i) for i in range(3))
+        product = _magnitude(x) * _magnitude(scale) + _magnitude(bias)
+        return product.bit_length() + 1
+
+    def multiplies(self) -> bool:
+        """Whether a multiplier is needed: not if M has at most 2 bits, as 1 has."""
+        return self.get_input_datatype(1).bitwidth() > 2
+
+    def table_in_luts(self) -> bool:
+        """Whether the table is built from LUTs rather than block RAM."""
+        style = self.get_nodeattr("ram_style")
+        if style == "auto":
+            return int(self.get_nodeattr("tableBits")) <= MAX_LUT_TABLE_BITS
+        return style == "distributed"
+
+    def dsp_estimation(self, fpgapart: str) -> int:
+        if not self.multiplies():
+            return 0
+        wide, narrow = DSP_OPERANDS[get_dsp_block(fpgapart)]
+        widths = [
+            datatype.bitwidth() + (0 if datatype.signed() else 1)
+            for datatype in (self.get_input_datatype(0), self.get_input_datatype(1))
+        ]
+        tiles = math.ceil((max(widths) - 1) / (wide - 1)) * math.ceil(
+            (min(widths) - 1) / (narrow - 1)
+        )
+        return self.lanes * tiles
+
+    def lut_estimation(self, fpgapart: str) -> int:
+        bits = int(self.get_nodeattr("tableBits"))
+        luts = 0
+        if not self.multiplies() and self.get_input_datatype(2).bitwidth() > 1:
+            luts += self.accumulator_bits()
+        if not self.get_nodeattr("wrap"):
+            luts += bits + 2
+        if self.table_in_luts():
+            luts += self.get_output_datatype().bitwidth() * max(1, 1 << max(0, bits - 6))
+        if self.get_nodeattr("perChannel"):
+            parameter_bits = sum(self.get_input_datatype(i).bitwidth() for i in (1, 2))
+            luts += parameter_bits * math.ceil(self.channels / self.lanes / 64)
+        return self.lanes * luts
+
+    def bram_estimation(self, fpgapart: str) -> int:
+        if self.table_in_luts():
+            return 0
+        entries = 1 << int(self.get_nodeattr("tableBits"))
+        width = self.get_output_datatype().bitwidth()
+        blocks = min(
+            math.ceil(entries / depth) * math.ceil(width / columns)
+            for depth, columns in RAMB18_SHAPES
+        )
+        return blocks * math.ceil(self.lanes / 2)
+
+    def bram_efficiency_estimation(self, fpgapart: str) -> float:
+        blocks = self.bram_estimation(fpgapart)
+        bits = self.get_output_datatype().bitwidth() << int(self.get_nodeattr("tableBits"))
+        return bits / (blocks * 18 * 1024) if blocks else 1
+
+    def get_op_and_param_counts(self) -> dict[str, int]:
+        """Multiplications, additions and look-ups; table entries and per-channel parameters."""
+        values = self.number_of_values()
+        x, scale, bias, y = (self.get_input_datatype(i).bitwidth() for i in range(4))
+        stored = self.channels if self.get_nodeattr("perChannel") else 1
+        counts = {f"op_add_{self.accumulator_bits()}b": values, f"op_lookup_{y}b": values}
+        if self.multiplies():
+            counts[f"op_mul_{min(x, scale)}bx{max(x, scale)}b"] = values
+            counts[f"param_scale_{scale}b"] = stored
+        counts[f"param_bias_{bias}b"] = stored
+        counts[f"param_table_{y}b"] = 1 << int(self.get_nodeattr("tableBits"))
+        return counts
+
+
+def smallest_signed_datatype(values: np.ndarray) -> BaseDataType:
+    """INTb with the smallest b >= 1 that holds all int64 ``values``; 2 bits at least if any is 1.
+
+    b - 1 = max(bit length of v for v >= 0, bit length of -v - 1 for v < 0).
+    """
+    low, high = int(values.min()), int(values.max())
+    bits = max(high.bit_length() if high > 0 else 0, (-low - 1).bit_length() if low < 0 else 0)
+    return DataType[f"INT{bits + 1}"]
+
+
+def _magnitude(datatype: BaseDataType) -> int:
+    return max(abs(int(datatype.min())), abs(int(datatype.max())))

@@ -1,0 +1,190 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""Which integers each tensor can hold, per channel.
+
+Starting from the datatype of the graph input, exact ranges are propagated through the layers that
+keep integers integers. They are tighter than datatypes (INT20 holds 2^20 values, an accumulator
+of given weights often far fewer), which decides whether arithmetic is exact and how large a table
+has to be.
+
+==================================  ==============================================================
+node                                range of its output
+==================================  ==============================================================
+graph input with integer datatype   that of the datatype
+MatMul, MVAU; constant weights      Σ_i min or max of w_ij·low_i, w_ij·high_i
+HadamardTransform, unnormalised     (1 + H)/2 and (1 - H)/2 applied to low and high; requantised
+Quant; scale 1, zero point 0        rounded and clipped ends if the input is known, else datatype
+Thresholding, MultiThreshold        number of thresholds at or below the ends, plus the bias
+LookupActivation                    smallest and largest table entry
+Identity                            that of its input
+anything else                       unknown
+==================================  ==============================================================
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from onnx import NodeProto
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.custom_op.general.quant import max_int, min_int, resolve_rounding_mode
+from qonnx.custom_op.registry import getCustomOp
+
+from dhq_brevitas.finn_flow.ops import HadamardTransform
+from dhq_brevitas.hadamard import hadamard_transform_int
+
+
+@dataclass(frozen=True)
+class IntegerRange:
+    """Closed range of each channel of a tensor whose last axis are the channels; int64 [C]."""
+
+    low: np.ndarray
+    high: np.ndarray
+
+    @property
+    def channels(self) -> int:
+        """Size of the last axis."""
+        return len(self.low)
+
+    @property
+    def magnitude(self) -> int:
+        """Largest absolute value over all channels."""
+        return int(max(np.abs(self.low).max(), np.abs(self.high).max()))
+
+    def whole(self) -> tuple[int, int]:
+        """Range of all channels together."""
+        return int(self.low.min()), int(self.high.max())
+
+
+def integer_ranges(model: ModelWrapper) -> dict[str, IntegerRange]:
+    """Range of every tensor of a topologically sorted graph that is known to hold integers."""
+    ranges: dict[str, IntegerRange] = {}
+    for graph_input in model.graph.input:
+        datatype = model.get_tensor_datatype(graph_input.name)
+        if datatype.is_integer():
+            ranges[graph_input.name] = _constant_range(
+                int(datatype.min()), int(datatype.max()), _channels(model, graph_input.name)
+            )
+    for node in model.graph.node:
+        kind = node.op_type.removesuffix("_rtl").removesuffix("_hls")
+        rule = _RULES.get(kind)
+        result = rule(model, node, ranges.get(node.input[0])) if rule and node.input else None
+        if result is not None:
+            ranges[node.output[0]] = result
+    return ranges
+
+
+def quant_parameters(model: ModelWrapper, node: NodeProto) -> tuple[np.ndarray, int] | None:
+    """(scale, bits) of a Quant with constant parameters and zero point 0, else None."""
+    scale, zero_point, bits = (model.get_initializer(name) for name in list(node.input)[1:4])
+    if scale is None or zero_point is None or bits is None or np.any(zero_point != 0):
+        return None
+    return scale, int(bits.item())
+
+
+def quant_code_range(model: ModelWrapper, node: NodeProto) -> tuple[int, int]:
+    """Lowest and highest code of a Quant node with constant bit width."""
+    op = getCustomOp(node)
+    bits = int(model.get_initializer(node.input[3]).item())
+    signed, narrow = op.get_nodeattr("signed"), op.get_nodeattr("narrow")
+    return int(min_int(signed, narrow, bits)), int(max_int(signed, narrow, bits))
+
+
+def _channels(model: ModelWrapper, tensor: str) -> int:
+    shape = model.get_tensor_shape(tensor)
+    return int(shape[-1]) if shape else 1
+
+
+def _constant_range(low: int, high: int, channels: int) -> IntegerRange:
+    return IntegerRange(
+        np.full(channels, low, dtype=np.int64), np.full(channels, high, dtype=np.int64)
+    )
+
+
+def _matmul(model: ModelWrapper, node: NodeProto, x: IntegerRange | None) -> IntegerRange | None:
+    weights = model.get_initializer(node.input[1])
+    if x is None or weights is None or weights.ndim != 2 or np.any(weights != np.round(weights)):
+        return None
+    if node.op_type.startswith("MVAU") and not getCustomOp(node).get_nodeattr("noActivation"):
+        return None
+    w = weights.astype(np.int64)
+    positive, negative = np.maximum(w, 0), np.minimum(w, 0)
+    return IntegerRange(x.low @ positive + x.high @ negative, x.high @ positive + x.low @ negative)
+
+
+def _hadamard(model: ModelWrapper, node: NodeProto, x: IntegerRange | None) -> IntegerRange | None:
+    op = getCustomOp(node)
+    if isinstance(op, HadamardTransform):
+        order, signs = op.order, op.signs
+    elif op.get_nodeattr("normalize"):
+        return None
+    else:
+        order, signs = op.get_nodeattr("order"), op.signs(model)
+    if x is None:
+        return None
+    low, high = x.low, x.high
+    if signs is not None:
+        negated = signs < 0
+        low, high = np.where(negated, -high, low), np.where(negated, -low, high)
+    # Σ(±x_i) is centred at H(low + high)/2 with radius Σ(high - low)/2, the same in all of a block.
+    centre = hadamard_transform_int(low + high, order=order)
+    radius = np.repeat((high - low).reshape(-1, order).sum(axis=1), order)
+    low, high = (centre - radius) // 2, (centre + radius) // 2
+    if isinstance(op, HadamardTransform):
+        low, high = op.requantise(low), op.requantise(high)
+    return IntegerRange(low, high)
+
+
+def _quant(model: ModelWrapper, node: NodeProto, x: IntegerRange | None) -> IntegerRange | None:
+    parameters = quant_parameters(model, node)
+    if parameters is None or np.any(parameters[0] != 1):
+        return None
+    low, high = quant_code_range(model, node)
+    if x is None:
+        return _constant_range(low, high, _channels(model, node.output[0]))
+    rounding = resolve_rounding_mode(getCustomOp(node).get_nodeattr("rounding_mode"))
+    ends = [np.clip(rounding(end.astype(np.float64)), low, high) for end in (x.low, x.high)]
+    return IntegerRange(ends[0].astype(np.int64), ends[1].astype(np.int64))
+
+
+def _thresholding(
+    model: ModelWrapper, node: NodeProto, x: IntegerRange | None
+) -> IntegerRange | None:
+    thresholds = model.get_initializer(node.input[1])
+    op = getCustomOp(node)
+    if thresholds is None or x is None:
+        return None
+    if node.op_type == "MultiThreshold":
+        if op.get_nodeattr("out_scale") != 1.0:
+            return None
+        bias = int(op.get_nodeattr("out_bias"))
+    else:
+        bias = int(op.get_nodeattr("ActVal"))
+    return IntegerRange(
+        *(
+            (end[:, None] >= thresholds).sum(axis=1).astype(np.int64) + bias
+            for end in (x.low, x.high)
+        )
+    )
+
+
+def _lookup(model: ModelWrapper, node: NodeProto, x: IntegerRange | None) -> IntegerRange | None:
+    table = model.get_initializer(node.input[3])
+    channels = getCustomOp(node).channels
+    return _constant_range(int(table.min()), int(table.max()), channels)
+
+
+def _identity(model: ModelWrapper, node: NodeProto, x: IntegerRange | None) -> IntegerRange | None:
+    return x
+
+
+_RULES = {
+    "MatMul": _matmul,
+    "MVAU": _matmul,
+    "HadamardTransform": _hadamard,
+    "Quant": _quant,
+    "IntQuant": _quant,
+    "Thresholding": _thresholding,
+    "MultiThreshold": _thresholding,
+    "LookupActivation": _lookup,
+    "Identity": _identity,
+}

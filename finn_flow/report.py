@@ -1,0 +1,88 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""Summary of FINN's estimate reports."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from finn.builder.build_dataflow_config import DataflowBuildConfig
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.custom_op.registry import getCustomOp
+
+from dhq_brevitas.files import read_json
+from dhq_brevitas.finn_flow.ops import DOMAIN
+from dhq_brevitas.finn_flow.ranges import integer_ranges
+
+RESOURCES = {"LUT": "lut", "DSP": "dsp", "BRAM_18K": "bram18", "URAM": "uram"}
+MAX_FLOAT32_INTEGER = 1 << 24
+FOLDING_ATTRIBUTES = ("PE", "SIMD")
+
+
+def read_report(model: ModelWrapper, cfg: DataflowBuildConfig) -> dict[str, Any]:
+    """The estimates of the report folder of ``cfg``, by the names that this project uses.
+
+    ``cycles_per_sample_estimate`` and ``latency_cycles_estimate`` (FINN's latency: the cycles of
+    all layers in sequence), ``samples_per_second_estimate``, ``slowest_layer``, ``lut_estimate``,
+    ``dsp_estimate``, ``bram18_estimate``, ``uram_estimate``, and ``layers``: for each node its
+    name, op_type, folding, datatypes, cycles and the same resources. What FINN wrote no report on
+    is absent. ``accumulators_beyond_float32``, absent if empty, lists matrix products whose sums
+    could pass 2^24, where QONNX's float32 execution could round while hardware does not.
+    """
+    folder = cfg.get_report_directory()
+    cycles = _read(folder, "estimate_layer_cycles")
+    resources = _read(folder, "estimate_layer_resources")
+    performance = _read(folder, "estimate_network_performance")
+    report: dict[str, Any] = {}
+    if performance:
+        vectors = _vectors(model)
+        report["cycles_per_sample_estimate"] = math.ceil(performance["max_cycles"] / vectors)
+        report["latency_cycles_estimate"] = performance["critical_path_cycles"]
+        report["samples_per_second_estimate"] = performance["estimated_throughput_fps"] * vectors
+        report["slowest_layer"] = performance["max_cycles_node_name"]
+    report |= _resources(resources.get("total", {}))
+    ranges = integer_ranges(model)
+    wide = [
+        node.name
+        for node in model.graph.node
+        if node.op_type.startswith("MVAU")
+        and node.output[0] in ranges
+        and ranges[node.output[0]].magnitude > MAX_FLOAT32_INTEGER
+    ]
+    if wide:
+        report["accumulators_beyond_float32"] = wide
+    report["layers"] = [
+        _layer(node, cycles, resources)
+        for node in model.graph.node
+        if node.domain.startswith(DOMAIN)
+    ]
+    return report
+
+
+def _layer(node: Any, cycles: dict[str, Any], resources: dict[str, Any]) -> dict[str, Any]:
+    op = getCustomOp(node)
+    attributes = op.get_nodeattr_types()
+    layer: dict[str, Any] = {"name": node.name, "op_type": node.op_type}
+    layer |= {a: op.get_nodeattr(a) for a in FOLDING_ATTRIBUTES if a in attributes}
+    layer["input_datatype"] = op.get_input_datatype(0).name
+    layer["output_datatype"] = op.get_output_datatype(0).name
+    if node.name in cycles:
+        layer["cycles_estimate"] = cycles[node.name]
+    return layer | _resources(resources.get(node.name, {}))
+
+
+def _resources(values: dict[str, Any]) -> dict[str, int]:
+    return {
+        f"{name}_estimate": round(values[key]) for key, name in RESOURCES.items() if key in values
+    }
+
+
+def _vectors(model: ModelWrapper) -> int:
+    for node in model.graph.node:
+        if node.domain.startswith(DOMAIN):
+            return math.prod(getCustomOp(node).get_nodeattr("numInputVectors"))
+    return 1
+
+
+def _read(folder: Path, name: str) -> dict[str, Any]:
+    return read_json(folder / f"{name}.json") or {}

@@ -1,0 +1,251 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""Build steps with FINN's signature ``(model, cfg) -> model``.
+
+``DHQ_BUILD_STEPS`` lists them in order. They are registered with FINN, so the list, or any of the
+names, can stand in ``DataflowBuildConfig.steps`` of a build of one's own.
+
+===================================  ===============================================================
+step                                 what it adds to FINN
+===================================  ===============================================================
+step_dhq_integer_form                every rounding on exact integers (``dhq_brevitas.export``)
+step_tidy_up                         FINN's
+step_dhq_convert_to_hw               inference passes of this package; host affine; no HLS-only node
+step_dhq_minimize_bit_width_initial  as below, before the choice of variants depends on widths
+step_dhq_create_dataflow_partition   FINN's
+step_dhq_specialize_layers           FINN's; layers without a variant yet stay abstract
+step_dhq_target_fps_parallelization  FINN's; folds the layers of this package too
+step_dhq_apply_folding_config        FINN's; checks the folding
+step_dhq_minimize_bit_width          FINN's; keeps MVAU weights signed, as the RTL reads them
+step_dhq_generate_estimate_reports   FINN's; reports include layers without a variant
+===================================  ===============================================================
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+from finn.analysis.fpgadataflow.dataflow_performance import dataflow_performance
+from finn.builder.build_dataflow_config import DataflowBuildConfig
+from finn.builder.build_dataflow_steps import (
+    register_build_dataflow_step,
+    step_apply_folding_config,
+    step_create_dataflow_partition,
+    step_generate_estimate_reports,
+    step_minimize_bit_width,
+    step_specialize_layers,
+    step_target_fps_parallelization,
+    step_tidy_up,
+)
+from finn.transformation.fpgadataflow.annotate_cycles import AnnotateCycles
+from finn.transformation.fpgadataflow.convert_to_hw.quantized_matrix_vector_activation import (
+    InferQuantizedMatrixVectorActivation,
+)
+from finn.transformation.fpgadataflow.set_folding import divisors
+from qonnx.core.datatype import DataType
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.custom_op.registry import getCustomOp
+from qonnx.transformation.general import GiveUniqueNodeNames, SortGraph
+from qonnx.transformation.infer_datatypes import InferDataTypes
+from qonnx.transformation.infer_shapes import InferShapes
+
+from dhq_brevitas.finn_flow.backend_view import hidden_from_specialization, seen_as_rtl
+from dhq_brevitas.finn_flow.checks import (
+    check_all_hardware,
+    check_all_rtl,
+    check_folding,
+    check_single_io,
+    check_weights,
+    is_integer_form,
+)
+from dhq_brevitas.finn_flow.ops.lookup_activation import smallest_signed_datatype
+from dhq_brevitas.finn_flow.transformations import (
+    ExtractHostAffine,
+    InferHadamardTransform,
+    InferLookupActivation,
+    InferRequant,
+    MoveScalePastHadamard,
+    SetLayerFolding,
+)
+
+
+@dataclasses.dataclass
+class DhqBuildConfig(DataflowBuildConfig):
+    """FINN's configuration with a target in clock cycles beside ``target_fps``."""
+
+    #: Target cycles per inference. FINN derives them from target_fps, which is an integer, so
+    #: that not every number of cycles could be asked for.
+    cycles_per_frame: int | None = None
+
+    def _resolve_cycles_per_frame(self) -> int | None:
+        if self.cycles_per_frame is not None:
+            return self.cycles_per_frame
+        return super()._resolve_cycles_per_frame()
+
+
+@register_build_dataflow_step()
+def step_dhq_integer_form(model: ModelWrapper, cfg: DataflowBuildConfig) -> ModelWrapper:
+    """Brings a QONNX graph to integer form unless it is in it; checks inputs and outputs."""
+    check_single_io(model)
+    model = model.transform(InferShapes()).transform(InferDataTypes())
+    if not is_integer_form(model):
+        from dhq_brevitas.export import to_integer_form
+
+        model = to_integer_form(model)
+    check_weights(model)
+    return model
+
+
+@register_build_dataflow_step()
+def step_dhq_convert_to_hw(model: ModelWrapper, cfg: DataflowBuildConfig) -> ModelWrapper:
+    """Replaces all of an integer-form graph by hardware layers and leaves its ends to the host.
+
+    UnsupportedNodeError names the first node that has no layer.
+    """
+    reasons: dict[str, str] = {}
+    for transformation in (
+        ExtractHostAffine(),
+        MoveScalePastHadamard(exact_only=True),
+        InferHadamardTransform(),
+        InferLookupActivation(),
+        InferRequant(),
+        InferQuantizedMatrixVectorActivation(),
+    ):
+        model = model.transform(transformation)
+        # The first pass that looked at a node knows best what it lacks.
+        reasons = getattr(transformation, "reasons", {}) | reasons
+        model = model.transform(InferShapes()).transform(InferDataTypes())
+    check_all_hardware(model, reasons)
+    for node in model.graph.node:
+        if node.op_type == "MVAU":
+            op = getCustomOp(node)
+            op.set_nodeattr("mem_mode", "internal_decoupled")
+            # By itself FINN sends weights or inputs of 2 and 3 bits to HLS.
+            op.set_nodeattr("preferred_impl_style", "rtl")
+        elif node.op_type == "Thresholding":
+            getCustomOp(node).set_nodeattr("preferred_impl_style", "rtl")
+    return model.transform(GiveUniqueNodeNames())
+
+
+@register_build_dataflow_step()
+def step_dhq_minimize_bit_width_initial(
+    model: ModelWrapper, cfg: DataflowBuildConfig
+) -> ModelWrapper:
+    """The step below before specialisation, which decides by the widths of weights and sums."""
+    return step_dhq_minimize_bit_width(model, cfg)
+
+
+@register_build_dataflow_step()
+def step_dhq_minimize_bit_width(model: ModelWrapper, cfg: DataflowBuildConfig) -> ModelWrapper:
+    """FINN's step; then weights without negative entries get a sign bit again.
+
+    FINN narrows such weights to an unsigned (or, for {-1, 0}, bipolar) type, for which there is no
+    RTL variant: the MVAU reads its weights as two's complement of at least 2 bits.
+    """
+    model = step_minimize_bit_width(model, cfg)
+    for node in model.graph.node:
+        if node.op_type.removesuffix("_rtl") == "MVAU":
+            op = getCustomOp(node)
+            weights = model.get_initializer(node.input[1])
+            if weights is None or op.get_input_datatype(1).name.startswith("INT"):
+                continue
+            bits = max(2, smallest_signed_datatype(weights.astype(np.int64)).bitwidth())
+            op.set_nodeattr("weightDataType", f"INT{bits}")
+            model.set_tensor_datatype(node.input[1], DataType[f"INT{bits}"])
+    return model
+
+
+@register_build_dataflow_step()
+def step_dhq_create_dataflow_partition(
+    model: ModelWrapper, cfg: DataflowBuildConfig
+) -> ModelWrapper:
+    """FINN's step: returns the model of the single partition that holds all hardware layers."""
+    check_all_hardware(model)
+    return step_create_dataflow_partition(model, cfg)
+
+
+@register_build_dataflow_step()
+def step_dhq_specialize_layers(model: ModelWrapper, cfg: DataflowBuildConfig) -> ModelWrapper:
+    """FINN's step; layers of this package are specialised as soon as a variant is registered."""
+    model = hidden_from_specialization(model, lambda m: step_specialize_layers(m, cfg))
+    # SpecializeLayers inserts by a counter that skips the nodes it passes over.
+    model = model.transform(SortGraph()).transform(GiveUniqueNodeNames())
+    check_all_rtl(model, cfg._resolve_fpga_part())
+    return model
+
+
+@register_build_dataflow_step()
+def step_dhq_target_fps_parallelization(
+    model: ModelWrapper, cfg: DataflowBuildConfig
+) -> ModelWrapper:
+    """FINN's step with the layers of this package folded first.
+
+    Where FINN relaxes the target because an MVAU cannot meet it, they are folded again for what was
+    achieved. The limit on the MVAU's weight stream is raised to what the target needs.
+    """
+    target = cfg._resolve_cycles_per_frame()
+    if target is None:
+        return step_target_fps_parallelization(model, cfg)
+    cfg = dataclasses.replace(cfg, mvau_wwidth_max=_weight_stream_width(model, cfg, target))
+    model = model.transform(SetLayerFolding(target))
+    model = seen_as_rtl(model, lambda m: step_target_fps_parallelization(m, cfg))
+    achieved = max(target, slowest_cycles(model))
+    model = model.transform(SetLayerFolding(achieved))
+    check_folding(model)
+    return model
+
+
+@register_build_dataflow_step()
+def step_dhq_apply_folding_config(model: ModelWrapper, cfg: DataflowBuildConfig) -> ModelWrapper:
+    """FINN's step; FlowError for a folding that does not divide its layer."""
+    model = step_apply_folding_config(model, cfg)
+    check_folding(model)
+    return model
+
+
+@register_build_dataflow_step()
+def step_dhq_generate_estimate_reports(
+    model: ModelWrapper, cfg: DataflowBuildConfig
+) -> ModelWrapper:
+    """FINN's step on a graph in which it sees every layer."""
+    return seen_as_rtl(model, lambda m: step_generate_estimate_reports(m, cfg))
+
+
+DHQ_BUILD_STEPS = [
+    step_dhq_integer_form,
+    step_tidy_up,
+    step_dhq_convert_to_hw,
+    step_dhq_minimize_bit_width_initial,
+    step_dhq_create_dataflow_partition,
+    step_dhq_specialize_layers,
+    step_dhq_target_fps_parallelization,
+    step_dhq_apply_folding_config,
+    step_dhq_minimize_bit_width,
+    step_dhq_generate_estimate_reports,
+]
+
+
+def slowest_cycles(model: ModelWrapper) -> int:
+    """Estimated cycles per inference of the slowest layer."""
+    result: list[int] = []
+
+    def measure(visible: ModelWrapper) -> ModelWrapper:
+        visible = visible.transform(AnnotateCycles())
+        result.append(int(visible.analysis(dataflow_performance)["max_cycles"]))
+        return visible
+
+    seen_as_rtl(model, measure)
+    return result[0]
+
+
+def _weight_stream_width(model: ModelWrapper, cfg: DataflowBuildConfig, target: int) -> int:
+    """Bits per PE that SetFolding must allow so that PE = MH reaches the target."""
+    width = cfg.mvau_wwidth_max
+    for node in model.graph.node:
+        if node.op_type.startswith("MVAU"):
+            op = getCustomOp(node)
+            inputs = op.get_nodeattr("MW") * math.prod(op.get_nodeattr("numInputVectors"))
+            needed = math.ceil(inputs / target)
+            simd = next((d for d in divisors(op.get_nodeattr("MW")) if d >= needed), 1)
+            width = max(width, simd * op.get_input_datatype(1).bitwidth())
+    return width

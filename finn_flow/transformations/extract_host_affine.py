@@ -1,0 +1,149 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""Leaves the float operations at both ends of a graph to the host.
+
+    graph_input -> [Mul, Div, Add, Sub]* -> Quant(scale 1) -> … -> integers -> [Mul, Div, Add, Sub]*
+                   `--------- host.encode ----------'               `------ host.decode ------'
+
+Both ends are removed from the graph, whose input and output become the integer tensors, and are
+recorded in its metadata as a :class:`~dhq_brevitas.finn_flow.host_affine.HostAffine`.
+
+=====================================================  ===========================================
+case                                                   effect
+=====================================================  ===========================================
+input annotated as integer                             nothing to remove at the input
+float input without such a Quant, or used otherwise    input left alone
+Quant with another scale at the input                  left alone: not in integer form
+last tensor not computed from integers by such a tail  output left alone
+=====================================================  ===========================================
+
+A second run finds an integer input and an integer output and changes nothing.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+from onnx import NodeProto
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.custom_op.registry import getCustomOp
+from qonnx.transformation.base import Transformation
+
+from dhq_brevitas.finn_flow.elementwise import QUANT_OPS, fans_out
+from dhq_brevitas.finn_flow.host_affine import OPERATORS, HostAffine, HostStep, InputQuantizer
+from dhq_brevitas.finn_flow.ranges import integer_ranges, quant_parameters
+
+
+class ExtractHostAffine(Transformation):
+    """See the module docstring; the graph must have one input and one output."""
+
+    def apply(self, model: ModelWrapper) -> tuple[ModelWrapper, bool]:
+        affine = HostAffine.from_model(model)
+        known = affine or HostAffine()
+        head = _input_nodes(model)
+        tail = _output_nodes(model)
+        if head:
+            known = replace(
+                known,
+                input_steps=tuple(_step(model, node) for node in head[:-1]),
+                input_quantizer=_quantizer(model, head[-1]),
+            )
+            _move_input(model, head)
+        if tail:
+            steps = tuple(_step(model, node) for node in tail)
+            known = replace(known, output_steps=(*steps, *known.output_steps))
+            _move_output(model, tail)
+        if head or tail or affine is None:
+            known.save_to(model)
+        return model, bool(head or tail)
+
+
+def _is_affine_step(model: ModelWrapper, node: NodeProto) -> bool:
+    """Whether ``node`` combines one variable, on the left where it matters, with one constant."""
+    if node.op_type not in OPERATORS:
+        return False
+    constant = [model.get_initializer(name) is not None for name in node.input]
+    if node.op_type in ("Sub", "Div"):
+        return constant == [False, True]
+    return sorted(constant) == [False, True]
+
+
+def _input_nodes(model: ModelWrapper) -> list[NodeProto]:
+    """The nodes from the graph input to its Quant, in order, or none."""
+    tensor = model.graph.input[0].name
+    if model.get_tensor_datatype(tensor).is_integer():
+        return []
+    nodes = []
+    while not fans_out(model, tensor):
+        consumers = model.find_consumers(tensor)
+        if not consumers:
+            break
+        node = consumers[0]
+        nodes.append(node)
+        if node.op_type in QUANT_OPS and node.input[0] == tensor:
+            parameters = quant_parameters(model, node)
+            integers = parameters is not None and np.all(parameters[0] == 1)
+            return nodes if integers and parameters[1] > 1 else []
+        if not _is_affine_step(model, node):
+            break
+        tensor = node.output[0]
+    return []
+
+
+def _output_nodes(model: ModelWrapper) -> list[NodeProto]:
+    """The nodes from the last integer tensor to the graph output, in order, or none."""
+    integers = integer_ranges(model)
+    tensor = model.graph.output[0].name
+    nodes: list[NodeProto] = []
+    while tensor not in integers:
+        node = model.find_producer(tensor)
+        if node is None or not _is_affine_step(model, node):
+            return []
+        if nodes and fans_out(model, tensor):
+            return []
+        nodes.append(node)
+        tensor = next(name for name in node.input if model.get_initializer(name) is None)
+    shapes = [model.get_tensor_shape(name) for name in (tensor, model.graph.output[0].name)]
+    if fans_out(model, tensor) or model.find_producer(tensor) is None or shapes[0] != shapes[1]:
+        return []
+    nodes.reverse()
+    return nodes
+
+
+def _step(model: ModelWrapper, node: NodeProto) -> HostStep:
+    constant = next(c for c in map(model.get_initializer, node.input) if c is not None)
+    return HostStep(node.op_type, constant)
+
+
+def _quantizer(model: ModelWrapper, node: NodeProto) -> InputQuantizer:
+    op = getCustomOp(node)
+    return InputQuantizer(
+        bits=int(model.get_initializer(node.input[3]).item()),
+        signed=bool(op.get_nodeattr("signed")),
+        narrow=bool(op.get_nodeattr("narrow")),
+        rounding=op.get_nodeattr("rounding_mode"),
+    )
+
+
+def _move_input(model: ModelWrapper, head: list[NodeProto]) -> None:
+    """Lets the consumers of the Quant read the graph input, whose name stays."""
+    codes = head[-1].output[0]
+    graph_input = model.graph.input[0].name
+    datatype = getCustomOp(head[-1]).get_integer_datatype(model)
+    for consumer in model.find_consumers(codes):
+        for index, name in enumerate(consumer.input):
+            if name == codes:
+                consumer.input[index] = graph_input
+    for node in head:
+        model.graph.node.remove(node)
+    model.set_tensor_datatype(graph_input, datatype)
+
+
+def _move_output(model: ModelWrapper, tail: list[NodeProto]) -> None:
+    """Lets the producer of the last integers write the graph output, whose name stays."""
+    integers = next(n for n in tail[0].input if model.get_initializer(n) is None)
+    graph_output = model.graph.output[0].name
+    datatype = model.get_tensor_datatype(integers)
+    model.find_producer(integers).output[0] = graph_output
+    for node in tail:
+        model.graph.node.remove(node)
+    model.set_tensor_datatype(graph_output, datatype)

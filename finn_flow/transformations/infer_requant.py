@@ -1,0 +1,229 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""A requantisation of integers, [Mul] [Add] … -> Quant, to hardware.
+
+x is a tensor known to hold integers, the nodes up to the Quant are affine.
+
+===============================================  =================================================
+case                                             becomes
+===============================================  =================================================
+x is made by a HadamardTransform layer, has no   that layer's fused requantiser (requantShift): no
+other use, the factor is 2^-s with s >= 0        memory, no multiplier
+for all channels, no bias, rounding ROUND
+any other factor >= 0, any rounding, up to 12    Thresholding: 2^b - 1 thresholds, one row for all
+output bits                                      channels if the constants are scalars, else one
+                                                 row for each channel
+negative factor, more bits                       nothing
+===============================================  =================================================
+
+A threshold is the smallest integer for which the QONNX nodes, executed in their own floating-point
+arithmetic, give at least a certain code. It is found by bisection, which is exact because every
+correctly rounded operation is monotone; ties, saturation and narrow ranges come out as QONNX has
+them, for |x| <= 2^24, up to which its float32 carries every integer. All 2^b - 1 thresholds are
+kept for a narrow range too: the lowest is always met.
+
+A Quant with a scale other than 1 leaves Mul(scale) behind the layer.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from onnx import NodeProto, helper
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.custom_op.general.quant import min_int
+from qonnx.custom_op.registry import getCustomOp
+from qonnx.transformation.base import Transformation
+
+from dhq_brevitas.finn_flow.elementwise import (
+    QUANT_OPS,
+    ElementwisePart,
+    NotConvertible,
+    affine_chain,
+    evaluate,
+    exact_affine,
+    fans_out,
+    quant_output_codes,
+    replace_nodes,
+    scaled_output,
+)
+from dhq_brevitas.finn_flow.ops import DOMAIN
+from dhq_brevitas.finn_flow.ops.lookup_activation import smallest_signed_datatype
+from dhq_brevitas.finn_flow.ranges import IntegerRange, integer_ranges, quant_parameters
+
+MAX_THRESHOLD_BITS = 12
+
+
+@dataclass(frozen=True)
+class _Match:
+    chain: ElementwisePart
+    quant: NodeProto
+    shift: int | None  # of a fused requantiser
+    thresholds: np.ndarray | None
+
+
+class InferRequant(Transformation):
+    """See the module docstring. ``reasons`` maps the name of a Quant left alone to the cause.
+
+    Args:
+        fuse: use the requantiser of a HadamardTransform layer where that is possible.
+    """
+
+    def __init__(self, fuse: bool = True) -> None:
+        super().__init__()
+        self.fuse = fuse
+        self.reasons: dict[str, str] = {}
+
+    def apply(self, model: ModelWrapper) -> tuple[ModelWrapper, bool]:
+        # One requantiser at a time: the range of its output is what the next one starts from.
+        changed = False
+        for name in [node.output[0] for node in model.graph.node if node.op_type in QUANT_OPS]:
+            quant = model.find_producer(name)
+            if model.get_initializer(quant.input[0]) is not None:
+                continue
+            try:
+                match = self._match(model, quant, integer_ranges(model))
+            except NotConvertible as reason:
+                self.reasons[quant.name] = str(reason)
+                continue
+            if match.shift is not None:
+                _fuse(model, match)
+            else:
+                _insert_thresholding(model, match)
+            self.reasons.pop(quant.name, None)
+            changed = True
+        return model, changed
+
+    def _match(
+        self, model: ModelWrapper, quant: NodeProto, ranges: dict[str, IntegerRange]
+    ) -> _Match:
+        parameters = quant_parameters(model, quant)
+        if parameters is None:
+            raise NotConvertible("its scale, zero point and bit width must be constant, the zero 0")
+        scale, bits = parameters
+        if bits < 2:
+            raise NotConvertible(f"it has {bits} bit; use at least 2")
+        chain = affine_chain(model, quant, set(ranges))
+        x = ranges[chain.source]
+        shift = _fusible_shift(model, chain, quant, scale, x) if self.fuse else None
+        if shift is not None:
+            return _Match(chain, quant, shift, None)
+        if bits > MAX_THRESHOLD_BITS:
+            raise NotConvertible(
+                f"{(1 << bits) - 1} thresholds would be needed for its {bits} bits; use at most "
+                f"{MAX_THRESHOLD_BITS} bits, or a power-of-two scale behind a HadamardTransform"
+            )
+        return _Match(chain, quant, None, _thresholds(model, chain, quant, scale, bits, x))
+
+
+def _fusible_shift(
+    model: ModelWrapper,
+    chain: ElementwisePart,
+    quant: NodeProto,
+    scale: np.ndarray,
+    x: IntegerRange,
+) -> int | None:
+    producer = model.find_producer(chain.source)
+    if producer is None or producer.op_type != "HadamardTransform" or producer.domain != DOMAIN:
+        return None
+    op = getCustomOp(producer)
+    rounding = getCustomOp(quant).get_nodeattr("rounding_mode").upper()
+    if (
+        op.get_nodeattr("requantShift") >= 0
+        or fans_out(model, chain.source)
+        or rounding not in ("ROUND", "HALF_EVEN")
+    ):
+        return None
+    try:
+        affine = exact_affine(model, chain, scale, x)
+    except NotConvertible:
+        return None
+    return affine.shift if affine.is_power_of_two() and affine.scale[0] == 1 else None
+
+
+def _thresholds(
+    model: ModelWrapper,
+    chain: ElementwisePart,
+    quant: NodeProto,
+    scale: np.ndarray,
+    bits: int,
+    x: IntegerRange,
+) -> np.ndarray:
+    """Thresholds [1 or C, 2^bits - 1] as float32: entry k is the smallest integer of code min + k.
+
+    Where no integer of the range reaches a code, the threshold is one above the range.
+    """
+    constants = [model.get_initializer(name) for node in chain.nodes for name in node.input]
+    sizes = {scale.size, *(c.size for c in constants if c is not None)}
+    if sizes == {1}:
+        low, high = (np.array([end]) for end in x.whole())
+    else:
+        low, high = x.low, x.high
+
+    part = ElementwisePart((*chain.nodes, quant), chain.source, quant.output[0])
+
+    def codes_of(integers: np.ndarray) -> np.ndarray:
+        values = evaluate(model, part, integers.astype(np.float32))
+        return quant_output_codes(model, quant, values)
+
+    ends = codes_of(np.stack([low, high]))
+    if np.any(ends[0] > ends[1]):
+        raise NotConvertible(
+            "its scale is negative for some channel; move the sign into the weights before it"
+        )
+    lowest = int(min_int(getCustomOp(quant).get_nodeattr("signed"), False, bits))
+    targets = lowest + np.arange(1, 1 << bits, dtype=np.int64)[:, None]
+    below = np.broadcast_to(low, (len(targets), len(low))).copy()
+    found = np.broadcast_to(high + 1, below.shape).copy()
+    while np.any(below < found):
+        middle = (below + found) // 2
+        reached = codes_of(np.minimum(middle, high)) >= targets
+        reached |= middle > high
+        found = np.where(reached, middle, found)
+        below = np.where(reached, below, middle + 1)
+    return found.T.astype(np.float32)
+
+
+def _fuse(model: ModelWrapper, match: _Match) -> None:
+    layer = model.find_producer(match.chain.source)
+    op = getCustomOp(layer)
+    quant_op = getCustomOp(match.quant)
+    datatype = quant_op.get_integer_datatype(model)
+    output, scaling = scaled_output(model, match.quant)
+    op.set_nodeattr("requantShift", match.shift)
+    op.set_nodeattr("narrow", quant_op.get_nodeattr("narrow"))
+    op.set_nodeattr("outputDataType", datatype.name)
+    layer.output[0] = output
+    model.set_tensor_datatype(output, datatype)
+    replace_nodes(model, (*match.chain.nodes, match.quant), scaling)
+
+
+def _insert_thresholding(model: ModelWrapper, match: _Match) -> None:
+    source, quant = match.chain.source, match.quant
+    shape = model.get_tensor_shape(source)
+    quant_op = getCustomOp(quant)
+    datatype = quant_op.get_integer_datatype(model)
+    thresholds = match.thresholds
+    name = f"{quant.output[0]}_thresholds"
+    threshold_type = smallest_signed_datatype(thresholds.astype(np.int64))
+    model.set_initializer(name, thresholds)
+    model.set_tensor_datatype(name, threshold_type)
+    output, scaling = scaled_output(model, quant)
+    lowest = int(min_int(quant_op.get_nodeattr("signed"), False, datatype.bitwidth()))
+    layer = helper.make_node(
+        "Thresholding",
+        [source, name],
+        [output],
+        name=f"Thresholding_{quant.name}",
+        domain=DOMAIN,
+        backend="fpgadataflow",
+        PE=1,
+        NumChannels=int(shape[-1]),
+        numSteps=thresholds.shape[1],
+        numInputVectors=[int(n) for n in shape[:-1]],
+        inputDataType=model.get_tensor_datatype(source).name,
+        weightDataType=threshold_type.name,
+        outputDataType=datatype.name,
+        ActVal=lowest,
+    )
+    model.set_tensor_datatype(output, datatype)
+    replace_nodes(model, (*match.chain.nodes, quant), [layer, *scaling])

@@ -1,0 +1,48 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""Folds the layers of this package, which FINN's SetFolding does not know."""
+
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.custom_op.registry import getCustomOp
+from qonnx.transformation.base import Transformation
+
+from dhq_brevitas.finn_flow.errors import FlowError
+from dhq_brevitas.finn_flow.ops import ChannelwiseOp
+
+
+class SetLayerFolding(Transformation):
+    """Gives each HadamardTransform and LookupActivation the fewest lanes that meet a target.
+
+    The folding attribute (SIMD or PE) becomes the smallest legal value with
+    ``get_exp_cycles() <= target_cycles_per_frame``, or the largest one if none meets it;
+    specialised ``_rtl`` variants are folded likewise. ``missed`` lists the names of nodes above the
+    target.
+    """
+
+    def __init__(self, target_cycles_per_frame: int) -> None:
+        super().__init__()
+        if target_cycles_per_frame < 1:
+            raise FlowError(f"target_cycles_per_frame={target_cycles_per_frame} must be at least 1")
+        self.target_cycles_per_frame = target_cycles_per_frame
+        self.missed: list[str] = []
+
+    def apply(self, model: ModelWrapper) -> tuple[ModelWrapper, bool]:
+        changed = False
+        self.missed = []
+        for node in model.graph.node:
+            if not node.domain.startswith("finn.custom_op.fpgadataflow"):
+                continue
+            op = getCustomOp(node)
+            if isinstance(op, ChannelwiseOp):
+                changed |= self._fold(op)
+        return model, changed
+
+    def _fold(self, op: ChannelwiseOp) -> bool:
+        before = op.lanes
+        for lanes in op.legal_lanes():
+            op.set_nodeattr(op.FOLDING, lanes)
+            if op.get_exp_cycles() <= self.target_cycles_per_frame:
+                break
+        else:
+            self.missed.append(op.onnx_node.name)
+        return op.lanes != before
