@@ -1,2 +1,38 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
+"""Distribution-aware Hadamard quantization (DHQ) of implicit neural representations for Brevitas.
+
+The PyTorch side: the transform, quantizers and activations for Brevitas layers. The QONNX export is
+``dhq_brevitas.export``, the mapping to hardware ``dhq_brevitas.finn_flow``; neither is imported
+here.
+"""
+
+from dhq_brevitas import quantizers
+from dhq_brevitas.activations import QuantCos, QuantSine
+from dhq_brevitas.hadamard import (
+    MAX_ORDER,
+    hadamard_matrix,
+    hadamard_transform,
+    hadamard_transform_int,
+    largest_order,
+    random_signs,
+)
+from dhq_brevitas.proxies import HadamardActQuantProxy, HadamardWeightQuantProxy, NoRotationWarning
+from dhq_brevitas.quantizers import *  # noqa: F403
+from dhq_brevitas.scaling import DyadicRestrictValue
+
+__all__ = [
+    "MAX_ORDER",
+    "DyadicRestrictValue",
+    "HadamardActQuantProxy",
+    "HadamardWeightQuantProxy",
+    "NoRotationWarning",
+    "QuantCos",
+    "QuantSine",
+    "hadamard_matrix",
+    "hadamard_transform",
+    "hadamard_transform_int",
+    "largest_order",
+    "random_signs",
+    *quantizers.__all__,
+]

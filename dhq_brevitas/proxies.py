@@ -2,16 +2,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Brevitas quantization proxies that rotate a tensor with a Hadamard transform before quantizing.
 
-For a linear layer y = x Wᵀ and R = D·H (H the ±1 Hadamard matrix of order 2^k in blocks, D optional
-signs), x R · (W R)ᵀ = 2^k · x Wᵀ. The factor 2^k is shared out in powers of two, so that float32
+For a linear layer y = x Wᵀ and R = D·H (H the ±1 Hadamard matrix of order 2^k in blocks, D
+optional signs), x R · (W R)ᵀ = 2^k · x Wᵀ. The factor 2^k is shared out in powers of two, so that float32
 stays exact wherever its inputs are integers times a power of two:
 
 * side ``input``: the input proxy quantizes x R · 2^-⌊k/2⌋, the weight proxy W R · 2^-⌈k/2⌉;
 * side ``output``: the weight proxy quantizes Rᵀ W · 2^-⌈k/2⌉ and returns R times that · 2^-⌊k/2⌋,
   so the layer itself is unchanged. In hardware this is one transform after the matrix product.
 
-Everything else (scale statistics, learned scales, bit widths, caching, state_dict) is Brevitas's own
-and sees the rotated tensor.
+Everything else (scale statistics, learned scales, bit widths, caching, state_dict) is Brevitas's
+own and sees the rotated tensor.
 """
 
 import warnings
@@ -89,12 +89,13 @@ def _rotated_size(layer: nn.Module, side: str) -> int:
     if isinstance(layer, nn.Conv1d | nn.Conv2d):
         if layer.groups != 1:
             raise ValueError(
-                f"{describe(layer)}: a Hadamard rotation mixes all input channels, so groups must be 1, not "
-                f"{layer.groups}; use a stock Brevitas weight quantizer for grouped convolutions"
+                f"{describe(layer)}: a Hadamard rotation mixes all input channels, so groups must be "
+                f"1, not {layer.groups}; use a stock Brevitas weight quantizer for grouped convolutions"
             )
         if side == "output":
             raise ValueError(
-                f"{describe(layer)}: output-side rotation is for linear layers; use hadamard_side='input'"
+                f"{describe(layer)}: output-side rotation is for linear layers; use "
+                "hadamard_side='input'"
             )
         return layer.in_channels
     raise TypeError(
@@ -108,21 +109,21 @@ def _block_order(layer: nn.Module, size: int, requested: int | None) -> int:
         order = largest_order(size)
         if order == 1:
             warnings.warn(
-                f"{describe(layer)}: size {size} is odd, so no Hadamard rotation applies and the layer is "
-                f"quantized unrotated; choose an even size or a stock quantizer",
+                f"{describe(layer)}: size {size} is odd, so no Hadamard rotation applies and the "
+                f"layer is quantized unrotated; choose an even size or a stock quantizer",
                 NoRotationWarning,
                 stacklevel=2,
             )
         return order
     if requested < 1 or requested & (requested - 1) or requested > MAX_ORDER:
         raise ValueError(
-            f"{describe(layer)}: hadamard_order={requested} is not a power of two from 1 to {MAX_ORDER}; "
-            f"the largest that fits this layer is {largest_order(size)}"
+            f"{describe(layer)}: hadamard_order={requested} is not a power of two from 1 to "
+            f"{MAX_ORDER}; the largest that fits this layer is {largest_order(size)}"
         )
     if size % requested:
         raise ValueError(
-            f"{describe(layer)}: hadamard_order={requested} does not divide the size {size}; the largest "
-            f"that does is {largest_order(size)}"
+            f"{describe(layer)}: hadamard_order={requested} does not divide the size {size}; the "
+            f"largest that does is {largest_order(size)}"
         )
     return requested
 
@@ -133,7 +134,7 @@ class HadamardWeightQuantProxy(WeightQuantProxyFromInjector):
     Injector attributes (``weight_`` keywords of the layer):
 
     * ``hadamard_order``: block size, a power of two dividing the rotated axis; default the largest
-      (at most 4096). An odd size has none: the layer stays unrotated and a NoRotationWarning says so.
+      (at most 4096). An odd size has none: the layer stays unrotated, a NoRotationWarning says so.
     * ``hadamard_signs``: None (plain H), an integer seed, or a ±1 tensor of the axis' size.
     * ``hadamard_side``: ``"input"`` (default; the layer's ``input_quant`` must then be a DHQ
       activation quantizer) or ``"output"`` (per-tensor scale only, since the transform mixes rows).
@@ -156,8 +157,8 @@ class HadamardWeightQuantProxy(WeightQuantProxyFromInjector):
         per_channel = "CHANNEL" in str(quant_injector.scaling_per_output_type)
         if side == "output" and order > 1 and per_channel:
             raise ValueError(
-                f"{describe(quant_layer)}: output-side rotation mixes the output channels, so their scales "
-                "must be one: use a per-tensor weight quantizer"
+                f"{describe(quant_layer)}: output-side rotation mixes the output channels, so "
+                "their scales must be one: use a per-tensor weight quantizer"
             )
 
     def _checked_signs(self, signs: Tensor | int | None, size: int) -> Tensor | None:
@@ -232,8 +233,8 @@ class HadamardWeightQuantProxy(WeightQuantProxyFromInjector):
             layer.input_quant, HadamardActQuantProxy
         ):
             raise ValueError(
-                f"{describe(layer)}: the weight is rotated but the input is not; pass a DHQ activation "
-                "quantizer as input_quant (for example Int8DHQActPerTensorFloat), or "
+                f"{describe(layer)}: the weight is rotated but the input is not; pass a DHQ "
+                "activation quantizer as input_quant (for example Int8DHQActPerTensorFloat), or "
                 "weight_hadamard_side='output'"
             )
 
@@ -284,8 +285,8 @@ class HadamardActQuantProxy(ActQuantProxyFromInjector):
         rotation = partner.rotation
         if x.shape[self.axis] != rotation.size:
             raise ValueError(
-                f"{describe(self.tracked_module_list[0])}: the input has {x.shape[self.axis]} channels, the "
-                f"layer expects {rotation.size}"
+                f"{describe(self.tracked_module_list[0])}: the input has "
+                f"{x.shape[self.axis]} channels, the layer expects {rotation.size}"
             )
         return rotate(
             x, rotation.order, partner.hadamard_signs, rotation.other_scale, axis=self.axis
@@ -295,8 +296,8 @@ class HadamardActQuantProxy(ActQuantProxyFromInjector):
         value = x.value if isinstance(x, QuantTensor) else x
         self._depth += 1
         try:
-            # Not rotated here: scalars, with which Brevitas reads scale and bit width; nested calls,
-            # with which a scale search tries a candidate; export, where the handler rotates.
+            # Not rotated here: scalars, with which Brevitas reads scale and bit width; nested
+            # calls, with which a scale search tries a candidate; export, where the handler rotates.
             if value.ndim > 0 and self._depth == 1 and not self.export_mode:
                 value = self.rotate_input(value)
             return super().forward(value)

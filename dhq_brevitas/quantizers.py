@@ -2,15 +2,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Quantizers to pass as ``weight_quant=``, ``input_quant=`` and ``act_quant=`` of Brevitas layers.
 
-Each DHQ quantizer is the stock Brevitas quantizer of the same name with one thing changed: the proxy
-rotates the tensor first (see :mod:`dhq_brevitas.proxies`), so scale statistics, learned scales and
-rounding all act on the rotated tensor. Keyword overrides of Brevitas (``weight_bit_width=4``, …) work
-unchanged; ``weight_hadamard_order``, ``weight_hadamard_signs`` and ``weight_hadamard_side`` are ours.
+Each DHQ quantizer is the stock Brevitas quantizer of the same name with one thing changed: the
+proxy rotates the tensor first (see :mod:`dhq_brevitas.proxies`), so scale statistics, learned
+scales and rounding all act on the rotated tensor. Keyword overrides of Brevitas
+(``weight_bit_width=4``, …) work unchanged; ``weight_hadamard_order``, ``weight_hadamard_signs`` and
+``weight_hadamard_side`` are ours.
 
-Names: ``Float`` has a float scale, ``FixedPoint`` a power-of-two scale 2^e, ``Dyadic`` a scale m·2^e
-with a short integer m; ``MSE`` starts from the
-scale of least squared error and learns it, otherwise weights use the running maximum and activations
-start from a percentile and learn the scale. Rounding is half to even unless stated.
+Names: ``Float`` has a float scale, ``FixedPoint`` a power-of-two scale 2^e, ``Dyadic`` a scale
+m·2^e with a short integer m; ``MSE`` starts from the scale of least squared error and learns it,
+otherwise weights use the running maximum and activations start from a percentile and learn the
+scale. Rounding is half to even unless stated.
 
     >>> from brevitas.nn import QuantLinear
     >>> layer = QuantLinear(

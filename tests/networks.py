@@ -75,9 +75,7 @@ def sine_network(
     )
     first.weight.data *= 0.05
     modules: list[nn.Module] = [
-        qnn.QuantIdentity(
-            act_quant=q.IntegerCodes, bit_width=INPUT_BITS, return_quant_tensor=True
-        ),
+        qnn.QuantIdentity(act_quant=q.IntegerCodes, bit_width=INPUT_BITS, return_quant_tensor=True),
         first,
         sine(),
     ]

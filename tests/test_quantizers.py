@@ -328,7 +328,7 @@ class TestBadInput:
             layer(WEIGHTS[0], ACTS[0], weight_hadamard_order=order)
 
     def test_order_that_does_not_divide(self):
-        with pytest.raises(ValueError, match="does not divide the size 48; .* is 16"):
+        with pytest.raises(ValueError, match=r"does not divide the size 48; .* is 16"):
             layer(WEIGHTS[0], ACTS[0], n_in=48, weight_hadamard_order=32)
 
     def test_signs_of_the_wrong_size(self):

@@ -25,9 +25,9 @@ Mul, Div, Add, Sub     with a constant: scale and offset only, no node
 anything else          copied; its inputs are formed as Mul(scale) -> Add(offset)
 =====================  ==========================================================================
 
-Where the Quant rounds with FLOOR (a phase), M and B become dyadic numbers M_int/2^s and B_int/2^s, so
-that hardware computes (q·M_int + B_int) >> s. Power-of-two scales are dyadic already and stay as they
-are. Others are rounded to ``multiplier_bits`` bits. Float32 carries the result exactly when
+Where the Quant rounds with FLOOR (a phase), M and B become dyadic numbers M_int/2^s and B_int/2^s,
+so that hardware computes (q·M_int + B_int) >> s. Power-of-two scales are dyadic already and stay as
+they are. Others are rounded to ``multiplier_bits`` bits. Float32 carries the result exactly when
 |q·M_int| + |B_int| < 2^24; otherwise Cast nodes put Mul, Add and Quant's division in float64. With
 ROUND, M and B stay float32: a threshold on the integer q reproduces that exactly.
 """
@@ -182,10 +182,12 @@ class _Writer:
     def _convert_quant(
         self, node: NodeProto, x: Value, scale: Value, zero_point: Value, bits: Value
     ) -> Value:
-        if not all(isinstance(p, Constant) for p in (scale, zero_point, bits)):
+        if not (
+            isinstance(scale, Constant)
+            and isinstance(zero_point, Constant)
+            and isinstance(bits, Constant)
+        ):
             raise ValueError(f"{node.name}: scale, zero point and bit width must be constants")
-        assert isinstance(scale, Constant) and isinstance(zero_point, Constant)
-        assert isinstance(bits, Constant)
         if np.any(zero_point.values != 0):
             raise ValueError(
                 f"{node.name}: zero point {zero_point.values} is not supported; use a symmetric "

@@ -13,7 +13,7 @@ from dhq_brevitas.hadamard import hadamard_transform_int
 
 
 class LowerHadamardToMatMul(Transformation):
-    """x -> HadamardTransform becomes x -> MatMul(D·(I ⊗ H)·c), a constant n×n float32 matrix.
+    """x -> HadamardTransform becomes x -> MatMul(D·(I ⊗ H)·c), a constant n by n float32 matrix.
 
     Every HadamardTransform with constant signs (or none) matches. Integer inputs give the same
     integers; a normalised transform agrees to float32 rounding. Raises ValueError for signs that
