@@ -40,11 +40,15 @@ class _PhaseFunction(nn.Module):
 
 
 class SineOfPhase(_PhaseFunction):
-    function = staticmethod(torch.sin)
+    @staticmethod
+    def function(angle: Tensor) -> Tensor:
+        return torch.sin(angle)
 
 
 class CosineOfPhase(_PhaseFunction):
-    function = staticmethod(torch.cos)
+    @staticmethod
+    def function(angle: Tensor) -> Tensor:
+        return torch.cos(angle)
 
 
 class _QuantPeriodic(QuantNonLinearActLayer):

@@ -3,8 +3,8 @@
 """Brevitas quantization proxies that rotate a tensor with a Hadamard transform before quantizing.
 
 For a linear layer y = x Wᵀ and R = D·H (H the ±1 Hadamard matrix of order 2^k in blocks, D
-optional signs), x R · (W R)ᵀ = 2^k · x Wᵀ. The factor 2^k is shared out in powers of two, so that float32
-stays exact wherever its inputs are integers times a power of two:
+optional signs), x R · (W R)ᵀ = 2^k · x Wᵀ. The factor 2^k is shared out in powers of two, so that
+float32 stays exact wherever its inputs are integers times a power of two:
 
 * side ``input``: the input proxy quantizes x R · 2^-⌊k/2⌋, the weight proxy W R · 2^-⌈k/2⌉;
 * side ``output``: the weight proxy quantizes Rᵀ W · 2^-⌈k/2⌉ and returns R times that · 2^-⌊k/2⌋,
@@ -16,7 +16,7 @@ own and sees the rotated tensor.
 
 import warnings
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from brevitas import config
@@ -89,8 +89,9 @@ def _rotated_size(layer: nn.Module, side: str) -> int:
     if isinstance(layer, nn.Conv1d | nn.Conv2d):
         if layer.groups != 1:
             raise ValueError(
-                f"{describe(layer)}: a Hadamard rotation mixes all input channels, so groups must be "
-                f"1, not {layer.groups}; use a stock Brevitas weight quantizer for grouped convolutions"
+                f"{describe(layer)}: a Hadamard rotation mixes all input channels, so groups must "
+                f"be 1, not {layer.groups}; use a stock Brevitas weight quantizer for grouped "
+                "convolutions"
             )
         if side == "output":
             raise ValueError(
@@ -151,7 +152,7 @@ class HadamardWeightQuantProxy(WeightQuantProxyFromInjector):
         order = _block_order(quant_layer, size, option("hadamard_order"))
         super().__init__(quant_layer, quant_injector)
         self._depth = 0
-        self.rotation = Rotation(size, order, side)
+        self.rotation = Rotation(size, order, cast(Side, side))
         signs = self._checked_signs(option("hadamard_signs"), size)
         self.register_buffer("hadamard_signs", signs if order > 1 else None)
         per_channel = "CHANNEL" in str(quant_injector.scaling_per_output_type)

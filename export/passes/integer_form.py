@@ -280,7 +280,7 @@ class _Writer:
         if weight.transform is not None:
             if weight.transform_axis != 1:
                 raise ValueError(f"{node.name}: the weight's transform is not along its outputs")
-            value = self._transformed(node, value, *weight.transform, signs=None)
+            value = self._transformed(node, value, *weight.transform)
             value = replace(value, scale=value.scale * weight.transform_scale.reshape(-1))
         if bias is not None:
             value = replace(value, offset=value.offset + bias.values.astype(np.float64).reshape(-1))
@@ -322,7 +322,7 @@ class _Writer:
         x: Scaled,
         order: int,
         normalize: int,
-        signs: np.ndarray | None,
+        signs: np.ndarray | None = None,
         name: str | None = None,
     ) -> Scaled:
         if x.scale.size > 1:
