@@ -14,6 +14,7 @@ from finn.builder.build_dataflow import resolve_build_steps
 from finn.builder.build_dataflow_config import DataflowBuildConfig, DataflowOutputType
 from finn.util.exception import FINNError
 from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.util.cleanup import cleanup_model
 from tqdm import tqdm
 
 from dhq_brevitas.export import save_model
@@ -125,6 +126,8 @@ def build_dataflow(
         raise FlowError(f"steps: {error}") from error
     log = output / LOG_FILE
     with finn_log_to_file(log):
+        if not is_integer_form(source):
+            source = cleanup_model(source)
         check_single_io(source)
         current = with_batch_size(source, 1)
         verifier = None if verify_inputs is None else StepVerifier(current, verify_inputs)

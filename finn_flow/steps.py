@@ -48,7 +48,9 @@ from qonnx.custom_op.registry import getCustomOp
 from qonnx.transformation.general import GiveUniqueNodeNames, SortGraph
 from qonnx.transformation.infer_datatypes import InferDataTypes
 from qonnx.transformation.infer_shapes import InferShapes
+from qonnx.util.cleanup import cleanup_model
 
+from dhq_brevitas.export import to_integer_form
 from dhq_brevitas.finn_flow.backend_view import hidden_from_specialization, seen_as_rtl
 from dhq_brevitas.finn_flow.checks import (
     check_all_hardware,
@@ -85,13 +87,14 @@ class DhqBuildConfig(DataflowBuildConfig):
 
 @register_build_dataflow_step()
 def step_dhq_integer_form(model: ModelWrapper, cfg: DataflowBuildConfig) -> ModelWrapper:
-    """Brings a QONNX graph to integer form unless it is in it; checks inputs and outputs."""
-    check_single_io(model)
-    model = model.transform(InferShapes()).transform(InferDataTypes())
-    if not is_integer_form(model):
-        from dhq_brevitas.export import to_integer_form
+    """Brings a QONNX graph to integer form unless it is in it; checks inputs and outputs.
 
-        model = to_integer_form(model)
+    A graph as an exporter left it is cleaned up first, as ``qonnx-cleanup`` does.
+    """
+    if not is_integer_form(model):
+        model = to_integer_form(cleanup_model(model))
+    model = model.transform(InferShapes()).transform(InferDataTypes())
+    check_single_io(model)
     check_weights(model)
     return model
 

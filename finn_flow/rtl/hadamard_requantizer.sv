@@ -95,7 +95,7 @@ module hadamard_requantizer #(
       for (int unsigned lane = 0; lane < SIMD; lane++) begin
         automatic logic [WIDTH-1:0] h = signed_data[lane];
         automatic logic [WIDTH:0] sum = {h[WIDTH-1], h} + BELOW_HALF + (WIDTH + 1)'(h[SHIFT]);
-        result[lane] = sum[WIDTH:SHIFT];
+        result[lane] = ROUNDED_WIDTH'(sum >> SHIFT);
       end
     end
 
