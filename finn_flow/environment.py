@@ -25,6 +25,22 @@ def default_build_dir() -> Path:
     return Path(tempfile.gettempdir()) / f"dhq_brevitas_{os.getuid()}" / "finn"
 
 
+def simulator_cache_dir() -> Path:
+    """Folder of compiled simulators: ``dhq_brevitas/rtlsim`` in ``XDG_CACHE_HOME`` or ~/.cache.
+
+    ``DHQ_RTLSIM_CACHE`` names another one.
+    """
+    if named := os.environ.get("DHQ_RTLSIM_CACHE"):
+        return Path(named).absolute()
+    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(caches).absolute() / "dhq_brevitas" / "rtlsim"
+
+
+def processors() -> int:
+    """Processors this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
 def has_vivado() -> bool:
     """Whether a Vivado installation is announced by ``XILINX_VIVADO``."""
     return bool(os.environ.get("XILINX_VIVADO"))

@@ -1,0 +1,164 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""From sources to a shared object, through a cache shared by all processes of a user.
+
+An entry of the cache is named by a digest of everything it depends on: the texts as compiled, the
+memory contents, the top module, the flags, this package's harness, and the versions of Verilator and
+of the compiler. An entry appears by renaming a finished folder, so it is whole or not there; a
+lock keeps a second process from compiling the same design meanwhile.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from dhq_brevitas.finn_flow.environment import processors, simulator_cache_dir
+from dhq_brevitas.finn_flow.rtlsim.errors import SimulationError
+from dhq_brevitas.finn_flow.rtlsim.sources import Sources
+from dhq_brevitas.finn_flow.rtlsim.toolchain import (
+    CXX_FLAGS,
+    RUNTIME_SOURCES,
+    TRACE_SOURCES,
+    VERILATOR_FLAGS,
+    Toolchain,
+    find_toolchain,
+)
+
+LIBRARY = "simulator.so"
+HARNESS = Path(__file__).with_name("harness.cpp")
+# Verilator's ports in the header of the class it generates: VL_IN8(&ap_clk,0,0);
+_PORT = re.compile(r"VL_(IN|OUT|INOUT)(?:8|16|64|W)?\(&(\w+),(\d+),(\d+)(?:,\d+)?\);")
+_DIRECTIONS = {"IN": 1, "OUT": 2, "INOUT": 3}
+# Above this size the generated files are compiled one by one, in parallel.
+_ONE_UNIT = 600_000
+
+
+def compile_design(
+    sources: Sources, top: str, *, trace: bool = False, defines: tuple[str, ...] = ()
+) -> Path:
+    """Shared object of the module ``top``, from the cache if the same was compiled before.
+
+    Args:
+        sources: what to compile.
+        top: name of the top module.
+        trace: with the code for FST waveforms.
+        defines: preprocessor macros, for example ``("FINN_SIMULATION",)``.
+
+    SimulationError with Verilator's message if it rejects the design.
+    """
+    tools = find_toolchain()
+    flags = [*VERILATOR_FLAGS, *(f"-D{name}" for name in defines), *(["--trace-fst"] * trace)]
+    key = sources.digest(tools.version, top, *flags, *CXX_FLAGS, HARNESS.read_text())
+
+    def build(folder: Path, entry: Path) -> None:
+        runtime = _runtime(tools, trace)
+        names = sources.write(folder, entry / "data")
+        tools.verilate(
+            [*flags, "--top-module", top, "--prefix", "Vdesign", "-I.", "-Mdir", "obj", *names],
+            folder,
+        )
+        _link(tools, folder, runtime, trace)
+        shutil.rmtree(folder / "obj")
+
+    try:
+        return _entry(f"{_safe(top)}-{key[:32]}", build) / LIBRARY
+    except SimulationError as error:
+        raise SimulationError(f"{top} cannot be simulated: {error}") from error
+
+
+def _link(tools: Toolchain, folder: Path, runtime: Path, trace: bool) -> None:
+    objects = folder / "obj"
+    header = (objects / "Vdesign.h").read_text()
+    ports = "".join(
+        f" X({name}, {_DIRECTIONS[kind]}, {int(high) - int(low) + 1})"
+        for kind, name, high, low in _PORT.findall(header)
+    )
+    (objects / "design.h").write_text(
+        f'#include "Vdesign.h"\n#define DESIGN_CLASS Vdesign\n#define DESIGN_TRACE {int(trace)}\n'
+        f"#define DESIGN_PORTS(X){ports}\n"
+    )
+    shutil.copy(HARNESS, objects / "harness.cpp")
+    generated = sorted(objects.glob("*.cpp"))
+    if sum(path.stat().st_size for path in generated) < _ONE_UNIT:
+        (objects / "all.cc").write_text("".join(f'#include "{p.name}"\n' for p in generated))
+        units = ["all.cc"]
+    else:
+        units = [path.name for path in generated]
+    flags = [*CXX_FLAGS, *_include_flags(tools), f"-DVM_TRACE={int(trace)}"]
+    _compile_all(tools, objects, units, flags)
+    tools.compile(
+        [
+            "-shared",
+            "-Wl,-Bsymbolic",
+            *(f"{Path(unit).stem}.o" for unit in units),
+            str(runtime / "runtime.a"),
+            "-lpthread",
+            "-o",
+            f"../{LIBRARY}",
+        ],
+        objects,
+    )
+
+
+def _runtime(tools: Toolchain, trace: bool) -> Path:
+    """Entry with Verilator's own runtime compiled once."""
+    names = [*RUNTIME_SOURCES, *(TRACE_SOURCES if trace else ())]
+    text = " ".join([tools.version, str(tools.include), *CXX_FLAGS, *names])
+    key = hashlib.sha256(text.encode()).hexdigest()
+
+    def build(folder: Path, entry: Path) -> None:
+        flags = [*CXX_FLAGS, *_include_flags(tools), f"-DVM_TRACE={int(trace)}"]
+        units = [str(tools.include / name) for name in names]
+        _compile_all(tools, folder, units, flags)
+        archiver = Toolchain(tools.verilator, tools.root, Path("ar"), tools.version)
+        archiver.compile(["rcs", "runtime.a", *(f"{Path(u).stem}.o" for u in units)], folder)
+
+    return _entry(f"runtime-{key[:32]}", build)
+
+
+def _include_flags(tools: Toolchain) -> list[str]:
+    return [f"-I{tools.include}", f"-I{tools.include / 'vltstd'}", "-I."]
+
+
+def _compile_all(tools: Toolchain, folder: Path, units: list[str], flags: list[str]) -> None:
+    def compile_one(unit: str) -> None:
+        tools.compile(["-x", "c++", *flags, "-c", unit, "-o", f"{Path(unit).stem}.o"], folder)
+
+    with ThreadPoolExecutor(processors()) as pool:
+        list(pool.map(compile_one, units))
+
+
+def _entry(name: str, build: Callable[[Path, Path], None]) -> Path:
+    """Folder ``name`` of the cache, made by ``build(temporary folder, final folder)`` if missing."""
+    root = simulator_cache_dir()
+    entry = root / name
+    if entry.is_dir():
+        return entry
+    root.mkdir(parents=True, exist_ok=True)
+    with _locked(root / f"{name}.lock"):
+        if entry.is_dir():
+            return entry
+        folder = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=root))
+        try:
+            build(folder, entry)
+            folder.rename(entry)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    return entry
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _safe(name: str) -> str:
+    return re.sub(r"\W", "_", name)[:60]

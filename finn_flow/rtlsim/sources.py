@@ -1,0 +1,139 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""Sources of one design as Verilator gets them: copies, patched, with their memory contents.
+
+FINN's library holds two constructs that Verilator does not accept. They are changed in the copy
+that is compiled; the library stays as it is.
+
+=================  =========================================================================
+``add_multi.sv``   a constant function declared inside a generate block moves, with its type, to
+                   module scope
+``fifo.sv``        the unpacked structure returned by a constant function becomes a packed one
+=================  =========================================================================
+
+FINN writes absolute paths of memory contents into its wrappers. They are replaced by paths of
+copies named by content, so that the same design generated twice is the same text, and so that a
+compiled simulator does not depend on files that may be gone.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dhq_brevitas.finn_flow.rtlsim.errors import SimulationError
+
+HEADERS = (".vh", ".svh")
+SOURCES = (".v", ".sv")
+#: Stands in texts for the folder of the memory contents.
+DATA_FOLDER = "@DHQ_DATA@"
+_PATH = re.compile(r'"(\.?/[^"\s]+)"')
+_PACKAGE = re.compile(r"_pkg\.s?v$")
+
+
+@dataclass
+class Sources:
+    """Texts by file name in the order of compilation, and memory contents by path."""
+
+    texts: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+    data: dict[str, bytes] = field(default_factory=dict)
+
+    def digest(self, *more: str) -> str:
+        """SHA-256 of all texts and contents and of ``more``."""
+        digest = hashlib.sha256()
+        parts: list[bytes] = [part.encode() for part in more]
+        for name, text in [*self.texts.items(), *self.headers.items()]:
+            parts += [name.encode(), text.encode()]
+        for name, content in sorted(self.data.items()):
+            parts += [name.encode(), content]
+        for part in parts:
+            digest.update(len(part).to_bytes(8, "little") + part)
+        return digest.hexdigest()
+
+    def write(self, folder: Path, data_folder: Path) -> list[str]:
+        """Writes everything below ``folder``; memory contents will be read from ``data_folder``.
+
+        Returns the names of the sources to compile.
+        """
+        for name, text in [*self.texts.items(), *self.headers.items()]:
+            (folder / name).write_text(text.replace(DATA_FOLDER, str(data_folder)))
+        for name, content in self.data.items():
+            path = folder / "data" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        return list(self.texts)
+
+
+def collect(paths: list[str] | list[Path], *, patch: bool = True) -> Sources:
+    """Reads the files, packages first, each once.
+
+    With ``patch``, the constructs above are replaced. SimulationError for a missing file, for a
+    kind of file that Verilator does not read (VHDL, netlists) and for two different files of one
+    name.
+    """
+    sources = Sources()
+    ordered = sorted(map(Path, paths), key=lambda path: _PACKAGE.search(path.name) is None)
+    for path in ordered:
+        if path.suffix not in HEADERS + SOURCES:
+            raise SimulationError(
+                f"{path.name}: Verilator reads Verilog and SystemVerilog only; a design with "
+                f"{path.suffix or 'such'} files needs Vivado's simulator"
+            )
+        if not path.is_file():
+            raise SimulationError(f"source {path} does not exist; generate the HDL again")
+        text = _with_data(path.read_text(), path.parent, sources.data)
+        if patch:
+            text = _patched(path.name, text)
+        group = sources.headers if path.suffix in HEADERS else sources.texts
+        if group.setdefault(path.name, text) != text:
+            raise SimulationError(f"two different source files are called {path.name}: {path}")
+    return sources
+
+
+def _with_data(text: str, folder: Path, data: dict[str, bytes]) -> str:
+    """``text`` with the paths of existing files, or prefixes of them, replaced by copies."""
+
+    def replace(match: re.Match[str]) -> str:
+        given = Path(match[1])
+        path = given if given.is_absolute() else folder / given
+        if path.is_file():
+            files = [path]
+        elif path.parent.is_dir() and not match[1].endswith("/"):
+            # Thresholding appends the indices of the lane and the stage.
+            files = sorted(p for p in path.parent.glob(path.name + "*.dat") if p.is_file())
+        else:
+            files = []
+        if not files:
+            return match[0]
+        contents = {file.name: file.read_bytes() for file in files}
+        digest = hashlib.sha256()
+        for name, content in contents.items():
+            digest.update(name.encode() + b"\0" + hashlib.sha256(content).digest())
+        key = digest.hexdigest()[:24]
+        data.update({f"{key}/{name}": content for name, content in contents.items()})
+        return f'"{DATA_FOLDER}/{key}/{path.name}"'
+
+    return _PATH.sub(replace, text)
+
+
+def _patched(name: str, text: str) -> str:
+    if name == "add_multi.sv":
+        return _move_constant_function(text)
+    if name == "fifo.sv":
+        return re.sub(
+            r"typedef struct \{(\s*int unsigned\s+lo;)", r"typedef struct packed {\1", text
+        )
+    return text
+
+
+def _move_constant_function(text: str) -> str:
+    """The leaf count of add_multi.sv from the generate block to module scope."""
+    block = re.search(
+        r"[ \t]*typedef int unsigned\s+leaf_load_t\b.*?endfunction : init_leaf_loads\n", text, re.S
+    )
+    anchor = re.search(r"[ \t]*localparam int unsigned\s+L = \$clog2\(N\);[^\n]*\n", text)
+    if block is None or anchor is None or anchor.end() > block.start():
+        return text
+    head, tail = text[: block.start()], text[block.end() :]
+    return head[: anchor.end()] + block[0] + head[anchor.end() :] + tail
