@@ -26,7 +26,8 @@ from tqdm.auto import tqdm
 
 from dhq_brevitas.calibration import LEARNED
 from dhq_brevitas.files import atomic_path
-from dhq_brevitas.inr import QuantSiren, ScaleKind
+from dhq_brevitas.inr import QuantSiren
+from dhq_brevitas.specs import ScaleKind
 
 __all__ = [
     "Interrupted",

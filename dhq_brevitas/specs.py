@@ -1,0 +1,261 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""Descriptions of an INR and of its quantization, from which :mod:`dhq_brevitas.inr` builds."""
+
+import itertools
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from dhq_brevitas.activations import MAX_PHASE_BITS, MIN_PHASE_BITS
+from dhq_brevitas.hadamard import largest_order
+
+__all__ = [
+    "MAX_BITS",
+    "MAX_LAYERS",
+    "MIN_BITS",
+    "Granularity",
+    "LayerPlan",
+    "QuantSpec",
+    "ScaleKind",
+    "Scheme",
+    "Side",
+    "SirenSpec",
+    "check_bits",
+    "plan_layers",
+]
+
+MIN_BITS, MAX_BITS = 2, 12
+MAX_LAYERS = 5
+# A rotated activation is quantized a second time; two more bits before the rotation make the first
+# quantization negligible, and cost hardware only a wider table.
+EXTRA_SINE_BITS = 2
+
+
+class Scheme(StrEnum):
+    """``dhq``: Hadamard-rotated quantizers where a rotation applies; ``stock``: none."""
+
+    DHQ = "dhq"
+    STOCK = "stock"
+
+
+class ScaleKind(StrEnum):
+    """Quantizer scales: ``po2`` 2^e, ``dyadic`` m·2^e with a short m, ``float`` unrestricted."""
+
+    PO2 = "po2"
+    DYADIC = "dyadic"
+    FLOAT = "float"
+
+
+class Granularity(StrEnum):
+    """Weight scales: one a tensor or one an output channel."""
+
+    TENSOR = "tensor"
+    CHANNEL = "channel"
+
+
+class Side(StrEnum):
+    """Where a layer is rotated; see :mod:`dhq_brevitas.proxies`."""
+
+    INPUT = "input"
+    OUTPUT = "output"
+    NONE = "none"
+
+
+@dataclass(frozen=True)
+class SirenSpec:
+    """Shape of a SIREN.
+
+    Attributes:
+        hidden: width of every sine layer.
+        layers: number of sine layers, 1 to 5; a linear layer follows.
+        in_features: coordinates, out_features: samples (3 for RGB, 1 for grey).
+        omega_first, omega_hidden: ω_0 and ω_i of the other sine layers.
+    """
+
+    hidden: int = 128
+    layers: int = 3
+    in_features: int = 2
+    out_features: int = 3
+    omega_first: float = 30.0
+    omega_hidden: float = 30.0
+
+    def __post_init__(self) -> None:
+        for name in ("hidden", "in_features", "out_features"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+        if not 1 <= self.layers <= MAX_LAYERS:
+            raise ValueError(f"layers={self.layers} is out of range: use 1 to {MAX_LAYERS}")
+        for name in ("omega_first", "omega_hidden"):
+            omega = getattr(self, name)
+            if not (math.isfinite(omega) and omega > 0):
+                raise ValueError(f"{name}={omega} must be a positive number (30 is usual)")
+
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """(in_features, out_features) of every linear layer."""
+        widths = [self.in_features, *[self.hidden] * self.layers, self.out_features]
+        return list(itertools.pairwise(widths))
+
+    @property
+    def omegas(self) -> list[float]:
+        """ω of every sine layer."""
+        return [self.omega_first] + [self.omega_hidden] * (self.layers - 1)
+
+
+@dataclass(frozen=True)
+class QuantSpec:
+    """How a network is quantized.
+
+    Attributes:
+        scheme, scale, granularity: see the enumerations.
+        weight_bits: of all layers but the first and the last, 2 to 12.
+        act_bits: of the activations that are multiplied, 2 to 12.
+        first_weight_bits: own width of the first layer. It has few weights, which ω_0 amplifies: at
+            8 bits it alone costs a picture 1 to 8 dB, at 12 next to nothing.
+        last_weight_bits: own width of the last layer; None: as ``weight_bits``.
+        phase_bits: the sine's table has 2^phase_bits entries, 4 to 16.
+        sine_bits: sine output ahead of an input rotation, which is followed by the ``act_bits``
+            quantizer; None: ``act_bits`` + 2, at most 12.
+        rotation: side on which the layers are rotated (scheme ``dhq``). One value holds for every
+            layer but the first, which has two inputs, and skips layers whose axis is odd; a tuple
+            names the side of each layer.
+        signs_seed: None for the plain transform, or the seed of random ±1 signs.
+    """
+
+    scheme: Scheme = Scheme.DHQ
+    scale: ScaleKind = ScaleKind.PO2
+    granularity: Granularity = Granularity.CHANNEL
+    weight_bits: int = 8
+    act_bits: int = 8
+    first_weight_bits: int = 12
+    last_weight_bits: int | None = None
+    phase_bits: int = 12
+    sine_bits: int | None = None
+    rotation: Side | tuple[Side, ...] = Side.INPUT
+    signs_seed: int | None = None
+
+    def __post_init__(self) -> None:
+        convert = {"scheme": Scheme, "scale": ScaleKind, "granularity": Granularity}
+        for name, kind in convert.items():
+            object.__setattr__(self, name, _member(kind, name, getattr(self, name)))
+        if isinstance(self.rotation, str):
+            rotation: Any = _member(Side, "rotation", self.rotation)
+        else:
+            rotation = tuple(_member(Side, "rotation", side) for side in self.rotation)
+        object.__setattr__(self, "rotation", rotation)
+        for name in (
+            "weight_bits",
+            "act_bits",
+            "first_weight_bits",
+            "last_weight_bits",
+            "sine_bits",
+        ):
+            check_bits(name, getattr(self, name), MIN_BITS, MAX_BITS)
+        check_bits("phase_bits", self.phase_bits, MIN_PHASE_BITS, MAX_PHASE_BITS)
+
+
+def _member(kind: type[StrEnum], name: str, value: str) -> StrEnum:
+    try:
+        return kind(value)
+    except ValueError:
+        choices = ", ".join(repr(str(member)) for member in kind)
+        raise ValueError(f"{name}={value!r} is unknown: use {choices}") from None
+
+
+def check_bits(name: str, bits: int | None, low: int, high: int) -> None:
+    """ValueError unless ``bits`` is None or from ``low`` to ``high``."""
+    if bits is not None and not low <= bits <= high:
+        raise ValueError(f"{name}={bits} is out of range: use {low} to {high} bits")
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """What becomes of one linear layer.
+
+    ``order`` is the block size of the rotation (1: none); ``act_bits`` the width of the integers
+    the weights are multiplied with; ``sine_bits`` that of the sine after the layer (None: last
+    layer).
+    """
+
+    name: str
+    in_features: int
+    out_features: int
+    rotation: Side
+    order: int
+    weight_bits: int
+    act_bits: int
+    granularity: Granularity
+    sine_bits: int | None
+
+
+def plan_layers(spec: SirenSpec, quant: QuantSpec, coordinate_bits: int) -> list[LayerPlan]:
+    """One plan a linear layer. ``coordinate_bits``: signed width of the pixel codes.
+
+    Raises ValueError if ``quant.rotation`` names a side for a layer that has no rotation there (odd
+    size), does not have one entry a layer, or if no layer at all can be rotated.
+    """
+    sides = _sides(spec, quant)
+    last = len(sides) - 1
+    plans = []
+    for index, ((n_in, n_out), side) in enumerate(zip(spec.sizes, sides, strict=True)):
+        weight_bits = quant.weight_bits
+        if index == 0:
+            weight_bits = quant.first_weight_bits
+        elif index == last:
+            weight_bits = quant.last_weight_bits or quant.weight_bits
+        sine_bits = None
+        if index < last:
+            sine_bits = quant.act_bits
+            if sides[index + 1] == Side.INPUT:
+                sine_bits = quant.sine_bits or min(quant.act_bits + EXTRA_SINE_BITS, MAX_BITS)
+        plans.append(
+            LayerPlan(
+                name=f"linear{index}",
+                in_features=n_in,
+                out_features=n_out,
+                rotation=side,
+                order=_order(n_in, n_out, side),
+                weight_bits=weight_bits,
+                act_bits=coordinate_bits if index == 0 and side != Side.INPUT else quant.act_bits,
+                # An output-side rotation mixes the channels, so their scales must be one.
+                granularity=Granularity.TENSOR if side == Side.OUTPUT else quant.granularity,
+                sine_bits=sine_bits,
+            )
+        )
+    return plans
+
+
+def _sides(spec: SirenSpec, quant: QuantSpec) -> list[Side]:
+    sizes = spec.sizes
+    if quant.scheme == Scheme.STOCK:
+        return [Side.NONE] * len(sizes)
+    if isinstance(quant.rotation, Side):
+        side = quant.rotation
+        sides = [Side.NONE] + [
+            side if _order(n_in, n_out, side) > 1 else Side.NONE for n_in, n_out in sizes[1:]
+        ]
+        if side != Side.NONE and not any(s != Side.NONE for s in sides):
+            raise ValueError(
+                f"rotation={str(side)!r} applies to no layer of sizes {sizes}: "
+                f"hidden={spec.hidden} must be even (a Hadamard block is a power of two), or use "
+                "scheme='stock'"
+            )
+        return sides
+    if len(quant.rotation) != len(sizes):
+        raise ValueError(
+            f"rotation has {len(quant.rotation)} entries, the network {len(sizes)} linear layers"
+        )
+    for index, ((n_in, n_out), side) in enumerate(zip(sizes, quant.rotation, strict=True)):
+        if side != Side.NONE and _order(n_in, n_out, side) == 1:
+            size = n_in if side == Side.INPUT else n_out
+            raise ValueError(
+                f"linear{index} has no {side}-side rotation: its size {size} is odd; use 'none' "
+                "there"
+            )
+    return list(quant.rotation)
+
+
+def _order(n_in: int, n_out: int, side: Side) -> int:
+    return 1 if side == Side.NONE else largest_order(n_in if side == Side.INPUT else n_out)
