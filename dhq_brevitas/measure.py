@@ -54,15 +54,13 @@ def _layer_inputs(model: QuantSiren, codes: Tensor) -> list[Tensor]:
         if args[0].ndim:
             seen[name] = args[0].detach()
 
-    sines = [name for name, _ in model.named_children() if name.startswith("sine")]
-    handles = [
-        model.get_submodule(
-            name
-        ).act_quant.fused_activation_quant_proxy.tensor_quant.register_forward_pre_hook(
-            partial(note, name)
-        )
-        for name in sines
-    ]
+    sines: dict[str, Any] = {
+        name: module for name, module in model.named_children() if isinstance(module, QuantSine)
+    }
+    handles = []
+    for name, sine in sines.items():
+        quantizer = sine.act_quant.fused_activation_quant_proxy.tensor_quant
+        handles.append(quantizer.register_forward_pre_hook(partial(note, name)))
     training = model.training
     model.eval()
     try:
