@@ -7,15 +7,29 @@ variants: a ``HadamardTransform_rtl`` registered there is picked up by FINN's ow
 """
 
 from finn.custom_op.fpgadataflow import custom_op
+from finn.custom_op.fpgadataflow.rtl import custom_op as rtl_variants
 
 from dhq_brevitas.finn_flow.ops.channelwise import ChannelwiseOp
 from dhq_brevitas.finn_flow.ops.hadamard_transform import HadamardTransform
+from dhq_brevitas.finn_flow.ops.hadamard_transform_rtl import HadamardTransform_rtl
 from dhq_brevitas.finn_flow.ops.lookup_activation import LookupActivation
 
 DOMAIN = "finn.custom_op.fpgadataflow"
 LAYERS: tuple[type[ChannelwiseOp], ...] = (HadamardTransform, LookupActivation)
 
+RTL_VARIANTS: tuple[type[ChannelwiseOp], ...] = (HadamardTransform_rtl,)
+
 for _layer in LAYERS:
     custom_op[_layer.__name__] = _layer
+for _layer in RTL_VARIANTS:
+    rtl_variants[_layer.__name__] = _layer
 
-__all__ = ["DOMAIN", "LAYERS", "ChannelwiseOp", "HadamardTransform", "LookupActivation"]
+__all__ = [
+    "DOMAIN",
+    "LAYERS",
+    "RTL_VARIANTS",
+    "ChannelwiseOp",
+    "HadamardTransform",
+    "HadamardTransform_rtl",
+    "LookupActivation",
+]
