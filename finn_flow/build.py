@@ -30,6 +30,7 @@ from dhq_brevitas.finn_flow.steps import (
     DhqBuildConfig,
     step_dhq_integer_form,
 )
+from dhq_brevitas.finn_flow.transformations import SeparateEqualInputs
 from dhq_brevitas.finn_flow.verification import StepVerifier
 
 DEFAULT_FPGA_PART = "xczu3eg-sbva484-1-e"
@@ -126,6 +127,7 @@ def build_dataflow(
         raise FlowError(f"steps: {error}") from error
     log = output / LOG_FILE
     with finn_log_to_file(log):
+        source = source.transform(SeparateEqualInputs())
         if not is_integer_form(source):
             source = cleanup_model(source)
         check_single_io(source)

@@ -10,7 +10,7 @@ from onnx import NodeProto
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
-from dhq_brevitas.finn_flow.elementwise import AFFINE_OPS, QUANT_OPS
+from dhq_brevitas.finn_flow.elementwise import AFFINE_OPS, MONOTONE_OPS, QUANT_OPS
 from dhq_brevitas.finn_flow.errors import FlowError, UnsupportedNodeError
 from dhq_brevitas.finn_flow.ops import DOMAIN, ChannelwiseOp
 from dhq_brevitas.finn_flow.ranges import quant_parameters
@@ -21,7 +21,7 @@ HARDWARE_LAYERS = ("MVAU", "Thresholding", "HadamardTransform", "LookupActivatio
 _REMEDIES = {
     "MatMul": "a MatMul needs integer codes at its input and constant integer weights annotated "
     "with their datatype, as dhq_brevitas.export.export_qonnx writes them",
-    "Quant": "a Quant needs an input that is affine in an integer tensor",
+    "Quant": "a Quant needs an input that is an affine or monotone function of an integer tensor",
     "HadamardTransform": "its input must be integer codes",
     "Mul": "a scale must stand before a Quant, or at the very end of the graph where the host "
     "applies it",
@@ -77,7 +77,7 @@ def is_integer_form(model: ModelWrapper) -> bool:
 
 
 def check_weights(model: ModelWrapper) -> None:
-    """FlowError for a MatMul whose weights are not integers of their annotated datatype."""
+    """FlowError for a MatMul with weights that do not fit their datatype, or with zeros only."""
     for node in model.graph.node:
         if node.op_type != "MatMul":
             continue
@@ -89,6 +89,11 @@ def check_weights(model: ModelWrapper) -> None:
             raise FlowError(
                 f"{describe(node)}: some weights are no {datatype.name}, the datatype they are "
                 "annotated with; annotate the datatype that holds them"
+            )
+        if not np.any(weights):
+            raise FlowError(
+                f"{describe(node)}: all weights are zero, so that its accumulator has no bits; "
+                "check the weight scale, or leave the layer out"
             )
 
 
@@ -125,7 +130,7 @@ def _is_layer(node: NodeProto) -> bool:
 def _cause(model: ModelWrapper, node: NodeProto, reasons: Mapping[str, str]) -> NodeProto:
     """``node``, or the node behind its affine followers that a pass gave a reason for."""
     follower = node
-    while follower.name not in reasons and follower.op_type in AFFINE_OPS:
+    while follower.name not in reasons and follower.op_type in AFFINE_OPS + MONOTONE_OPS:
         consumers = model.find_consumers(follower.output[0])
         if len(consumers) != 1:
             return node

@@ -4,8 +4,8 @@
 
 Three views of such a part are needed to turn it into an integer hardware layer:
 
-* :func:`affine_chain` walks from the input of a Quant up to the integer tensor it is computed from,
-  through Mul, Add, Sub, Div, Neg, Cast and Identity with constants;
+* :func:`chain_before` walks from the input of a Quant up to the integer tensor it is computed from,
+  through Mul, Add, Sub, Div, Neg, Cast and Identity with constants, or monotone functions too;
 * :func:`exact_affine` reads a chain as v = x·M + B with exact fractions, and refuses one whose
   floating-point arithmetic could round;
 * :func:`evaluate` executes nodes on any values with QONNX's own executor, so that what is stored
@@ -27,6 +27,8 @@ from dhq_brevitas.finn_flow.ranges import IntegerRange
 
 QUANT_OPS = ("Quant", "IntQuant")
 AFFINE_OPS = ("Mul", "Add", "Sub", "Div", "Neg", "Cast", "Identity")
+# Functions that are monotone to the last bit in any implementation.
+MONOTONE_OPS = ("Relu", "Clip", "Max", "Min", "Floor", "Ceil", "Round")
 # ONNX operators whose output element depends on the input elements at the same position only.
 # fmt: off
 ELEMENTWISE_OPS = frozenset((
@@ -73,24 +75,29 @@ class DyadicAffine:
         )
 
 
-def affine_chain(model: ModelWrapper, quant: NodeProto, sources: set[str]) -> ElementwisePart:
+def chain_before(
+    model: ModelWrapper, quant: NodeProto, sources: set[str], monotone: bool = False
+) -> ElementwisePart:
     """The affine nodes between the nearest tensor of ``sources`` and the input of ``quant``.
 
-    NotConvertible if the walk meets another kind of node or two non-constant operands first, or if
-    a tensor on the way is used elsewhere too.
+    With ``monotone``, nodes of MONOTONE_OPS may be among them. NotConvertible if the walk meets
+    another kind of node or two non-constant operands first, or if a tensor on the way is used
+    elsewhere too.
     """
+    allowed = AFFINE_OPS + MONOTONE_OPS if monotone else AFFINE_OPS
     nodes: list[NodeProto] = []
     tensor = quant.input[0]
     while tensor not in sources:
         producer = model.find_producer(tensor)
         if producer is None:
             raise NotConvertible(f"its input is computed from {tensor}, which holds no integers")
-        if producer.op_type not in AFFINE_OPS:
+        if producer.op_type not in allowed:
+            kind = "monotone" if monotone else "affine"
             raise NotConvertible(
-                f"its input comes from {producer.name} ({producer.op_type}), which is not affine "
+                f"its input comes from {producer.name} ({producer.op_type}), which is not {kind} "
                 "in an integer tensor"
             )
-        variable = [name for name in producer.input if model.get_initializer(name) is None]
+        variable = [n for n in producer.input if n and model.get_initializer(n) is None]
         if len(variable) != 1:
             raise NotConvertible(
                 f"{producer.name} ({producer.op_type}) before it has {len(variable)} operands that "
@@ -200,10 +207,10 @@ def exact_affine(
     """``chain`` followed by a division by ``divisor`` as one dyadic affine map of the integers x.
 
     Every constant is read as the fraction its float stands for. NotConvertible unless each
-    intermediate result is exact for all x in the range: in units of the common denominator its
-    magnitude must stay within the significand of the format it is computed in (2^24 for float32,
-    2^53 for float64). The integers x are taken to be exact: whether float32 carries an accumulator
-    is a matter of the product that makes it.
+    intermediate result x·m + b is exact for all x in the range: in units of the largest power of
+    two that divides m and b its magnitude must stay within the significand of the format it is
+    computed in (2^24 for float32, 2^53 for float64). The integers x are taken to be exact: whether
+    float32 carries an accumulator is a matter of the product that makes it.
     """
     channels = x.channels
     scale = [Fraction(1)] * channels
@@ -214,14 +221,15 @@ def exact_affine(
     def check(where: str) -> None:
         limit = 1 << FLOAT_INTEGER_BITS[elem_type]
         for m, b, largest in zip(scale, bias, magnitudes, strict=True):
-            unit = max(m.denominator, b.denominator)
-            if (largest * abs(m) + abs(b)) * unit > limit:
+            if largest * abs(m) + abs(b) > limit * _unit(m, b):
                 raise NotConvertible(
                     f"{where} could round: it needs more than the {limit.bit_length() - 1} bits of "
                     "its floating-point format; export with fewer multiplier bits or in float64"
                 )
 
     for node in chain.nodes:
+        if node.op_type not in AFFINE_OPS:
+            raise NotConvertible(f"{node.name} ({node.op_type}) is not affine")
         if node.op_type == "Cast":
             elem_type = node.attribute[0].i
             if elem_type not in FLOAT_INTEGER_BITS:
@@ -260,6 +268,12 @@ def channel_fractions(values: np.ndarray, channels: int, name: str) -> list[Frac
     if flat.size != channels or values.shape[-1] != channels:
         raise NotConvertible(f"{name} of shape {values.shape} is not one value per channel")
     return [Fraction(value) for value in flat.tolist()]
+
+
+def _unit(m: Fraction, b: Fraction) -> Fraction:
+    """The largest power of two of which m and b are both multiples; 1 if both are 0."""
+    powers = [Fraction(f.numerator & -f.numerator, f.denominator) for f in (m, b) if f.numerator]
+    return min(powers, default=Fraction(1))
 
 
 def _constant_operand(

@@ -14,7 +14,7 @@ class UnsupportedNodeError(FlowError):
 
 
 class VerificationError(FlowError):
-    """A build step changed the integer outputs.
+    """A build step changed the outputs.
 
     Attributes:
         step: name of the step after which the outputs differ.
@@ -23,13 +23,15 @@ class VerificationError(FlowError):
         first_sample: index of the first sample with a differing code.
     """
 
-    def __init__(self, step: str, differing: int, compared: int, first_sample: int) -> None:
+    def __init__(
+        self, step: str, differing: int, compared: int, first_sample: int, hint: str = ""
+    ) -> None:
         self.step = step
         self.differing = differing
         self.compared = compared
         self.first_sample = first_sample
         super().__init__(
             f"step {step} changed the result: {differing} of {compared} output codes differ from "
-            f"the QONNX execution, first at sample {first_sample}; compare the models saved before "
-            "and after this step"
+            f"the QONNX execution, first at sample {first_sample}; "
+            + (hint or "compare the models saved before and after this step")
         )

@@ -18,6 +18,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_node
 from qonnx.custom_op.base import CustomOp
 from qonnx.custom_op.registry import getCustomOp
+from qonnx.util.basic import get_preferred_qonnx_opset
 from tqdm import tqdm
 
 from dhq_brevitas.export import set_batch_size
@@ -106,23 +107,28 @@ def execute_qonnx(
     batch_size: int = DEFAULT_BATCH_SIZE,
     progress: bool = False,
     description: str = "QONNX",
+    peaks: dict[str, float] | None = None,
 ) -> np.ndarray:
     """Outputs of a QONNX graph, or one converted in part, by QONNX's executor in float32.
 
     ``inputs`` are [samples, …]; every node runs as in ``qonnx.core.onnx_exec``, without the
-    rounding of tensors to their annotation: in integer form there is nothing to round.
+    rounding of tensors to their annotation: in integer form there is nothing to round. ``peaks``,
+    if given, receives the largest magnitude that each MatMul put out, by node name.
     """
     inputs = np.asarray(inputs)
     _check_shape(model, inputs)
     batch_size = min(batch_size, len(inputs)) or 1
     batched = with_batch_size(model, batch_size)
-    opsets = batched.get_opset_imports()
+    opsets, default_opset = batched.get_opset_imports(), get_preferred_qonnx_opset()
     outputs = []
     for batch, used in _batches(inputs.astype(np.float32), batch_size, progress, description):
         context = batched.make_empty_exec_context()
         context[batched.graph.input[0].name] = batch
         for node in batched.graph.node:
-            execute_node(node, context, batched.graph, opsets.get(node.domain, opsets[""]))
+            execute_node(node, context, batched.graph, opsets.get(node.domain, default_opset))
+            if peaks is not None and node.op_type == "MatMul":
+                peak = float(np.abs(context[node.output[0]]).max())
+                peaks[node.name] = max(peak, peaks.get(node.name, 0.0))
         outputs.append(context[batched.graph.output[0].name][:used])
     return np.concatenate(outputs)
 

@@ -12,10 +12,9 @@ from qonnx.custom_op.registry import getCustomOp
 
 from dhq_brevitas.files import read_json
 from dhq_brevitas.finn_flow.ops import DOMAIN
-from dhq_brevitas.finn_flow.ranges import integer_ranges
+from dhq_brevitas.finn_flow.ranges import MAX_FLOAT32_INTEGER, integer_ranges
 
 RESOURCES = {"LUT": "lut", "DSP": "dsp", "BRAM_18K": "bram18", "URAM": "uram"}
-MAX_FLOAT32_INTEGER = 1 << 24
 FOLDING_ATTRIBUTES = ("PE", "SIMD")
 
 

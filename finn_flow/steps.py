@@ -67,6 +67,7 @@ from dhq_brevitas.finn_flow.transformations import (
     InferLookupActivation,
     InferRequant,
     MoveScalePastHadamard,
+    SeparateEqualInputs,
     SetLayerFolding,
 )
 
@@ -91,6 +92,7 @@ def step_dhq_integer_form(model: ModelWrapper, cfg: DataflowBuildConfig) -> Mode
 
     A graph as an exporter left it is cleaned up first, as ``qonnx-cleanup`` does.
     """
+    model = model.transform(SeparateEqualInputs())
     if not is_integer_form(model):
         model = to_integer_form(cleanup_model(model))
     model = model.transform(InferShapes()).transform(InferDataTypes())

@@ -8,6 +8,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 from dhq_brevitas.finn_flow.errors import VerificationError
 from dhq_brevitas.finn_flow.execute import execute_dataflow, execute_qonnx, is_dataflow
 from dhq_brevitas.finn_flow.host_affine import HostAffine
+from dhq_brevitas.finn_flow.ranges import MAX_FLOAT32_INTEGER
 from dhq_brevitas.finn_flow.transformations import ExtractHostAffine
 
 
@@ -28,21 +29,22 @@ class StepVerifier:
         self.inputs = np.asarray(inputs)
         self.samples = len(self.inputs)
         self.rebased_outputs = 0
+        self.peaks: dict[str, float] = {}
         self._set_reference(model)
 
     def check(self, step: str, model: ModelWrapper) -> None:
         """VerificationError, naming ``step``, if ``model`` computes anything else."""
         if HostAffine.from_model(model) is None:
-            _compare(step, execute_qonnx(model, self.inputs), self.outputs)
+            self._compare(step, execute_qonnx(model, self.inputs), self.outputs)
             self._latest = model
             return
         if self.codes is None:
             cut = self._latest.transform(ExtractHostAffine())
             self.codes, outputs = self._codes(cut)
-            _compare(step, outputs, self.outputs)
+            self._compare(step, outputs, self.outputs)
         codes, outputs = self._codes(model)
-        _compare(step, codes, self.codes)
-        _compare(step, outputs, self.outputs)
+        self._compare(step, codes, self.codes)
+        self._compare(step, outputs, self.outputs)
 
     def rebase(self, model: ModelWrapper) -> None:
         """Takes the outputs of ``model`` as reference; counts those that changed.
@@ -57,7 +59,8 @@ class StepVerifier:
         self._latest = model
         self.codes: np.ndarray | None = None
         if HostAffine.from_model(model) is None:
-            self.outputs = execute_qonnx(model, self.inputs)
+            self.peaks = {}
+            self.outputs = execute_qonnx(model, self.inputs, peaks=self.peaks)
         else:
             self.codes, self.outputs = self._codes(model)
 
@@ -72,11 +75,22 @@ class StepVerifier:
             codes = execute_qonnx(model, inputs).astype(np.int64)
         return codes, host.decode(codes)
 
+    def _compare(self, step: str, actual: np.ndarray, expected: np.ndarray) -> None:
+        if actual.shape != expected.shape:
+            raise VerificationError(step, expected.size, expected.size, 0)
+        different = actual != expected
+        if np.any(different):
+            first = int(np.flatnonzero(different.reshape(len(different), -1).any(axis=1))[0])
+            raise VerificationError(
+                step, int(different.sum()), different.size, first, self._inexact_reference()
+            )
 
-def _compare(step: str, actual: np.ndarray, expected: np.ndarray) -> None:
-    if actual.shape != expected.shape:
-        raise VerificationError(step, expected.size, expected.size, 0)
-    different = actual != expected
-    if np.any(different):
-        first = int(np.flatnonzero(different.reshape(len(different), -1).any(axis=1))[0])
-        raise VerificationError(step, int(different.sum()), different.size, first)
+    def _inexact_reference(self) -> str:
+        """Why the reference itself may be off, or nothing."""
+        for name, peak in self.peaks.items():
+            if peak > MAX_FLOAT32_INTEGER:
+                return (
+                    f"the reference is not exact: {name} reached 2^{np.log2(peak):.1f} in QONNX's "
+                    "float32, which holds integers up to 2^24; use fewer weight or activation bits"
+                )
+        return ""

@@ -23,7 +23,8 @@ class HadamardTransform(ChannelwiseOp):
 
     H is the ±1 Hadamard matrix of ``Order`` in Sylvester order, applied to each of the
     NumChannels / Order blocks; D are the ``signs`` (NumChannels entries of ±1, or empty for +1).
-    b-bit signed input grows to exactly b + log2(Order) bits. With ``requantShift`` = s >= 0,
+    b-bit signed input grows to exactly b + log2(Order) bits, one more if the signs negate a whole
+    row of H (-1 times the lowest code has one bit more). With ``requantShift`` = s >= 0,
 
         y = clip(round_half_even(h / 2^s))
 

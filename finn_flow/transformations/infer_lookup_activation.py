@@ -57,7 +57,7 @@ from dhq_brevitas.finn_flow.elementwise import (
     DyadicAffine,
     ElementwisePart,
     NotConvertible,
-    affine_chain,
+    chain_before,
     evaluate,
     exact_affine,
     part_between,
@@ -139,7 +139,7 @@ def _match(model: ModelWrapper, first: NodeProto, ranges: dict[str, IntegerRange
     parameters = quant_parameters(model, first)
     if parameters is None:
         raise NotConvertible("its scale, zero point and bit width must be constant, the zero 0")
-    chain = affine_chain(model, first, set(ranges))
+    chain = chain_before(model, first, set(ranges))
     x = ranges[chain.source]
     affine = exact_affine(model, chain, parameters[0], x)
     affine = floor_form(affine, getCustomOp(first).get_nodeattr("rounding_mode"), x)

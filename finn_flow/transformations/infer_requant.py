@@ -1,8 +1,9 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
-"""A requantisation of integers, [Mul] [Add] … -> Quant, to hardware.
+"""A requantisation of integers, [Mul] [Add] [Relu] … -> Quant, to hardware.
 
-x is a tensor known to hold integers, the nodes up to the Quant are affine.
+x is a tensor known to hold integers; the nodes up to the Quant are affine or monotone functions
+that are exact in floating point (Relu, Clip, Max, Min, Floor, Ceil, Round).
 
 ===============================================  =================================================
 case                                             becomes
@@ -10,10 +11,10 @@ case                                             becomes
 x is made by a HadamardTransform layer, has no   that layer's fused requantiser (requantShift): no
 other use, the factor is 2^-s with s >= 0        memory, no multiplier
 for all channels, no bias, rounding ROUND
-any other factor >= 0, any rounding, up to 12    Thresholding: 2^b - 1 thresholds, one row for all
-output bits                                      channels if the constants are scalars, else one
+any other non-decreasing map, any rounding, up   Thresholding: 2^b - 1 thresholds, one row for all
+to 12 output bits                                channels if the constants are scalars, else one
                                                  row for each channel
-negative factor, more bits                       nothing
+decreasing map, more bits                        nothing
 ===============================================  =================================================
 
 A threshold is the smallest integer for which the QONNX nodes, executed in their own floating-point
@@ -38,7 +39,7 @@ from dhq_brevitas.finn_flow.elementwise import (
     QUANT_OPS,
     ElementwisePart,
     NotConvertible,
-    affine_chain,
+    chain_before,
     evaluate,
     exact_affine,
     fans_out,
@@ -102,7 +103,7 @@ class InferRequant(Transformation):
         scale, bits = parameters
         if bits < 2:
             raise NotConvertible(f"it has {bits} bit; use at least 2")
-        chain = affine_chain(model, quant, set(ranges))
+        chain = chain_before(model, quant, set(ranges), monotone=True)
         x = ranges[chain.source]
         shift = _fusible_shift(model, chain, quant, scale, x) if self.fuse else None
         if shift is not None:
@@ -168,7 +169,8 @@ def _thresholds(
     ends = codes_of(np.stack([low, high]))
     if np.any(ends[0] > ends[1]):
         raise NotConvertible(
-            "its scale is negative for some channel; move the sign into the weights before it"
+            "it falls with its integer input for some channel, for example by a negative scale; "
+            "move the sign into the weights before it"
         )
     lowest = int(min_int(getCustomOp(quant).get_nodeattr("signed"), False, bits))
     targets = lowest + np.arange(1, 1 << bits, dtype=np.int64)[:, None]

@@ -89,7 +89,8 @@ class GraphBuilder:
         self.apply("Mul", 2 * np.pi, **double).apply("Sin").cast(False)
         return self.apply("Mul", amplitude)
 
-    def model(self, channels_out: int) -> ModelWrapper:
+    def model(self, channels_out: int, shape: list[int] | None = None) -> ModelWrapper:
+        """The graph; its output is [batch, channels_out] unless a ``shape`` is given."""
         self.nodes[-1].output[0] = "global_out"
         graph = helper.make_graph(
             self.nodes,
@@ -97,7 +98,7 @@ class GraphBuilder:
             [helper.make_tensor_value_info("global_in", TensorProto.FLOAT, self.shape)],
             [
                 helper.make_tensor_value_info(
-                    "global_out", TensorProto.FLOAT, [self.shape[0], channels_out]
+                    "global_out", TensorProto.FLOAT, shape or [self.shape[0], channels_out]
                 )
             ],
         )
@@ -114,6 +115,11 @@ class GraphBuilder:
         ):
             model = model.transform(transformation)
         return model
+
+
+def layer_kinds(model: ModelWrapper) -> list[str]:
+    """Operators of a graph without the suffix of their RTL variants."""
+    return [node.op_type.removesuffix("_rtl") for node in model.graph.node]
 
 
 def random_weights(rng, rows: int, columns: int, bits: int) -> np.ndarray:

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from dhq_brevitas.finn_flow import environment
+
 
 def run(code: str, **environment: str) -> subprocess.CompletedProcess:
     clean = {
@@ -23,6 +25,15 @@ def run(code: str, **environment: str) -> subprocess.CompletedProcess:
     )
 
 
+# Only the module: importing the package would run prepare() and take seconds.
+LOAD = f"""
+import importlib.util, os, pathlib
+spec = importlib.util.spec_from_file_location("environment", {environment.__file__!r})
+environment = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(environment)
+"""
+
+
 def test_core_imports_without_finn():
     code = "import sys, dhq_brevitas; print([m for m in sys.modules if m.split('.')[0] == 'finn'])"
     result = run(code)
@@ -30,9 +41,8 @@ def test_core_imports_without_finn():
 
 
 def test_environment_defaults(tmp_path):
-    code = (
-        "import os, pathlib\n"
-        "from dhq_brevitas.finn_flow import environment\n"
+    code = LOAD + (
+        "environment.prepare()\n"
         "print(os.environ['FINN_BUILD_DIR'], pathlib.Path(os.environ['FINN_BUILD_DIR']).is_dir())\n"
         "from finn.util.settings import get_settings\n"
         "print(get_settings().finn_build_dir)\n"
@@ -54,29 +64,23 @@ def test_environment_defaults(tmp_path):
 
 
 def test_existing_values_are_respected(tmp_path):
-    code = (
-        "import os, dhq_brevitas.finn_flow, finn.xsi\n"
-        "print(os.environ['FINN_BUILD_DIR'])\n"
-        "print('load_sim_obj' in vars(finn.xsi))\n"
+    code = LOAD + (
+        "import finn.xsi\n"
+        "finn.xsi.load_sim_obj = 'a simulator'\n"
+        "environment.prepare()\n"
+        "print(os.environ['FINN_BUILD_DIR'], finn.xsi.load_sim_obj)\n"
     )
     own = tmp_path / "own"
     result = run(code, FINN_BUILD_DIR=str(own))
-    assert result.stdout.split() == [str(own), "True"], result.stderr
+    assert result.stdout.split() == [str(own), "a", "simulator"], result.stderr
     assert own.is_dir()
 
 
-def test_vivado_is_left_alone(monkeypatch, tmp_path):
+def test_vivado_is_left_alone(tmp_path):
     """With XILINX_VIVADO set, no name of finn.xsi is replaced."""
-    code = (
-        "import os\n"
+    code = LOAD + (
         "import finn.xsi\n"
         "os.environ['XILINX_VIVADO'] = '/tools/Vivado/2024.2'\n"
-        "import importlib.util, sys\n"
-        "spec = importlib.util.find_spec('dhq_brevitas')\n"
-        "path = [os.path.join(os.path.dirname(os.path.dirname(spec.origin)), 'finn_flow')]\n"
-        "module = importlib.util.spec_from_file_location('e', path[0] + '/environment.py')\n"
-        "environment = importlib.util.module_from_spec(module)\n"
-        "module.loader.exec_module(environment)\n"
         "environment.prepare()\n"
         "print([n for n in finn.xsi._LAZY_NAMES if n in vars(finn.xsi)])\n"
     )

@@ -92,7 +92,9 @@ def test_exact_growth(datatype, order, expected):
 
 
 @pytest.mark.parametrize("shift", [0, 1, 3, 6])
-@pytest.mark.parametrize(("output", "narrow"), [("INT4", 0), ("INT4", 1), ("UINT5", 0), ("INT9", 0)])
+@pytest.mark.parametrize(
+    ("output", "narrow"), [("INT4", 0), ("INT4", 1), ("UINT5", 0), ("INT9", 0)]
+)
 def test_requantiser_rounds_half_to_even(rng, shift, output, narrow):
     model = layer_model(
         (500, 16), 16, "INT6", requantShift=shift, outputDataType=output, narrow=narrow
@@ -133,9 +135,7 @@ def test_estimates_follow_the_stated_formulas():
     assert layer.get_op_and_param_counts() == {"op_add_5b": 8, "op_add_6b": 8, "op_add_7b": 8}
     parallel = op(layer_model((1, 8), 8, "INT4", SIMD=8))
     assert parallel.lut_estimation(part) == 8 * (5 + 6 + 7)
-    fused = op(
-        layer_model((1, 8), 8, "INT4", SIMD=8, requantShift=2, outputDataType="INT4")
-    )
+    fused = op(layer_model((1, 8), 8, "INT4", SIMD=8, requantShift=2, outputDataType="INT4"))
     assert fused.lut_estimation(part) == 8 * (5 + 6 + 7) + 8 * (7 + 2 * 4)
     deep = op(layer_model((1, 1024), 1024, "INT8"))
     # Depths 256 and 512 of 17 and 18 bits exceed the shift registers.

@@ -134,7 +134,8 @@ def test_minimize_weight_bit_width():
 
 
 @pytest.mark.parametrize(
-    ("values", "expected"), [([0], 1), ([1], 2), ([-1], 1), ([-128, 127], 8), ([-129], 9), ([128], 9)]
+    ("values", "expected"),
+    [([0], 1), ([1], 2), ([-1], 1), ([-128, 127], 8), ([-129], 9), ([128], 9)],
 )
 def test_smallest_signed_datatype(values, expected):
     datatype = smallest_signed_datatype(np.array(values))
