@@ -114,13 +114,13 @@ class HostAffine:
         return self._line()[1]
 
     def _line(self) -> tuple[np.ndarray, np.ndarray]:
-        scale, bias = np.float64(1), np.float64(0)
+        scale, bias = np.ones(()), np.zeros(())
         for step in self.output_steps:
             constant = step.constant.astype(np.float64)
             bias = OPERATORS[step.operator](bias, constant)
             if step.operator in ("Mul", "Div"):
                 scale = OPERATORS[step.operator](scale, constant)
-        return np.asarray(scale), np.asarray(bias)
+        return scale, bias
 
     def to_json(self) -> str:
         """Exact text form: a float is written with enough digits to come back the same."""

@@ -7,7 +7,7 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import TextIO
 
 
 @contextlib.contextmanager
@@ -25,7 +25,14 @@ def finn_log_to_file(path: str | os.PathLike[str]) -> Iterator[None]:
     logger.setLevel(logging.INFO)
     logger.propagate = False
 
-    def to_log(message: Any, category: Any, filename: Any, lineno: Any, *_: Any) -> None:
+    def to_log(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
         logger.warning("%s:%s: %s: %s", filename, lineno, category.__name__, message)
 
     try:

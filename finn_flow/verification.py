@@ -30,6 +30,8 @@ class StepVerifier:
         self.samples = len(self.inputs)
         self.rebased_outputs = 0
         self.peaks: dict[str, float] = {}
+        self.outputs: np.ndarray
+        self.codes: np.ndarray | None
         self._set_reference(model)
 
     def check(self, step: str, model: ModelWrapper) -> None:
@@ -57,7 +59,7 @@ class StepVerifier:
 
     def _set_reference(self, model: ModelWrapper) -> None:
         self._latest = model
-        self.codes: np.ndarray | None = None
+        self.codes = None
         if HostAffine.from_model(model) is None:
             self.peaks = {}
             self.outputs = execute_qonnx(model, self.inputs, peaks=self.peaks)

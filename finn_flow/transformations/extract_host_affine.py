@@ -81,8 +81,9 @@ def _input_nodes(model: ModelWrapper) -> list[NodeProto]:
         nodes.append(node)
         if node.op_type in QUANT_OPS and node.input[0] == tensor:
             parameters = quant_parameters(model, node)
-            integers = parameters is not None and np.all(parameters[0] == 1)
-            return nodes if integers and parameters[1] > 1 else []
+            if parameters is None or np.any(parameters[0] != 1) or parameters[1] < 2:
+                return []
+            return nodes
         if not _is_affine_step(model, node):
             break
         tensor = node.output[0]

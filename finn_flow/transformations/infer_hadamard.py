@@ -13,6 +13,8 @@ input not integer       left alone
 ======================  =======================================================================
 """
 
+from typing import Any
+
 import numpy as np
 from onnx import NodeProto, helper
 from qonnx.core.modelwrapper import ModelWrapper
@@ -71,7 +73,7 @@ def _replace(model: ModelWrapper, node: NodeProto) -> None:
     datatype = model.get_tensor_datatype(node.input[0])
     order = op.get_nodeattr("order")
     signs = op.signs(model)
-    attributes = {}
+    attributes: dict[str, Any] = {}
     if signs is not None:
         signs = signs.reshape(-1)
         attributes["signs"] = [int(sign) for sign in signs]

@@ -86,10 +86,10 @@ class InferRequant(Transformation):
             except NotConvertible as reason:
                 self.reasons[quant.name] = str(reason)
                 continue
-            if match.shift is not None:
+            if match.thresholds is None:
                 _fuse(model, match)
             else:
-                _insert_thresholding(model, match)
+                _insert_thresholding(model, match, match.thresholds)
             self.reasons.pop(quant.name, None)
             changed = True
         return model, changed
@@ -199,12 +199,11 @@ def _fuse(model: ModelWrapper, match: _Match) -> None:
     replace_nodes(model, (*match.chain.nodes, match.quant), scaling)
 
 
-def _insert_thresholding(model: ModelWrapper, match: _Match) -> None:
+def _insert_thresholding(model: ModelWrapper, match: _Match, thresholds: np.ndarray) -> None:
     source, quant = match.chain.source, match.quant
     shape = model.get_tensor_shape(source)
     quant_op = getCustomOp(quant)
     datatype = quant_op.get_integer_datatype(model)
-    thresholds = match.thresholds
     name = f"{quant.output[0]}_thresholds"
     threshold_type = smallest_signed_datatype(thresholds.astype(np.int64))
     model.set_initializer(name, thresholds)
