@@ -1,0 +1,54 @@
+# make demo: a bundled picture through to the checked dataflow graph, in runs/demo.
+# make test: lint, types and tests, with FINN and, for the core, with the newer Brevitas and PyTorch.
+# Both set up their virtual environments first; PYTHON chooses the interpreter (3.11 or newer).
+
+PYTHON ?= python3
+VENV := .venv
+CORE_VENV := .venv-core
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+READY := $(VENV)/.ready
+CORE_READY := $(CORE_VENV)/.ready
+PYTEST := -m pytest -q -n 2
+# What needs FINN, and so is left out of the core environment.
+FINN_TESTS := tests/finn_flow tests/integration tests/rtl tests/rtlsim tests/stitching
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: help demo test lint types test-finn test-core clean
+
+help:
+	@echo "make demo   fit, quantize, export, map to FINN and check a bundled picture (runs/demo)"
+	@echo "make test   lint, types, all tests"
+	@echo "make lint types test-finn test-core   the parts of make test"
+	@echo "make clean  remove the virtual environments and runs/"
+
+# Two cores do one job here, so PyTorch gets both.
+demo: $(READY)
+	OMP_NUM_THREADS=2 $(VENV)/bin/dhq run astronaut --size 128 --hidden 128 --layers 3 --out runs/demo
+
+test: lint types test-finn test-core
+
+lint: $(READY)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+types: $(READY)
+	$(VENV)/bin/mypy
+
+test-finn: $(READY)
+	$(VENV)/bin/python $(PYTEST)
+
+test-core: $(CORE_READY)
+	$(CORE_VENV)/bin/python $(PYTEST) $(addprefix --ignore=,$(FINN_TESTS))
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python $(PIP_INSTALL) -e '.[finn,test]'
+	touch $@
+
+$(CORE_READY): pyproject.toml
+	$(PYTHON) -m venv $(CORE_VENV)
+	$(CORE_VENV)/bin/python $(PIP_INSTALL) 'torch==2.13.0' 'brevitas==0.13.4' -e '.[test]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(CORE_VENV) runs
