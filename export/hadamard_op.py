@@ -7,10 +7,11 @@ by importing the installed package; nothing has to be registered.
 """
 
 import numpy as np
-from dhq_brevitas.hadamard import MAX_ORDER, hadamard_transform_int
 from onnx import helper
 from qonnx.core.datatype import BaseDataType, DataType, ScaledIntType
 from qonnx.custom_op.base import CustomOp
+
+from dhq_brevitas.hadamard import MAX_ORDER, hadamard_transform_int
 
 DOMAIN = "dhq_brevitas.export.hadamard_op"
 DOMAIN_VERSION = 1

@@ -17,10 +17,10 @@ from brevitas.export.onnx.qonnx.handler import (
     BrevitasWeightQuantProxyHandler,
 )
 from brevitas.export.onnx.qonnx.manager import QONNXManager
-from dhq_brevitas.export.hadamard_op import DOMAIN, DOMAIN_VERSION, OP_TYPE
 from torch import Tensor
 from torch.autograd import Function
 
+from dhq_brevitas.export.hadamard_op import DOMAIN, DOMAIN_VERSION, OP_TYPE
 from dhq_brevitas.proxies import HadamardActQuantProxy, HadamardWeightQuantProxy
 
 

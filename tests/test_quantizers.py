@@ -15,13 +15,13 @@ from brevitas.quant.scaled_int import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
-from networks import grid_codes, outputs_of, sine_network
 from torch import nn
 
 import dhq_brevitas.quantizers as q
 from dhq_brevitas.hadamard import hadamard_transform
 from dhq_brevitas.proxies import NoRotationWarning
 from dhq_brevitas.scaling import DyadicRestrictValue
+from networks import grid_codes, outputs_of, sine_network
 
 WEIGHTS = sorted(name for name in q.__all__ if name.startswith("Int8DHQWeight"))
 ACTS = sorted(name for name in q.__all__ if name.startswith("Int8DHQAct"))

@@ -37,6 +37,16 @@ import warnings
 from dataclasses import replace
 
 import numpy as np
+from onnx import NodeProto, TensorProto, helper, numpy_helper
+from qonnx.core.datatype import DataType
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.custom_op.general.quant import max_int, min_int
+from qonnx.custom_op.general.quant import quant as int_quant
+from qonnx.transformation.base import Transformation
+from qonnx.transformation.general import GiveReadableTensorNames, GiveUniqueNodeNames, SortGraph
+from qonnx.transformation.infer_datatypes import InferDataTypes
+from qonnx.transformation.infer_shapes import InferShapes
+
 from dhq_brevitas.export.hadamard_op import DOMAIN as HADAMARD_DOMAIN
 from dhq_brevitas.export.hadamard_op import OP_TYPE, output_range
 from dhq_brevitas.export.passes.integer_values import (
@@ -51,15 +61,6 @@ from dhq_brevitas.export.passes.integer_values import (
     last_axis,
     transposed,
 )
-from onnx import NodeProto, TensorProto, helper, numpy_helper
-from qonnx.core.datatype import DataType
-from qonnx.core.modelwrapper import ModelWrapper
-from qonnx.custom_op.general.quant import max_int, min_int
-from qonnx.custom_op.general.quant import quant as int_quant
-from qonnx.transformation.base import Transformation
-from qonnx.transformation.general import GiveReadableTensorNames, GiveUniqueNodeNames, SortGraph
-from qonnx.transformation.infer_datatypes import InferDataTypes
-from qonnx.transformation.infer_shapes import InferShapes
 
 QUANT_DOMAIN = "qonnx.custom_op.general"
 FLOAT32_INTEGER_BITS = 24

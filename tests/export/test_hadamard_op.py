@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 import numpy as np
 import pytest
-from graphs import hadamard_model
 from hypothesis import given
 from hypothesis import strategies as st
 from qonnx.core.datatype import DataType
@@ -12,6 +11,7 @@ from qonnx.transformation.infer_datatypes import InferDataTypes
 
 from dhq_brevitas.export.hadamard_op import output_datatype, output_range
 from dhq_brevitas.hadamard import hadamard_transform_int
+from graphs import hadamard_model
 
 
 def run(model, x):

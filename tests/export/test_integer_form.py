@@ -4,8 +4,6 @@ import warnings
 
 import numpy as np
 import pytest
-from graphs import make_model, quant_node
-from networks import grid_codes, outputs_of, sine_network
 from onnx import helper
 from qonnx.core.datatype import DataType
 from qonnx.core.onnx_exec import execute_onnx
@@ -18,6 +16,8 @@ from dhq_brevitas.export import (
     to_integer_form,
 )
 from dhq_brevitas.export.passes.integer_values import fraction_bits
+from graphs import make_model, quant_node
+from networks import grid_codes, outputs_of, sine_network
 
 
 def op_types(model):

@@ -10,8 +10,6 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from graphs import hadamard_model
-from networks import grid_codes, outputs_of, sine_network
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.util.cleanup import cleanup_model
 from torch import nn
@@ -25,6 +23,8 @@ from dhq_brevitas.export import (
     set_batch_size,
 )
 from dhq_brevitas.export import qonnx as qonnx_module
+from graphs import hadamard_model
+from networks import grid_codes, outputs_of, sine_network
 
 
 def count(model, op_type):

@@ -4,10 +4,10 @@
 
 import numpy as np
 import pytest
-from networks import grid_codes, outputs_of, sine_network
 
 from dhq_brevitas.export import export_qonnx, run_qonnx
 from dhq_brevitas.finn_flow import build_dataflow, execute_dataflow
+from networks import grid_codes, outputs_of, sine_network
 
 SAMPLES = 300
 
