@@ -58,7 +58,7 @@ def compile_design(
 
     def build(folder: Path, entry: Path) -> None:
         runtime = _runtime(tools, trace)
-        names = sources.write(folder, entry / "data")
+        names = sources.write(folder, str(entry / "data"))
         tools.verilate(
             [*flags, "--top-module", top, "--prefix", "Vdesign", "-I.", "-Mdir", "obj", *names],
             folder,

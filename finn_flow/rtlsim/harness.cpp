@@ -25,7 +25,7 @@
 #include "verilated_fst_c.h"
 #endif
 
-// The runtime is compiled with VL_USER_FINISH, VL_USER_STOP and VL_USER_FATAL.
+// The runtime is compiled with VL_USER_FINISH, VL_USER_STOP, VL_USER_FATAL and VL_USER_WARN.
 void vl_finish(const char *, int, const char *) VL_MT_UNSAFE {}
 
 void vl_stop(const char *file, int line, const char *scope) VL_MT_UNSAFE {
@@ -36,6 +36,11 @@ void vl_stop(const char *file, int line, const char *scope) VL_MT_UNSAFE {
 void vl_fatal(const char *file, int line, const char *scope, const char *message) VL_MT_UNSAFE {
     throw std::runtime_error(std::string(scope && *scope ? scope : "top") + ": " + message +
                              " at " + (file ? file : "") + ":" + std::to_string(line));
+}
+
+// Verilator only warns about memory contents that are missing; the memory would be random.
+void vl_warn(const char *file, int line, const char *scope, const char *message) VL_MT_UNSAFE {
+    if (std::strstr(message, "not found")) vl_fatal(file, line, scope, message);
 }
 
 namespace {
@@ -122,6 +127,8 @@ struct Stream {
     int32_t is_output;
     uint32_t words;              // 32-bit words per beat
     uint32_t stall;              // of 256: how often a beat is held back
+    uint64_t group;              // inputs: beats that may follow each other at once, or 0
+    uint64_t period;             // inputs: ticks from one group to the next
     uint64_t count;              // beats to pass
     uint32_t *buffer;            // [count, words], read or written
     uint64_t *ticks;             // [count]: tick at which a beat passed, or null
@@ -223,6 +230,9 @@ int dhq_stream(void *handle, int clock, int clock2x, Stream *streams, int count,
             *random = *random * 1664525u + 1013904223u;
             return (*random >> 24) < stream.stall;
         };
+        const auto too_early = [&](const Stream &stream) {
+            return stream.group && *tick < stream.offered / stream.group * stream.period;
+        };
         std::vector<uint8_t> change(count);
         for (uint64_t spent = 0; spent < budget; ++spent) {
             bool active = false, bitten = false;
@@ -262,7 +272,8 @@ int dhq_stream(void *handle, int clock, int clock2x, Stream *streams, int count,
                     }
                     if (!stream.handshake && stream.offered == stream.count) stream.active = 0;
                     if (passed || !stream.handshake) {
-                        const bool next = stream.offered < stream.count && !held_back(stream);
+                        const bool next = stream.offered < stream.count && !too_early(stream) &&
+                                          !held_back(stream);
                         change[i] = next ? 3 : 0;
                     }
                 }

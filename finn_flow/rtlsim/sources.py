@@ -51,13 +51,13 @@ class Sources:
             digest.update(len(part).to_bytes(8, "little") + part)
         return digest.hexdigest()
 
-    def write(self, folder: Path, data_folder: Path) -> list[str]:
+    def write(self, folder: Path, data_folder: str) -> list[str]:
         """Writes everything below ``folder``; memory contents will be read from ``data_folder``.
 
         Returns the names of the sources to compile.
         """
         for name, text in [*self.texts.items(), *self.headers.items()]:
-            (folder / name).write_text(text.replace(DATA_FOLDER, str(data_folder)))
+            (folder / name).write_text(text.replace(DATA_FOLDER, data_folder))
         for name, content in self.data.items():
             path = folder / "data" / name
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -26,6 +26,8 @@ class _Stream(ctypes.Structure):
         ("is_output", ctypes.c_int32),
         ("words", ctypes.c_uint32),
         ("stall", ctypes.c_uint32),
+        ("group", ctypes.c_uint64),
+        ("period", ctypes.c_uint64),
         ("count", ctypes.c_uint64),
         ("buffer", ctypes.c_void_p),
         ("ticks", ctypes.c_void_p),
@@ -48,6 +50,7 @@ class Beats:
             outputs are written to it.
         is_output: whether the design drives the stream.
         stall: of 256, how often a beat is held back at random.
+        group, period: inputs: if given, a group of so many beats is offered every so many ticks.
         timeout: outputs: ticks without a beat after which the run ends.
         ticks: uint64 [beats], the clock tick at which each beat passed; filled by the run.
     """
@@ -57,6 +60,8 @@ class Beats:
     is_output: bool
     stall: int = 0
     timeout: int | None = None
+    group: int = 0
+    period: int = 0
     ticks: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
@@ -106,6 +111,7 @@ def run_streams(
         entry.ready = _port(design, beats.name, "TREADY").index
         entry.is_output = int(beats.is_output)
         entry.words, entry.stall, entry.count = words, beats.stall, len(beats.words)
+        entry.group, entry.period = beats.group, beats.period
         entry.buffer, entry.ticks = beats.words.ctypes.data, beats.ticks.ctypes.data
         entry.timeout = _NEVER if beats.timeout is None else beats.timeout
         entry.active = 1

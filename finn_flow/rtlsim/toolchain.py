@@ -44,6 +44,7 @@ CXX_FLAGS = [
     "-DVL_USER_FINISH",
     "-DVL_USER_STOP",
     "-DVL_USER_FATAL",
+    "-DVL_USER_WARN",
     "-DVM_COVERAGE=0",
     "-DVM_SC=0",
     "-DVL_TIME_CONTEXT",
@@ -120,5 +121,7 @@ def _call(command: list[str], folder: Path, environment: dict[str, str]) -> str:
 def _first_errors(output: str, limit: int = 5) -> str:
     lines = output.splitlines()
     errors = [i for i, line in enumerate(lines) if line.startswith("%Error") or "error:" in line]
+    if all("collect2" in lines[i] for i in errors):
+        return ""
     # A $fatal of the design prints its message in the line after its warning.
     return "\n".join("\n".join(lines[i : i + 2]) for i in errors[:limit])

@@ -1,0 +1,92 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""The whole accelerator as one Verilog design, without Vivado, and its simulation.
+
+:func:`stitch` writes a folder that any tool can read. :func:`simulate_stitched` streams a signal
+through it.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from finn.util.basic import make_build_dir
+from qonnx.core.modelwrapper import ModelWrapper
+
+from dhq_brevitas.finn_flow.errors import FlowError
+from dhq_brevitas.finn_flow.stitching.design import StitchedDesign, open_stitched, stitch
+from dhq_brevitas.finn_flow.stitching.nodes import simulate_nodes
+from dhq_brevitas.finn_flow.stitching.prepare import check_simulable
+from dhq_brevitas.finn_flow.stitching.simulate import SimulationStats, run_signal
+
+__all__ = [
+    "SimulationStats",
+    "StitchedDesign",
+    "check_simulable",
+    "open_stitched",
+    "simulate_nodes",
+    "simulate_stitched",
+    "stitch",
+]
+
+
+def simulate_stitched(
+    model: ModelWrapper | StitchedDesign,
+    codes: np.ndarray,
+    *,
+    folder: str | os.PathLike[str] | None = None,
+    stalls: tuple[int, int] = (0, 0),
+    seed: int = 1,
+    timeout: int = 1_000_000,
+    trace: str | os.PathLike[str] | None = None,
+    progress: bool = True,
+    **stitch_options: Any,
+) -> tuple[np.ndarray, SimulationStats]:
+    """Integer outputs of the RTL of a whole dataflow graph, and what was measured.
+
+    Args:
+        model: a stitched design or its graph; or a graph of RTL layers, which is stitched first.
+        codes: integer inputs [samples, …], of the datatype of the graph input.
+        folder: of the design if it is stitched here; by default a new one in FINN_BUILD_DIR.
+        stalls: of 256, how often the source and the sink hold a beat back at random.
+        seed: of the stalls.
+        timeout: cycles without output after which the design counts as stuck.
+        trace: FST waveform to write. Long signals make large files.
+        progress: show a progress bar.
+        stitch_options: passed to :func:`stitch`.
+
+    Returns (int64 [samples, …], :class:`SimulationStats`). FlowError for codes that do not fit,
+    UnsupportedNodeError for a layer without Verilog, SimulationError if the design gets stuck or an
+    assertion in it fails.
+    """
+    design = model if isinstance(model, StitchedDesign) else open_stitched(model)
+    if design is None:
+        design = stitch(model, folder or make_build_dir("stitched_"), **stitch_options)
+    codes = np.asarray(codes)
+    graph = design.model.graph
+    shape = design.model.get_tensor_shape(graph.input[0].name)
+    given, wanted = design.input_format, design.output_format
+    if codes.ndim != len(shape) or list(codes.shape[1:]) != list(shape[1:]) or not len(codes):
+        raise FlowError(
+            f"codes of shape {list(codes.shape)} do not fit the design, which takes at least one "
+            f"sample of shape {list(shape[1:])}"
+        )
+    if not np.all(given.datatype.allowed(codes)):
+        raise FlowError(
+            f"codes range from {codes.min()} to {codes.max()} and do not all fit "
+            f"{given.datatype.name}, the input of the design"
+        )
+    outputs, stats, _ = run_signal(
+        design.library(trace=trace is not None),
+        codes.reshape(len(codes), -1),
+        given,
+        wanted,
+        stalls=stalls,
+        seed=seed,
+        timeout=timeout,
+        trace=None if trace is None else Path(trace),
+        progress=progress,
+    )
+    out_shape = design.model.get_tensor_shape(graph.output[0].name)
+    return outputs.reshape(len(codes), *out_shape[1:]), stats

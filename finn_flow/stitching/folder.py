@@ -1,0 +1,63 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""A stitched design as a folder that any tool can read."""
+
+from pathlib import Path
+
+from dhq_brevitas.finn_flow.rtlsim.sources import collect
+from dhq_brevitas.finn_flow.stitching.top import Top
+
+FILE_LIST = "filelist.f"
+#: Where FINN's rtlsim_exec looks for the sources.
+FINN_FILE_LIST = "all_verilog_srcs.txt"
+
+README = """\
+# {name}
+
+A streaming accelerator as one Verilog module, `{name}` in `{name}.v`, with everything it
+instantiates. `{file_list}` lists the sources in the order to compile them; `data/` holds memory
+contents, read by `$readmemh` with paths relative to this folder, so run tools here.
+
+| Port | Direction | Bits | |
+|---|---|---|---|
+| `ap_clk` | in | 1 | clock; all ports are synchronous to its rising edge |
+| `ap_rst_n` | in | 1 | reset, active low, synchronous; hold it for 16 cycles |
+| `s_axis_0_tdata`, `_tvalid`, `_tready` | in, in, out | {in_width}, 1, 1 | input stream |
+| `m_axis_0_tdata`, `_tvalid`, `_tready` | out, out, in | {out_width}, 1, 1 | output stream |
+
+Streams are AXI4-Stream without TLAST. A beat of the input carries {in_lanes} consecutive channels
+of {in_type}, two's complement, the first in the lowest bits, {in_beats} beats per sample; a beat of the
+output carries {out_lanes} of {out_type}, {out_beats} beats per sample. Unused bits on top are zero.
+
+`constraints.xdc` has the clock; add pins or an interface of your board.
+Sources other than `{name}.v` come from FINN's RTL library and from dhq_brevitas, both under a
+BSD 3-clause licence; their headers name the authors.
+"""
+
+CONSTRAINTS = """\
+# Clock of the build. Pins and I/O delays depend on the board and are not constrained here.
+create_clock -name ap_clk -period {period:.3f} [get_ports ap_clk]
+"""
+
+
+def write_folder(folder: Path, top: Top, period_ns: float, facts: dict[str, object]) -> list[Path]:
+    """Writes sources, top, file lists, constraints and README; returns the sources to compile."""
+    folder.mkdir(parents=True, exist_ok=True)
+    sources = collect(list(top.sources), patch=False)
+    names = sources.write(folder, "./data")
+    (folder / f"{top.name}.v").write_text(top.text)
+    names.append(f"{top.name}.v")
+    (folder / FILE_LIST).write_text("".join(f"{name}\n" for name in names))
+    paths = [folder.resolve() / name for name in names]
+    (folder / FINN_FILE_LIST).write_text("".join(f"{path}\n" for path in paths))
+    (folder / "constraints.xdc").write_text(CONSTRAINTS.format(period=period_ns))
+    (folder / "README.md").write_text(
+        README.format(
+            name=top.name,
+            file_list=FILE_LIST,
+            in_width=top.input_width,
+            out_width=top.output_width,
+            **facts,
+        )
+    )
+    return paths

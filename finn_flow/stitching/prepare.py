@@ -1,0 +1,125 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""From a graph of RTL layers to one with converters, FIFOs and generated HDL."""
+
+import contextlib
+import math
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+
+from finn.transformation.fpgadataflow.insert_dwc import InsertDWC
+from finn.transformation.fpgadataflow.insert_fifo import InsertFIFO
+from finn.transformation.fpgadataflow.prepare_ip import PrepareIP
+from finn.transformation.fpgadataflow.replace_verilog_relpaths import ReplaceVerilogRelPaths
+from finn.transformation.fpgadataflow.specialize_layers import SpecializeLayers
+from onnx import NodeProto
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.custom_op.registry import getCustomOp
+from qonnx.transformation.general import GiveReadableTensorNames, GiveUniqueNodeNames, SortGraph
+
+from dhq_brevitas.finn_flow.checks import describe
+from dhq_brevitas.finn_flow.errors import UnsupportedNodeError
+from dhq_brevitas.finn_flow.execute import with_batch_size
+from dhq_brevitas.finn_flow.ops import DOMAIN
+
+#: fifo.sv cannot be shallower.
+MIN_FIFO_DEPTH = 2
+
+
+def check_simulable(model: ModelWrapper) -> None:
+    """UnsupportedNodeError naming the first node that Verilator cannot simulate, and why."""
+    for node in model.graph.node:
+        reason = _obstacle(node)
+        if reason is not None:
+            raise UnsupportedNodeError(f"{describe(node)} cannot be simulated: {reason}")
+
+
+def _obstacle(node: NodeProto) -> str | None:
+    if node.domain == f"{DOMAIN}.hls" or node.op_type.endswith("_hls"):
+        return (
+            "it is an HLS layer, whose Verilog only Vitis HLS can generate; use an RTL variant "
+            "(attribute preferred_impl_style='rtl') or leave the operation to the host"
+        )
+    if node.domain == DOMAIN:
+        return "it is not specialised to RTL; run step_dhq_specialize_layers first"
+    if node.domain != f"{DOMAIN}.rtl":
+        return f"it is no hardware layer (domain {node.domain!r})"
+    op = getCustomOp(node)
+    attributes = op.get_nodeattr_types()
+    if "mem_mode" in attributes:
+        mode = op.get_nodeattr("mem_mode")
+        if mode != "internal_decoupled":
+            return (
+                f"mem_mode={mode!r} is not supported; set mem_mode='internal_decoupled', which "
+                "streams weights and parameters from a memory beside the layer"
+            )
+    for name in ("pumpedCompute", "pumpedMemory", "runtime_writeable_weights", "mlo_max_iter"):
+        if name in attributes and op.get_nodeattr(name):
+            return f"{name}={op.get_nodeattr(name)} is not supported; set {name}=0"
+    return None
+
+
+def generate_nodes(model: ModelWrapper, fpga_part: str, clk_period_ns: float) -> ModelWrapper:
+    """Copy of ``model`` with the HDL of every node generated; each node has a unique name."""
+    model = ModelWrapper(model.model, make_deepcopy=True)
+    check_simulable(model)
+    model = model.transform(GiveUniqueNodeNames())
+    for node in model.graph.node:
+        op = getCustomOp(node)
+        for attribute in ("code_gen_dir_ipgen", "ipgen_path", "ip_path", "rtlsim_so"):
+            op.set_nodeattr(attribute, "")
+    # ReplaceVerilogRelPaths rewrites every .v file below the working folder for a node without
+    # HDL: let that be an empty one.
+    with _empty_folder():
+        model = model.transform(PrepareIP(fpga_part, clk_period_ns))
+        return model.transform(ReplaceVerilogRelPaths())
+
+
+def insert_infrastructure(
+    model: ModelWrapper, fpga_part: str, depths: Sequence[int] | None = None
+) -> ModelWrapper:
+    """Copy of ``model`` for one sample with width converters, and a FIFO on every stream.
+
+    Args:
+        model: a graph of RTL layers.
+        fpga_part: as in the build.
+        depths: of the FIFOs from input to output; without them every FIFO holds two samples.
+    """
+    check_simulable(model)
+    model = with_batch_size(model, 1)
+    model = model.transform(InsertDWC()).transform(InsertFIFO(create_shallow_fifos=True))
+    for node in model.graph.node:
+        if node.domain == DOMAIN:
+            getCustomOp(node).set_nodeattr("preferred_impl_style", "rtl")
+    model = model.transform(SpecializeLayers(fpga_part)).transform(SortGraph())
+    model = model.transform(GiveUniqueNodeNames()).transform(GiveReadableTensorNames())
+    nodes = fifos(model)
+    if depths is None:
+        depths = [2 * math.prod(fifo.get_folded_output_shape()[:-1]) + 2 for fifo in nodes]
+    if len(depths) != len(nodes):
+        raise UnsupportedNodeError(
+            f"fifo_depths has {len(depths)} entries; this graph has {len(nodes)} FIFOs"
+        )
+    for fifo, depth in zip(nodes, depths, strict=True):
+        fifo.set_nodeattr("depth", max(MIN_FIFO_DEPTH, int(depth)))
+        fifo.set_nodeattr("impl_style", "rtl")
+    return model
+
+
+def fifos(model: ModelWrapper) -> list:
+    """The FIFO layers from input to output."""
+    return [
+        getCustomOp(node) for node in model.graph.node if node.op_type.startswith("StreamingFIFO")
+    ]
+
+
+@contextlib.contextmanager
+def _empty_folder() -> Iterator[None]:
+    before = os.getcwd()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        try:
+            yield
+        finally:
+            os.chdir(before)
