@@ -72,4 +72,12 @@ package dhq_rtl_pkg;
     return max_of(a_width, b_width) > 27 || min_of(a_width, b_width) > 18;
   endfunction
 
+  // Registers of lookup_affine: x, product(s), sum.
+  function automatic int unsigned affine_stages(
+      input bit has_scale, input bit has_bias, input int unsigned x_width,
+      input int unsigned m_width);
+    return 1 + (has_scale ? 1 : 0) + (has_scale && wide_product(x_width, m_width) ? 1 : 0)
+         + (has_scale || has_bias ? 1 : 0);
+  endfunction
+
 endpackage
