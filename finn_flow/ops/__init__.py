@@ -13,11 +13,12 @@ from dhq_brevitas.finn_flow.ops.channelwise import ChannelwiseOp
 from dhq_brevitas.finn_flow.ops.hadamard_transform import HadamardTransform
 from dhq_brevitas.finn_flow.ops.hadamard_transform_rtl import HadamardTransform_rtl
 from dhq_brevitas.finn_flow.ops.lookup_activation import LookupActivation
+from dhq_brevitas.finn_flow.ops.lookup_activation_rtl import LookupActivation_rtl
 
 DOMAIN = "finn.custom_op.fpgadataflow"
 LAYERS: tuple[type[ChannelwiseOp], ...] = (HadamardTransform, LookupActivation)
 
-RTL_VARIANTS: tuple[type[ChannelwiseOp], ...] = (HadamardTransform_rtl,)
+RTL_VARIANTS: tuple[type[ChannelwiseOp], ...] = (HadamardTransform_rtl, LookupActivation_rtl)
 
 for _layer in LAYERS:
     custom_op[_layer.__name__] = _layer
@@ -32,4 +33,5 @@ __all__ = [
     "HadamardTransform",
     "HadamardTransform_rtl",
     "LookupActivation",
+    "LookupActivation_rtl",
 ]

@@ -156,9 +156,7 @@ class ChannelwiseRtl(ChannelwiseOp, RTLBackend):
         padding = self.get_outstream_width_padded() - self.lanes * result
         if padding:
             high = self.get_outstream_width_padded() - 1
-            lines.append(
-                f"  assign out0_V_TDATA[{high}:{self.lanes * result}] = {padding}'d0;"
-            )
+            lines.append(f"  assign out0_V_TDATA[{high}:{self.lanes * result}] = {padding}'d0;")
         return "\n".join(lines) + "\n"
 
     def _simulate(self, context: dict[str, np.ndarray]) -> None:

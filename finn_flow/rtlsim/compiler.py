@@ -3,8 +3,8 @@
 """From sources to a shared object, through a cache shared by all processes of a user.
 
 An entry of the cache is named by a digest of everything it depends on: the texts as compiled, the
-memory contents, the top module, the flags, this package's harness, and the versions of Verilator and
-of the compiler. An entry appears by renaming a finished folder, so it is whole or not there; a
+memory contents, the top module, the flags, this package's harness, and the versions of Verilator
+and of the compiler. An entry appears by renaming a finished folder, so it is whole or not there; a
 lock keeps a second process from compiling the same design meanwhile.
 """
 
@@ -135,7 +135,7 @@ def _compile_all(tools: Toolchain, folder: Path, units: list[str], flags: list[s
 
 
 def _entry(name: str, build: Callable[[Path, Path], None]) -> Path:
-    """Folder ``name`` of the cache, made by ``build(temporary folder, final folder)`` if missing."""
+    """Folder ``name`` of the cache; ``build(temporary folder, final folder)`` makes it."""
     root = simulator_cache_dir()
     entry = root / name
     if entry.is_dir():

@@ -79,7 +79,8 @@ def stitch(
         model: graph of RTL layers, as ``build_dataflow`` leaves it; left as it is.
         folder: gets the design, see README.md in it.
         fifo_depths: of the FIFO on every stream, from input to output. By default they are sized:
-            the design runs with FIFOs that never fill, and each gets the largest fill that occurred.
+            the design runs with FIFOs that never fill, and each gets the largest fill that was
+            seen.
         fpga_part: decides which DSP slices the MVAUs use.
         clk_period_ns: clock period, for constraints and the MVAUs' pipelines.
         top: name of the top module.

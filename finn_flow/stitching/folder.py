@@ -26,8 +26,9 @@ contents, read by `$readmemh` with paths relative to this folder, so run tools h
 | `m_axis_0_tdata`, `_tvalid`, `_tready` | out, out, in | {out_width}, 1, 1 | output stream |
 
 Streams are AXI4-Stream without TLAST. A beat of the input carries {in_lanes} consecutive channels
-of {in_type}, two's complement, the first in the lowest bits, {in_beats} beats per sample; a beat of the
-output carries {out_lanes} of {out_type}, {out_beats} beats per sample. Unused bits on top are zero.
+of {in_type}, two's complement, the first in the lowest bits, {in_beats} beats per sample; a
+beat of the output carries {out_lanes} of {out_type}, {out_beats} beats per sample. Unused bits on
+top are zero.
 
 `constraints.xdc` has the clock; add pins or an interface of your board.
 Sources other than `{name}.v` come from FINN's RTL library and from dhq_brevitas, both under a

@@ -1,0 +1,114 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""RTL variant of the lookup layer: the kernel ``lookup_activation.sv``."""
+
+from pathlib import Path
+
+import numpy as np
+from qonnx.core.modelwrapper import ModelWrapper
+
+from dhq_brevitas.finn_flow.ops.channelwise_rtl import ChannelwiseRtl
+from dhq_brevitas.finn_flow.ops.lookup_activation import LookupActivation
+
+# Folding a table costs about as many LUTs per lane as a table of this many address bits.
+MIN_FOLDED_TABLE_BITS = 7
+
+
+class LookupActivation_rtl(LookupActivation, ChannelwiseRtl):
+    """Lookup layer on ``lookup_activation.sv``; attributes and inputs as in the layer.
+
+    What the numbers allow is left out of the hardware: the multiplier if every M is the same power
+    of two, the adder if every B is 0, and half or three quarters of a table that is odd, or odd with
+    symmetric half waves as a sine at bin centres.
+    """
+
+    KERNEL = "lookup_activation"
+
+    execute_node = ChannelwiseRtl.execute_node
+
+    def lane_bits(self) -> tuple[int, int]:
+        return self.get_input_datatype().bitwidth(), self.get_output_datatype().bitwidth()
+
+    def kernel_parameters(self, model: ModelWrapper, folder: Path) -> dict[str, str]:
+        names = list(self.onnx_node.input)[1:4]
+        scale, bias, table = (model.get_initializer(name).astype(np.int64) for name in names)
+        self.check_parameters(scale, bias, table)
+        out_bits = self.get_output_datatype().bitwidth()
+        fold = table_fold(table, out_bits) if self.get_output_datatype().signed() else 0
+        wrap = int(self.get_nodeattr("wrap"))
+        parameters = {
+            "CHANNELS": str(self.channels),
+            "PE": str(self.lanes),
+            "IN_WIDTH": str(self.get_input_datatype().bitwidth()),
+            "IN_SIGNED": str(int(self.get_input_datatype().signed())),
+            "SHIFT": str(self.get_nodeattr("shift")),
+            "WRAP": str(wrap),
+            "OFFSET": "0" if wrap else str(self.get_nodeattr("addressOffset")),
+            "TABLE_BITS": str(self.get_nodeattr("tableBits")),
+            "TABLE_FILE": self._memory(folder, "table", table[: len(table) >> fold], out_bits, 1),
+            "FOLD": str(fold),
+            "TABLE_STYLE": '"distributed"' if self.table_in_luts() else '"block"',
+            "OUT_WIDTH": str(out_bits),
+        }
+        power = common_power_of_two(scale)
+        if power is None:
+            parameters |= self._constants(folder, "SCALE", scale, 1)
+        else:
+            parameters |= {"HAS_SCALE": "0", "SCALE_SHIFT": str(power)}
+        if np.any(bias):
+            parameters |= self._constants(folder, "BIAS", bias, 2)
+        else:
+            parameters |= {"HAS_BIAS": "0"}
+        return parameters
+
+    def _constants(self, folder: Path, name: str, values: np.ndarray, index: int) -> dict[str, str]:
+        """Parameters of M or B, which is input ``index``."""
+        bits = self.get_input_datatype(index).bitwidth()
+        per_channel = len(values) > 1
+        lanes = self.lanes if per_channel else 1
+        return {
+            f"HAS_{name}": "1",
+            f"{name}_WIDTH": str(bits),
+            f"{name}_PER_CHANNEL": str(int(per_channel)),
+            f"{name}_FILE": self._memory(folder, name.lower(), values, bits, lanes),
+        }
+
+    def _memory(self, folder: Path, name: str, values: np.ndarray, bits: int, lanes: int) -> str:
+        """Writes a memory and returns its path as Verilog text."""
+        file = f"{self.get_verilog_top_module_name()}_{name}.dat"
+        (folder / file).write_text(memory_text(values, bits, lanes))
+        return f'"./{file}"'
+
+
+def memory_text(values: np.ndarray, bits: int, lanes: int = 1) -> str:
+    """Lines for ``$readmemh``: ``lanes`` numbers of ``bits`` bits each, the first rightmost."""
+    mask, digits = (1 << bits) - 1, (bits * lanes + 3) // 4
+    lines = []
+    for start in range(0, len(values), lanes):
+        word = 0
+        for lane, value in enumerate(values[start : start + lanes]):
+            word |= (int(value) & mask) << (bits * lane)
+        lines.append(f"{word:0{digits}x}\n")
+    return "".join(lines)
+
+
+def common_power_of_two(values: np.ndarray) -> int | None:
+    """k if every value is 2^k, else None."""
+    first = int(values[0])
+    if first < 1 or first & (first - 1) or np.any(values != first):
+        return None
+    return first.bit_length() - 1
+
+
+def table_fold(table: np.ndarray, bits: int) -> int:
+    """Halvings of the table that the kernel can undo: 1 if it is odd, 2 if a quarter wave holds it.
+
+    0 also for tables of less than 2^MIN_FOLDED_TABLE_BITS entries, and where negating a stored
+    entry would overflow ``bits`` bits.
+    """
+    half = len(table) // 2
+    if len(table) < 1 << MIN_FOLDED_TABLE_BITS or np.any(table[::-1] != -table):
+        return 0
+    if np.any(table[:half] == -(1 << (bits - 1))):
+        return 0
+    return 2 if np.array_equal(table[:half][::-1], table[:half]) else 1
