@@ -102,7 +102,7 @@ class Reference:
 
 
 def evaluate(model: QuantSiren, codes: Tensor) -> Reference:
-    """Evaluates a model that :func:`finalise` settled on pixel ``codes`` float32 [N, n], exactly."""
+    """Exact evaluation of a model settled by :func:`finalise`, on ``codes`` float32 [N, n]."""
     exact = model.exact_in_float32(codes)
     if not exact:
         model, codes = copy.deepcopy(model).double(), codes.double()

@@ -116,7 +116,7 @@ def fit_float(
         checkpoint: file for the state of an unfinished run. If it is there and was made with the
             same ``key`` and ``spec``, training continues from it. It is deleted at the end.
         key: text that identifies data and network.
-        progress: a bar with the PSNR of recent steps, on a terminal.
+        progress: show a bar with the PSNR of recent steps.
 
     Raises Interrupted after Ctrl-C or SIGTERM, once the step is finished and the state is saved.
     Raises ValueError for a loss that is not finite (too large a learning rate).
@@ -249,7 +249,7 @@ class _Run:
             initial=self.step,
             desc=title,
             unit="step",
-            disable=None if progress else True,
+            disable=not progress,
         )
         saved_at = time.monotonic()
         if evaluate and self.best is None and spec.steps:

@@ -1,0 +1,273 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""The command line ``dhq``; the one module here that reaches all parts, and only when needed.
+
+Exit status: 0 done, 1 the work failed or was interrupted, 2 the command was wrong. Errors are one
+sentence on standard error.
+"""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Sequence
+from dataclasses import MISSING, fields
+from typing import Any
+
+from dhq_brevitas.files import check_writable_folder
+from dhq_brevitas.options import (
+    BuildOptions,
+    ExportOptions,
+    FitOptions,
+    QuantizeOptions,
+    SimulateOptions,
+    StageOptions,
+)
+from dhq_brevitas.runs import STAGES, RunFolder
+
+__all__ = ["main"]
+
+DEBUG = "DHQ_DEBUG"
+OPTIONS: dict[str, type[Any]] = {
+    "fit": FitOptions,
+    "quantize": QuantizeOptions,
+    "export": ExportOptions,
+    "build": BuildOptions,
+    "simulate": SimulateOptions,
+}
+SUMMARIES = {
+    "fit": "fit a float network to a picture",
+    "quantize": "quantize it: calibrate, then fine-tune",
+    "export": "export it to QONNX and execute that",
+    "build": "build the FINN dataflow graph",
+    "simulate": "execute the dataflow graph",
+}
+SHOWN = " (%(default)s)"
+HELP: dict[str, dict[str, Any]] = {
+    "size": {"metavar": "N", "help": "pixels on the longer side of the picture"},
+    "grey": {"help": "turn the picture grey"},
+    "family": {"choices": ["siren"], "help": "kind of network"},
+    "hidden": {"metavar": "N", "help": "width of the sine layers"},
+    "layers": {"metavar": "N", "help": "number of sine layers, 1 to 5"},
+    "omega": {"metavar": "W", "help": "frequency factor of the sine layers"},
+    "steps": {"metavar": "N", "help": "training steps of the float network"},
+    "learning_rate": {"metavar": "R", "help": "its learning rate at the start"},
+    "batch": {"metavar": "N", "help": "pixels a training step"},
+    "seed": {"metavar": "N", "help": "seed of all random numbers"},
+    "scheme": {"choices": ["dhq", "stock"], "help": "Hadamard-rotated or stock quantizers"},
+    "scale": {
+        "choices": ["po2", "dyadic", "float"],
+        "help": "quantizer scales: powers of two, short mantissas, or any",
+    },
+    "granularity": {"choices": ["tensor", "channel"], "help": "one weight scale for each of these"},
+    "rotation": {
+        "metavar": "SIDE",
+        "help": "input, output or none; or one for each linear layer, with commas",
+    },
+    "signs_seed": {"metavar": "N", "type": int, "help": "random signs in the rotation: their seed"},
+    "weight_bits": {"metavar": "B", "help": "bits of the weights, 2 to 12"},
+    "act_bits": {"metavar": "B", "help": "bits of the activations, 2 to 12"},
+    "first_weight_bits": {"metavar": "B", "help": "bits of the first layer's weights"},
+    "last_weight_bits": {
+        "metavar": "B",
+        "type": int,
+        "help": "bits of the last layer's weights (those of --weight-bits)",
+    },
+    "phase_bits": {"metavar": "B", "help": "address bits of the sine tables, 4 to 16"},
+    "qat_steps": {"metavar": "N", "help": "fine-tuning steps of the quantized network"},
+    "qat_learning_rate": {"metavar": "R", "help": "learning rate of fine-tuning"},
+    "cycles_per_sample": {"metavar": "N", "help": "clock cycles a pixel may take"},
+    "fpga_part": {"metavar": "PART", "help": "FPGA part"},
+    "clk_ns": {"metavar": "T", "help": "clock period in nanoseconds"},
+    "level": {"metavar": "LEVEL", "help": "what executes the graph; this version has python"},
+}
+EPILOG = f"""\
+examples:
+  dhq run astronaut --out runs/astronaut
+  dhq run photo.png --out runs/photo --size 96 --hidden 64 --weight-bits 6
+  dhq run camera --out runs/camera --until export     (needs no FINN)
+  dhq quantize --out runs/photo --scheme stock        (repeats one stage)
+  dhq report --out runs/photo
+
+A stage whose options and inputs are unchanged is skipped, so repeating an interrupted command
+continues it. Options not given have their default. DIR/summary.json holds the results,
+DIR/comparison.png the pictures. {DEBUG}=1 shows tracebacks and warnings.
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of ``dhq``; importing nothing heavy, so that help is quick."""
+    parser = argparse.ArgumentParser(
+        prog="dhq",
+        description="Implicit neural representations, Hadamard-quantized, from a picture to a "
+        "checked FINN dataflow graph.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    run = _command(commands, "run", "run all stages", "dhq run astronaut --out runs/astronaut")
+    _add_options(run, list(OPTIONS.values()))
+    run.add_argument(
+        "--until", choices=STAGES, default=STAGES[-1], help="last stage to run" + SHOWN
+    )
+    for stage, options in OPTIONS.items():
+        image = "IMAGE " if stage == "fit" else ""
+        example = f"dhq {stage} {image.replace('IMAGE', 'camera')}--out runs/camera"
+        command = _command(commands, stage, SUMMARIES[stage], example)
+        _add_options(command, [options])
+    _command(commands, "report", "print the results as tables", "dhq report --out runs/camera")
+    return parser
+
+
+def _command(commands: Any, name: str, summary: str, example: str) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("--out", metavar="DIR", required=True, help="run folder")
+    if name != "report":
+        command.add_argument(
+            "--quiet", action="store_true", help="no progress bars (they need a terminal)"
+        )
+    return command
+
+
+def _add_options(parser: argparse.ArgumentParser, kinds: Sequence[type[Any]]) -> None:
+    """One option a field of the dataclasses, its type and default taken from there."""
+    seen: set[str] = set()
+    for kind in kinds:
+        for option in fields(kind):
+            if option.name in seen:
+                continue
+            seen.add(option.name)
+            if option.name == "image":
+                parser.add_argument(
+                    "image", metavar="IMAGE", help="picture file, or a name such as astronaut"
+                )
+                continue
+            flag = "--" + option.name.replace("_", "-")
+            known = dict(HELP[option.name])
+            if option.default is False:
+                parser.add_argument(flag, action="store_true", **known)
+                continue
+            assert option.default is not MISSING
+            if option.default is not None:
+                known.setdefault("type", type(option.default))
+                known["help"] += SHOWN
+            parser.add_argument(flag, default=option.default, **known)
+
+
+def _chosen_stages(arguments: argparse.Namespace) -> dict[str, StageOptions]:
+    stages: Sequence[str] = (arguments.command,)
+    if arguments.command == "run":
+        stages = STAGES[: STAGES.index(arguments.until) + 1]
+    return {
+        stage: OPTIONS[stage](
+            **{option.name: getattr(arguments, option.name) for option in fields(OPTIONS[stage])}
+        )
+        for stage in stages
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs ``dhq`` with ``argv`` (default: that of the process). Returns the exit status."""
+    debug = os.environ.get(DEBUG, "") not in ("", "0")
+    try:
+        arguments = build_parser().parse_args(argv)
+    except SystemExit as stop:  # argparse has printed help or what was wrong
+        return stop.code if isinstance(stop.code, int) else 2
+    _prepare_process(debug)
+    try:
+        if arguments.command == "report":
+            return _report(arguments)
+        return _run(arguments)
+    except KeyboardInterrupt:
+        return _fail("interrupted; finished stages are kept. Repeat the command to continue", 1)
+    except Exception as error:
+        if debug:
+            raise
+        return _fail(_sentence(error), 1)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    folder = RunFolder(check_writable_folder(arguments.out))
+    stages = _chosen_stages(arguments)
+    for stage in stages:
+        if arguments.command != "run":
+            folder.before(stage)
+    from dhq_brevitas import pipeline, report
+    from dhq_brevitas import stages as stage_functions
+
+    fitted = folder.chain().get("fit")
+    try:
+        pipeline.check_options(stages, None if fitted is None else fitted.options)
+    except ValueError as error:
+        return _fail(_flags(str(error)), 2)
+    if {"build", "simulate"} & set(stages):
+        stage_functions.check_finn()
+    progress = not arguments.quiet and sys.stderr.isatty()
+    for stage, options in stages.items():
+        record, ran = pipeline.run_stage(folder, stage, options, progress, _say)
+        _say(f"{stage}: {f'{record.seconds:.0f} s' if ran else 'unchanged, skipped'}")
+    report.write_comparison(folder)
+    _say(f"results in {folder.file('summary.json')}, pictures in {folder.file(report.COMPARISON)}")
+    return 0
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from dhq_brevitas.report import report_text
+
+    folder = RunFolder(arguments.out)
+    if not folder.path.is_dir():
+        return _fail(f"there is no run folder {folder.path}: make one with dhq run", 1)
+    print(report_text(folder.summary()))
+    return 0
+
+
+def _prepare_process(debug: bool) -> None:
+    """What has to be set before PyTorch is imported, and how warnings are shown."""
+    # Threads that wait spin by default; when cores are shared, that slows a step up to tenfold.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # kill (SIGTERM) stops as tidily as Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if debug:
+        return
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+    warnings.simplefilter("ignore")
+    warnings.filterwarnings("default", module="dhq_brevitas")
+    warnings.showwarning = lambda message, *_args, **_kwargs: print(
+        f"dhq: warning: {message}", file=sys.stderr
+    )
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _fail(message: str, status: int) -> int:
+    print(f"dhq: error: {message}", file=sys.stderr)
+    return status
+
+
+def _sentence(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    expected = (ValueError, RuntimeError, OSError, ModuleNotFoundError)
+    if isinstance(error, expected) and text:
+        return text
+    return f"{type(error).__name__}: {text} (an error of dhq; {DEBUG}=1 shows where)"
+
+
+def _flags(message: str) -> str:
+    """``weight_bits=0 is …`` as the user wrote it: ``--weight-bits 0 is …``."""
+    name, separator, rest = message.partition("=")
+    known = {option.name for kind in OPTIONS.values() for option in fields(kind)}
+    return f"--{name.replace('_', '-')} {rest}" if separator and name in known else message
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,75 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""Options of the stages of a run, with their defaults. Light: imports no PyTorch."""
+
+from dataclasses import dataclass
+
+__all__ = [
+    "BuildOptions",
+    "ExportOptions",
+    "FitOptions",
+    "QuantizeOptions",
+    "SimulateOptions",
+    "StageOptions",
+]
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """Float fit: the picture, the network and its training."""
+
+    image: str
+    size: int = 128
+    grey: bool = False
+    family: str = "siren"
+    hidden: int = 128
+    layers: int = 3
+    omega: float = 30.0
+    steps: int = 3000
+    learning_rate: float = 2e-3
+    batch: int = 4096
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class QuantizeOptions:
+    """Quantization: see :class:`dhq_brevitas.specs.QuantSpec`; then fine-tuning."""
+
+    scheme: str = "dhq"
+    scale: str = "po2"
+    granularity: str = "channel"
+    rotation: str = "input"
+    signs_seed: int | None = None
+    weight_bits: int = 8
+    act_bits: int = 8
+    first_weight_bits: int = 12
+    last_weight_bits: int | None = None
+    phase_bits: int = 12
+    qat_steps: int = 600
+    qat_learning_rate: float = 1e-4
+    batch: int = 4096
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """QONNX export has no options."""
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """FINN build."""
+
+    cycles_per_sample: int = 128
+    fpga_part: str = "xczu3eg-sbva484-1-e"
+    clk_ns: float = 5.0
+
+
+@dataclass(frozen=True)
+class SimulateOptions:
+    """Execution of the dataflow graph."""
+
+    level: str = "python"
+
+
+StageOptions = FitOptions | QuantizeOptions | ExportOptions | BuildOptions | SimulateOptions

@@ -1,0 +1,97 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""Runs stages in a run folder: checks first, and never the same work twice."""
+
+import importlib.metadata
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from dhq_brevitas.files import text_digest
+from dhq_brevitas.inr import FAMILIES
+from dhq_brevitas.options import (
+    BuildOptions,
+    FitOptions,
+    QuantizeOptions,
+    SimulateOptions,
+    StageOptions,
+)
+from dhq_brevitas.runs import RunFolder, StageRecord
+from dhq_brevitas.signals import load_image
+from dhq_brevitas.specs import plan_layers
+from dhq_brevitas.stages import RUNNERS, Stage, fit_spec, qat_spec, quant_spec, siren_spec
+
+__all__ = ["LEVELS", "check_options", "run_stage"]
+
+LEVELS = ("python",)
+PACKAGES = {
+    "fit": ("torch",),
+    "quantize": ("torch", "brevitas"),
+    "export": ("torch", "brevitas", "qonnx", "onnxruntime"),
+    "build": ("finn-plus", "qonnx"),
+    "simulate": ("finn-plus", "qonnx"),
+}
+
+
+def check_options(stages: Mapping[str, StageOptions], fitted: Mapping[str, Any] | None) -> None:
+    """ValueError for an option out of range, before any stage runs.
+
+    ``fitted``: options of the fit when it is not among ``stages``.
+    """
+    fit = stages.get("fit")
+    if isinstance(fit, FitOptions):
+        if fit.family not in FAMILIES:
+            raise ValueError(f"family={fit.family!r} is unknown: use {', '.join(FAMILIES)}")
+        fit_spec(fit)
+        siren_spec(asdict(fit), 3)
+        fitted = asdict(fit)
+    quantize = stages.get("quantize")
+    if isinstance(quantize, QuantizeOptions):
+        qat_spec(quantize)
+        spec = quant_spec(quantize)
+        if fitted is not None:
+            plan_layers(siren_spec(fitted, 3), spec, 8)
+    build = stages.get("build")
+    if isinstance(build, BuildOptions) and build.cycles_per_sample < 1:
+        raise ValueError(f"cycles_per_sample={build.cycles_per_sample} must be at least 1")
+    simulate = stages.get("simulate")
+    if isinstance(simulate, SimulateOptions) and simulate.level not in LEVELS:
+        raise ValueError(f"level={simulate.level!r} does not exist: use {', '.join(LEVELS)}")
+
+
+def run_stage(
+    folder: RunFolder,
+    name: str,
+    options: StageOptions,
+    progress: bool = True,
+    say: Callable[[str], None] = print,
+) -> tuple[StageRecord, bool]:
+    """Runs stage ``name`` unless its result is there already.
+
+    Returns its record and whether it ran. Raises MissingStageError if an earlier stage has no valid
+    result, and what the stage raises.
+    """
+    earlier = folder.before(name)
+    determines, picture = asdict(options), None
+    if isinstance(options, FitOptions):
+        picture = load_image(options.image, options.size, options.grey)
+        determines["image"] = [picture.pixels.shape, text_digest(picture.pixels.tobytes().hex())]
+    key = folder.key(name, determines)
+    record = folder.holds(name, key)
+    if record is not None:
+        folder.write_summary()
+        return record, False
+    start = time.monotonic()
+    stage = Stage(folder, key, {s: r.options for s, r in earlier.items()}, progress, say, picture)
+    results, files = RUNNERS[name](stage, options)
+    seconds = time.monotonic() - start
+    versions = {package: _version(package) for package in PACKAGES[name]}
+    return folder.write(name, key, asdict(options), results, files, seconds, versions), True
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"

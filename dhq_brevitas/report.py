@@ -1,0 +1,134 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""The results of a run as a text table, and its pictures side by side."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dhq_brevitas.runs import RunFolder
+
+__all__ = ["COMPARISON", "report_text", "write_comparison"]
+
+COMPARISON = "comparison.png"
+LEVELS = {
+    "float": ("float network", "psnr_float"),
+    "quant": ("quantized, PyTorch", "psnr_quant"),
+    "qonnx": ("QONNX", "psnr_qonnx"),
+    "finn": ("FINN, Python", "psnr_finn"),
+}
+MISMATCHES = {"qonnx": "mismatch_quant_qonnx", "finn": "mismatch_qonnx_finn"}
+ESTIMATES = {
+    "cycles_per_sample_estimate": "cycles a sample",
+    "latency_cycles_estimate": "latency in cycles",
+    "lut_estimate": "LUT",
+    "dsp_estimate": "DSP",
+    "bram18_estimate": "BRAM18",
+    "uram_estimate": "URAM",
+}
+LAYER_COLUMNS = {
+    "name": "layer",
+    "rotation": "rotation",
+    "weight_bits": "W bits",
+    "act_bits": "A bits",
+    "weight_kurtosis": "W kurtosis",
+    "weight_sqnr": "W SQNR",
+    "act_kurtosis": "A kurtosis",
+    "act_sqnr": "A SQNR",
+}
+
+
+def report_text(summary: Mapping[str, Any]) -> str:
+    """``summary`` (of :meth:`RunFolder.summary`) for people; what was not measured is left out."""
+    parts = [_title(summary), _levels(summary), _layers(summary), _estimates(summary)]
+    seconds = summary.get("seconds", {})
+    if seconds:
+        times = ", ".join(f"{stage} {value:.0f}" for stage, value in seconds.items())
+        parts.append(f"seconds: {times}, together {sum(seconds.values()):.0f}")
+    versions = summary.get("versions", {})
+    if versions:
+        parts.append("with " + ", ".join(f"{name} {value}" for name, value in versions.items()))
+    return "\n\n".join(part for part in parts if part)
+
+
+def _title(summary: Mapping[str, Any]) -> str:
+    picture = summary.get("picture")
+    if picture is None:
+        return "nothing has been computed in this folder yet"
+    kind = "grey" if picture["channels"] == 1 else "RGB"
+    title = f"{picture['name']}, {picture['width']} x {picture['height']} pixels, {kind}"
+    options = summary.get("options", {})
+    fit, quantize = options.get("fit"), options.get("quantize")
+    if fit:
+        title += f"\n{fit['family']}: {fit['layers']} sine layers of {fit['hidden']}"
+    if quantize:
+        title += (
+            f", {quantize['scheme']}, W{quantize['weight_bits']}A{quantize['act_bits']}, "
+            f"{quantize['scale']} scales per {quantize['granularity']}"
+        )
+    return title
+
+
+def _levels(summary: Mapping[str, Any]) -> str:
+    rows = [["level", "PSNR dB", "codes differing from the level above"]]
+    for level, (title, key) in LEVELS.items():
+        if key not in summary:
+            continue
+        mismatch = summary.get(MISMATCHES.get(level, ""))
+        difference = "" if mismatch is None else f"{mismatch} of {summary['codes_compared']}"
+        rows.append([title, f"{summary[key]:.2f}", difference])
+    return _table(rows) if len(rows) > 1 else ""
+
+
+def _layers(summary: Mapping[str, Any]) -> str:
+    layers = summary.get("layers")
+    if not layers:
+        return ""
+    rows = [list(LAYER_COLUMNS.values())]
+    rows += [[_cell(layer, key) for key in LAYER_COLUMNS] for layer in layers]
+    return _table(rows) + "\n(before -> after rotation; SQNR in dB)"
+
+
+def _cell(layer: Mapping[str, Any], key: str) -> str:
+    if key in layer:
+        return str(layer[key])
+    before, after = layer.get(f"{key}_before"), layer.get(f"{key}_after")
+    if before is None:
+        return ""
+    return f"{before:.1f}" if after is None else f"{before:.1f} -> {after:.1f}"
+
+
+def _estimates(summary: Mapping[str, Any]) -> str:
+    rows = [["FINN's estimate", ""]]
+    rows += [[title, str(summary[key])] for key, title in ESTIMATES.items() if key in summary]
+    return _table(rows) if len(rows) > 1 else ""
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
+
+
+def write_comparison(folder: RunFolder) -> bool:
+    """Writes ``comparison.png``: the original and the float and last quantized reconstruction.
+
+    Returns False, and writes nothing, when there is no reconstruction yet.
+    """
+    from dhq_brevitas.signals import save_comparison
+
+    files = {name for record in folder.chain().values() for name in record.files}
+    levels = [level for level in LEVELS if f"{level}.npz" in files]
+    if not levels:
+        return False
+    pixels = np.load(folder.file("picture.npy"))
+    panels = []
+    for level in dict.fromkeys([levels[0], levels[-1]]):
+        outputs = np.load(folder.file(f"{level}.npz"))["outputs"]
+        panels.append((LEVELS[level][0], outputs.reshape(pixels.shape)))
+    save_comparison(folder.file(COMPARISON), pixels, panels)
+    return True
