@@ -27,6 +27,8 @@ from dhq_brevitas.finn_flow.errors import FlowError
 from dhq_brevitas.finn_flow.ops import DOMAIN
 
 DEFAULT_BATCH_SIZE = 4096
+# Shapes in attributes, samples first; the last four are of width converters and FIFOs.
+BATCH_ATTRIBUTES = {"numInputVectors", "inShape", "outShape", "normal_shape", "folded_shape"}
 # Thresholding compares every value with every threshold at once; this many at a time.
 MAX_COMPARISONS = 1 << 27
 
@@ -34,7 +36,8 @@ MAX_COMPARISONS = 1 << 27
 def with_batch_size(model: ModelWrapper, batch_size: int) -> ModelWrapper:
     """Copy of a QONNX or dataflow graph whose first axis holds ``batch_size`` samples.
 
-    Sets the first entry of ``numInputVectors`` of every hardware layer, and all shapes.
+    Sets the first entry of ``numInputVectors`` of every hardware layer, or of the shapes that the
+    attributes of a converter or FIFO hold, and the shape of every tensor.
     """
     if batch_size < 1:
         raise FlowError(f"batch_size={batch_size} must be at least 1")
@@ -42,8 +45,9 @@ def with_batch_size(model: ModelWrapper, batch_size: int) -> ModelWrapper:
     for node in model.graph.node:
         if node.domain.startswith(DOMAIN):
             op = getCustomOp(node)
-            vectors = [int(n) for n in op.get_nodeattr("numInputVectors")]
-            op.set_nodeattr("numInputVectors", [batch_size, *vectors[1:]])
+            for name in BATCH_ATTRIBUTES & op.get_nodeattr_types().keys():
+                shape = [int(n) for n in op.get_nodeattr(name)]
+                op.set_nodeattr(name, [batch_size, *shape[1:]])
     return set_batch_size(model, batch_size)
 
 

@@ -18,7 +18,7 @@ class LookupActivation_rtl(LookupActivation, ChannelwiseRtl):
     """Lookup layer on ``lookup_activation.sv``; attributes and inputs as in the layer.
 
     What the numbers allow is left out of the hardware: the multiplier if every M is the same power
-    of two, the adder if every B is 0, and half or three quarters of a table that is odd, or odd with
+    of two, the adder if every B is 0, half of a table that is odd, three quarters if it is odd with
     symmetric half waves as a sine at bin centres.
     """
 

@@ -99,6 +99,7 @@ def _link(tools: Toolchain, folder: Path, runtime: Path, trace: bool) -> None:
             *(f"{Path(unit).stem}.o" for unit in units),
             str(runtime / "runtime.a"),
             "-lpthread",
+            *(["-lz"] * trace),
             "-o",
             f"../{LIBRARY}",
         ],
@@ -123,7 +124,7 @@ def _runtime(tools: Toolchain, trace: bool) -> Path:
 
 
 def _include_flags(tools: Toolchain) -> list[str]:
-    return [f"-I{tools.include}", f"-I{tools.include / 'vltstd'}", "-I."]
+    return [f"-I{tools.include}", f"-I{tools.include / 'vltstd'}", f"-I{HARNESS.parent}", "-I."]
 
 
 def _compile_all(tools: Toolchain, folder: Path, units: list[str], flags: list[str]) -> None:

@@ -14,7 +14,7 @@ from dhq_brevitas.finn_flow.checks import describe
 from dhq_brevitas.finn_flow.errors import FlowError
 from dhq_brevitas.finn_flow.execute import with_batch_size
 from dhq_brevitas.finn_flow.rtlsim import SimulationError, enable_verilator
-from dhq_brevitas.finn_flow.stitching.prepare import generate_nodes
+from dhq_brevitas.finn_flow.stitching.prepare import check_simulable, generate_nodes
 
 
 def simulate_nodes(
@@ -34,9 +34,10 @@ def simulate_nodes(
         clk_period_ns: as in the build.
         progress: show a progress bar.
 
-    Returns (int64 [samples, …], clock cycles of all samples by node name). UnsupportedNodeError or
-    SimulationError name the node that cannot be simulated, and why.
+    Returns (int64 [samples, …], clock cycles of all samples by node name). UnsupportedNodeError
+    or SimulationError name the node that cannot be simulated, and why.
     """
+    check_simulable(model)
     enable_verilator()
     codes = np.asarray(codes)
     batched = with_batch_size(model, len(codes))

@@ -22,7 +22,8 @@ STREAMER_SUFFIX = "_memstream_wrapper"
 #: Streams of a layer that a streamer feeds.
 PARAMETER_STREAMS = ("in1_V", "s_params_V")
 _PORT = re.compile(
-    r"^\s*(input|output)\s+(?:wire\s+|logic\s+|reg\s+)?(?:signed\s+)?(?:\[[^\]]*\]\s*)*(\w+)\s*[,)]?\s*(?://.*)?$",
+    r"^\s*(input|output)\s+(?:wire\s+|logic\s+|reg\s+)?(?:signed\s+)?(?:\[[^\]]*\]\s*)*"
+    r"(\w+)\s*[,)]?\s*(?://.*)?$",
     re.M,
 )
 
