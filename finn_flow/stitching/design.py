@@ -103,7 +103,7 @@ def stitch(
     design = StitchedDesign(
         prepared, folder, top, [int(fifo.get_nodeattr("depth")) for fifo in fifos(prepared)]
     )
-    facts = {}
+    facts: dict[str, object] = {}
     for side, layout in (("in", design.input_format), ("out", design.output_format)):
         facts |= {
             f"{side}_lanes": layout.lanes,

@@ -76,7 +76,7 @@ def make_top(model: ModelWrapper, name: str, *, fifo_counts: bool = False) -> To
             streamer, streamer_file = _streamer(op)
             sources.update(dict.fromkeys(_streamer_sources(streamer_file)))
             wire = f"parameters_{index}"
-            body += _wires(wire, _parameter_width(op, parameter))
+            body += _wires(wire, _streamer_width(streamer_file))
             streamer_ports = _ports([streamer_file], streamer)
             feeds = _clocks(streamer_ports) | {
                 f"m_axis_0_{part}": f"{wire}_{part}" for part in ("tdata", "tvalid", "tready")
@@ -156,13 +156,12 @@ def _streamer_sources(wrapper: Path) -> list[Path]:
     return [*(library / name for name in STREAMER_SOURCES), wrapper]
 
 
-def _parameter_width(op: Any, stream: str) -> int:
-    for bus, width in op.get_verilog_top_module_intf_names()["s_axis"]:
-        if bus == stream:
-            return int(width)
-    if stream == "in1_V":
-        return int(op.get_instream_width_padded(1))
-    raise FlowError(f"{op.onnx_node.name}: the width of its stream {stream} is unknown")
+def _streamer_width(wrapper: Path) -> int:
+    """Bits of a streamer's output, a multiple of 8."""
+    found = re.search(r"parameter\s+WIDTH\s*=\s*(\d+)", wrapper.read_text())
+    if found is None:
+        raise FlowError(f"{wrapper.name} does not state the WIDTH of its stream")
+    return (int(found[1]) + 7) // 8 * 8
 
 
 def _instance(

@@ -156,3 +156,23 @@ def sine_table(bits: int) -> np.ndarray:
     """round(127·sin) at the centres of 2^bits bins: odd, and a quarter wave holds it."""
     n = 1 << bits
     return np.rint(127 * np.sin(2 * np.pi * (np.arange(n) + 0.5) / n)).astype(np.int64)
+
+
+def requant(channels: int = 8, pe: int = 2) -> ModelWrapper:
+    """clip(floor(x / 32 + bias + 1/2)) to 6 bits: powers of two leave nothing to round."""
+    bias = np.arange(channels, dtype=np.float32) + 16
+    return one_layer(
+        "Requant_rtl",
+        ([1, channels], [1, channels]),
+        ("INT12", "UINT6"),
+        {
+            "scale": (np.full(channels, 2.0**-5, np.float32), "FLOAT32"),
+            "bias": (bias, "FLOAT32"),
+        },
+        NumChannels=channels,
+        PE=pe,
+        inputDataType="INT12",
+        outputDataType="UINT6",
+        numInputVectors=[1],
+        mem_mode="internal_decoupled",
+    )

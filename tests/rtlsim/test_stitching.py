@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+from layer_graphs import codes, requant
 from qonnx.core.modelwrapper import ModelWrapper
 
 from dhq_brevitas.export import export_qonnx
@@ -67,6 +68,14 @@ def test_layer_by_layer(dataflow, signal, expected):
     np.testing.assert_array_equal(outputs, expected[:50])
     assert len(cycles) == len(dataflow.graph.node)
     assert max(cycles.values()) == pytest.approx(50 * CYCLES, rel=0.02)
+
+
+def test_streamed_parameters(tmp_path):
+    model = requant()
+    x = codes("INT12", 100, 8)
+    outputs, stats = simulate_stitched(model, x, folder=tmp_path, fifo_depths=[2, 2])
+    np.testing.assert_array_equal(outputs, execute_dataflow(model, x, progress=False))
+    assert stats.cycles_per_sample == 4
 
 
 def test_rtlsim_exec_of_finn(design, signal, expected):
