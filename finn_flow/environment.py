@@ -67,7 +67,8 @@ def _unavailable(name: str) -> Callable[..., NoReturn]:
 
         raise FINNUserError(
             f"finn.xsi.{name} needs an RTL simulator and XILINX_VIVADO is not set; execute the "
-            "graph in Python (exec_mode 'cppsim'), or source Vivado's settings64.sh"
+            "graph in Python (exec_mode 'cppsim'), call dhq_brevitas.finn_flow.rtlsim."
+            "enable_verilator(), or source Vivado's settings64.sh"
         )
 
     unavailable.__name__ = name
