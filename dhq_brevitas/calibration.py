@@ -45,7 +45,7 @@ LEARNED = (
 # 1/5 of its observed maximum at 2 bits and 9/10 at 10.
 CLIP_FRACTIONS = torch.linspace(0.12, 1.08, 97)
 MAX_SEARCHED_VALUES = 1 << 17
-SMALLEST_STEP = 2.0**-60
+SMALLEST_STEP = 2.0**-30  # Brevitas keeps scales above 1e-10
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +39,8 @@ __all__ = [
 ]
 
 PROGRESS_EVERY = 20
+# A scale moves all values of its tensor at once, so it learns more slowly than they do.
+SCALE_RATE = 0.1
 
 
 class Interrupted(RuntimeError):
@@ -122,8 +124,7 @@ def fit_float(
     Raises ValueError for a loss that is not finite (too large a learning rate).
     """
     _check_data(inputs, target)
-    groups = [{"params": list(model.parameters())}]
-    run = _Run(model, groups, spec, checkpoint, key)
+    run = _Run(model, lambda: [{"params": list(model.parameters())}], spec, checkpoint, key)
     run.train(inputs, target, "fit", progress)
     model.eval()
     with torch.no_grad():
@@ -153,7 +154,7 @@ def train_quantized(
     theirs is a factor of two.
     """
     _check_data(inputs, target)
-    run = _Run(model, quantized_groups(model), spec, checkpoint, key)
+    run = _Run(model, lambda: quantized_groups(model), spec, checkpoint, key)
 
     def evaluate() -> float:
         model.eval()
@@ -181,8 +182,9 @@ def quantized_groups(model: QuantSiren) -> list[dict[str, Any]]:
         groups.append({"params": [linear.bias], "factor": bias_factor})
         if model.quant.scale != ScaleKind.PO2:
             weight_scales = _learned_scales(linear.weight_quant)
-            groups.append({"params": weight_scales, "factor": weight_factor})
-            groups.append({"params": _learned_scales(linear.input_quant), "factor": 1.0})
+            groups.append({"params": weight_scales, "factor": SCALE_RATE * weight_factor})
+            input_scales = _learned_scales(linear.input_quant)
+            groups.append({"params": input_scales, "factor": SCALE_RATE})
     return [group for group in groups if group["params"]]
 
 
@@ -204,7 +206,8 @@ def batch_indices(samples: int, spec: TrainSpec, step: int) -> Tensor | None:
         return None
     batches = samples // spec.batch
     epoch, position = divmod(step, batches)
-    generator = torch.Generator().manual_seed((spec.seed << 32) + epoch)
+    # The generator uses 32 bits of a seed; an odd factor keeps seeds and epochs apart.
+    generator = torch.Generator().manual_seed((spec.seed * 1_000_003 + epoch) % 2**32)
     order = torch.randperm(samples, generator=generator)
     return order[position * spec.batch : (position + 1) * spec.batch]
 
@@ -214,7 +217,7 @@ class _Run:
     """State of one training run and its checkpoint."""
 
     model: nn.Module
-    groups: Iterable[dict[str, Any]]
+    groups: Callable[[], list[dict[str, Any]]]
     spec: TrainSpec
     checkpoint: str | os.PathLike[str] | None
     key: str
@@ -224,12 +227,20 @@ class _Run:
     optimizer: torch.optim.Adam = field(init=False)
 
     def __post_init__(self) -> None:
-        self.optimizer = torch.optim.Adam(
-            [{"factor": 1.0, **group} for group in self.groups], lr=self.spec.learning_rate
-        )
         self._earlier_seconds = 0.0
         self._started = time.monotonic()
-        self._resume()
+        state = self._read_checkpoint()
+        # Brevitas makes new scale parameters when a state is loaded: that has to come first.
+        if state is not None:
+            self.model.load_state_dict(state["model"])
+        self.optimizer = torch.optim.Adam(
+            [{"factor": 1.0, **group} for group in self.groups()], lr=self.spec.learning_rate
+        )
+        if state is not None:
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.step = self.resumed_from = state["step"]
+            self.best = state["best"]
+            self._earlier_seconds = state["seconds"]
 
     @property
     def seconds(self) -> float:
@@ -325,23 +336,18 @@ class _Run:
         with atomic_path(self.checkpoint) as temporary:
             torch.save(state, temporary)
 
-    def _resume(self) -> None:
+    def _read_checkpoint(self) -> dict[str, Any] | None:
         if self.checkpoint is None or not Path(self.checkpoint).exists():
-            return
+            return None
         try:
             state = torch.load(self.checkpoint, weights_only=True)
-        except Exception as error:  # a file that is not a checkpoint fails in many ways
+        except Exception:  # a file that is not a checkpoint fails in many ways
             warnings.warn(
-                f"{self.checkpoint} cannot be read ({error}); training starts anew", stacklevel=4
+                f"{self.checkpoint} is no checkpoint, or damaged; training starts anew",
+                stacklevel=5,
             )
-            return
-        if state.get("identity") != self._identity():
-            return
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step = self.resumed_from = state["step"]
-        self.best = state["best"]
-        self._earlier_seconds = state["seconds"]
+            return None
+        return state if state.get("identity") == self._identity() else None
 
     def finish(self, psnr: float, step: int) -> TrainResult:
         result = TrainResult(psnr, step, self.seconds, self.resumed_from)

@@ -1,0 +1,274 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+import os
+import signal
+
+import pytest
+import torch
+
+from dhq_brevitas import training
+from dhq_brevitas.calibration import calibrate
+from dhq_brevitas.inr import QuantSiren, Siren
+from dhq_brevitas.signals import coordinate_bits, coordinate_step, load_image, pixel_codes
+from dhq_brevitas.specs import QuantSpec, SirenSpec
+from dhq_brevitas.training import (
+    Interrupted,
+    TrainSpec,
+    batch_indices,
+    fit_float,
+    tensor_psnr,
+    train_quantized,
+)
+
+pytestmark = pytest.mark.filterwarnings("ignore:Named tensors")
+SIZE = 16
+
+
+@pytest.fixture(scope="module")
+def data():
+    """(pixel codes, coordinates, samples) of a small picture."""
+    picture = load_image("astronaut", SIZE)
+    codes = torch.from_numpy(pixel_codes(*picture.shape)).float()
+    return (
+        codes,
+        codes * coordinate_step(SIZE, SIZE),
+        torch.from_numpy(picture.pixels).flatten(0, 1),
+    )
+
+
+@pytest.fixture(scope="module")
+def fitted(data):
+    _, coordinates, target = data
+    siren = Siren(SirenSpec(hidden=16, layers=2))
+    fit_float(siren, coordinates, target, TrainSpec(200), progress=False)
+    return siren
+
+
+def small_siren():
+    return Siren(SirenSpec(hidden=16, layers=2))
+
+
+def quantized(siren, codes, **quant):
+    model = QuantSiren.from_float(
+        siren, QuantSpec(**quant), coordinate_step(SIZE, SIZE), coordinate_bits(SIZE, SIZE)
+    )
+    calibrate(model, codes)
+    return model
+
+
+def interrupt_at(monkeypatch, step, number=signal.SIGINT):
+    """Sends a signal in the middle of a step, as Ctrl-C does."""
+    original = training._Run._one_step
+
+    def one_step(run, *args):
+        if run.step == step:
+            os.kill(os.getpid(), number)
+        return original(run, *args)
+
+    monkeypatch.setattr(training._Run, "_one_step", one_step)
+
+
+def same_state(one, other):
+    a, b = one.state_dict(), other.state_dict()
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_fit_reaches_the_picture(data):
+    _, coordinates, target = data
+    siren = small_siren()
+    before = tensor_psnr(siren(coordinates), target)
+    result = fit_float(siren, coordinates, target, TrainSpec(150), progress=False)
+    assert before < 15
+    assert result.psnr > 25
+    assert result.psnr == pytest.approx(tensor_psnr(siren(coordinates), target))
+    assert (result.step, result.resumed_from) == (150, 0)
+
+
+def test_the_seed_decides(data):
+    _, coordinates, target = data
+    results = []
+    for seed in (0, 0, 1):
+        siren = small_siren()
+        torch.rand(1)  # the global generator plays no part
+        fit_float(siren, coordinates, target, TrainSpec(20, batch=64, seed=seed), progress=False)
+        results.append(siren)
+    assert same_state(results[0], results[1])
+    assert not same_state(results[0], results[2])
+
+
+def test_batches_cover_an_epoch_once():
+    spec = TrainSpec(10, batch=30, seed=4)
+    epoch = torch.cat([batch_indices(100, spec, step) for step in range(3)])
+    assert epoch.unique().numel() == 90
+    following = torch.cat([batch_indices(100, spec, step) for step in range(3, 6)])
+    assert not torch.equal(epoch, following)
+    assert batch_indices(30, spec, 0) is None
+
+
+def test_learning_rate_falls_to_its_fraction():
+    spec = TrainSpec(100, final_fraction=0.1)
+    rates = [spec.rate_fraction(step) for step in range(101)]
+    assert (rates[0], rates[-1]) == (1.0, pytest.approx(0.1))
+    assert rates == sorted(rates, reverse=True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_fit_resumes_to_the_same_bits(data, tmp_path, monkeypatch, number):
+    _, coordinates, target = data
+    spec, checkpoint = TrainSpec(40, batch=50), tmp_path / "fit.pt"
+    whole = small_siren()
+    fit_float(whole, coordinates, target, spec, progress=False)
+    parts = small_siren()
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 17, number)
+        with pytest.raises(Interrupted, match=r"interrupted at step 18 of 40.*fit\.pt"):
+            fit_float(parts, coordinates, target, spec, checkpoint, "key", progress=False)
+    parts = small_siren()
+    result = fit_float(parts, coordinates, target, spec, checkpoint, "key", progress=False)
+    assert result.resumed_from == 18
+    assert same_state(parts, whole)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("scale", ["po2", "float"])
+def test_interrupted_fine_tuning_resumes_to_the_same_bits(
+    data, fitted, tmp_path, monkeypatch, scale
+):
+    codes, _, target = data
+    spec, checkpoint = TrainSpec(12, learning_rate=1e-4, evaluate_every=4), tmp_path / "qat.pt"
+    options = {"scale": scale, "weight_bits": 4}
+    whole = quantized(fitted, codes, **options)
+    expected = train_quantized(whole, codes, target, spec, progress=False)
+    parts = quantized(fitted, codes, **options)
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 6)
+        with pytest.raises(Interrupted, match="step 7 of 12"):
+            train_quantized(parts, codes, target, spec, checkpoint, progress=False)
+    parts = quantized(fitted, codes, **options)
+    result = train_quantized(parts, codes, target, spec, checkpoint, progress=False)
+    assert same_state(parts, whole)
+    assert (result.psnr, result.step) == (expected.psnr, expected.step)
+
+
+def test_periodic_checkpoint_survives_a_crash(data, tmp_path, monkeypatch):
+    _, coordinates, target = data
+    spec, checkpoint = TrainSpec(10, save_seconds=0), tmp_path / "fit.pt"
+    whole = small_siren()
+    fit_float(whole, coordinates, target, spec, progress=False)
+    original = training._Run._one_step
+
+    def crash(run, *args):
+        if run.step == 6:
+            raise MemoryError
+        return original(run, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training._Run, "_one_step", crash)
+        with pytest.raises(MemoryError):
+            fit_float(small_siren(), coordinates, target, spec, checkpoint, progress=False)
+    parts = small_siren()
+    result = fit_float(parts, coordinates, target, spec, checkpoint, progress=False)
+    assert result.resumed_from == 6
+    assert same_state(parts, whole)
+
+
+def test_checkpoint_of_something_else_is_not_used(data, tmp_path, monkeypatch):
+    _, coordinates, target = data
+    spec, checkpoint = TrainSpec(6), tmp_path / "fit.pt"
+    interrupt_at(monkeypatch, 2)
+    with pytest.raises(Interrupted):
+        fit_float(small_siren(), coordinates, target, spec, checkpoint, "one", progress=False)
+    monkeypatch.undo()
+    result = fit_float(small_siren(), coordinates, target, spec, checkpoint, "two", progress=False)
+    assert result.resumed_from == 0
+
+
+def test_damaged_checkpoint_is_announced(data, tmp_path):
+    _, coordinates, target = data
+    checkpoint = tmp_path / "fit.pt"
+    checkpoint.write_bytes(b"not a checkpoint")
+    with pytest.warns(UserWarning, match=r"fit\.pt is no checkpoint, or damaged"):
+        fit_float(small_siren(), coordinates, target, TrainSpec(2), checkpoint, progress=False)
+
+
+def test_signal_handlers_are_restored(data):
+    _, coordinates, target = data
+    before = signal.getsignal(signal.SIGINT)
+    fit_float(small_siren(), coordinates, target, TrainSpec(1), progress=False)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("scale", ["po2", "dyadic", "float"])
+@pytest.mark.parametrize("scheme", ["stock", "dhq"])
+def test_fine_tuning_improves_coarse_weights(data, fitted, scheme, scale):
+    codes, _, target = data
+    model = quantized(fitted, codes, scheme=scheme, scale=scale, weight_bits=3)
+    with torch.no_grad():
+        before = tensor_psnr(model.eval()(codes), target)
+    spec = TrainSpec(60, learning_rate=1e-4, evaluate_every=10)
+    result = train_quantized(model, codes, target, spec, progress=False)
+    assert result.psnr > before + 0.2
+    with torch.no_grad():
+        assert tensor_psnr(model(codes), target) == result.psnr  # the best weights are loaded
+    assert not model.training
+
+
+def test_fine_tuning_never_makes_it_worse(data, fitted):
+    codes, _, target = data
+    model = quantized(fitted, codes)
+    with torch.no_grad():
+        before = tensor_psnr(model.eval()(codes), target)
+    spec = TrainSpec(4, learning_rate=0.5, evaluate_every=2)  # ruins the weights
+    result = train_quantized(model, codes, target, spec, progress=False)
+    assert (result.step, result.psnr) == (0, before)
+    with torch.no_grad():
+        assert tensor_psnr(model(codes), target) == before
+
+
+def test_no_steps_leave_the_network_alone(data, fitted):
+    codes, _, target = data
+    model, same = quantized(fitted, codes), quantized(fitted, codes)
+    train_quantized(model, codes, target, TrainSpec(0), progress=False)
+    assert same_state(model, same)
+
+
+def test_power_of_two_scales_stay(data, fitted):
+    codes, _, target = data
+    for scale, learned in (("po2", False), ("dyadic", True), ("float", True)):
+        model = quantized(fitted, codes, scale=scale, weight_bits=4)
+        before = [m.value.clone() for m in model.modules() if isinstance(m, training.LEARNED)]
+        run = training._Run(
+            model, lambda m=model: training.quantized_groups(m), TrainSpec(1), None, ""
+        )
+        model.train()
+        run._one_step(codes, target)
+        after = [m.value for m in model.modules() if isinstance(m, training.LEARNED)]
+        changed = [not torch.equal(a, b) for a, b in zip(before, after, strict=True)]
+        assert changed == [learned] * len(before)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"steps": -1}, "steps=-1 must be at least 0"),
+        ({"steps": 1, "batch": 0}, "batch=0 must be at least 1"),
+        ({"steps": 1, "learning_rate": 0.0}, "learning_rate=0.0 must be a positive number"),
+    ],
+)
+def test_bad_training_options(options, message):
+    with pytest.raises(ValueError, match=message):
+        TrainSpec(**options)
+
+
+def test_bad_data():
+    with pytest.raises(ValueError, match=r"inputs \(3, 2\) and target \(4, 1\)"):
+        fit_float(small_siren(), torch.zeros(3, 2), torch.zeros(4, 1), TrainSpec(1))
+
+
+def test_divergence_is_an_error(data):
+    _, coordinates, target = data
+    siren = small_siren()
+    with torch.no_grad():
+        siren.linears[-1].bias.fill_(float("nan"))
+    with pytest.raises(ValueError, match="training diverged at step 20"):
+        fit_float(siren, coordinates, target, TrainSpec(20), progress=False)
