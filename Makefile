@@ -1,18 +1,25 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+#
 # make demo: a bundled picture through to the checked dataflow graph, in runs/demo.
 # make test: lint, types and tests, with FINN and, for the core, with the newer Brevitas and PyTorch.
-# Both set up their virtual environments first; PYTHON chooses the interpreter (3.11 or newer).
+# Both set up their virtual environments first, and again whenever pyproject.toml or the lines
+# below change what they hold; PYTHON chooses the interpreter (3.11 or newer).
 
 PYTHON ?= python3
 VENV := .venv
 CORE_VENV := .venv-core
-PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
-READY := $(VENV)/.ready
-CORE_READY := $(CORE_VENV)/.ready
+REQUIREMENTS := --editable '.[finn,test]'
+CORE_REQUIREMENTS := --editable '.[test]' torch==2.13.0 brevitas==0.13.4
+CONTENT := $(shell (cat pyproject.toml; echo $(REQUIREMENTS) $(CORE_REQUIREMENTS)) | cksum | tr ' ' -)
+READY := $(VENV)/ready-$(CONTENT)
+CORE_READY := $(CORE_VENV)/ready-$(CONTENT)
 PYTEST := -m pytest -q -n 2
 # What needs FINN, and so is left out of the core environment.
 FINN_TESTS := tests/finn_flow tests/integration tests/rtl tests/rtlsim tests/stitching
 export OMP_NUM_THREADS ?= 1
 
+.NOTPARALLEL:
 .PHONY: help demo test lint types test-finn test-core clean
 
 help:
@@ -43,15 +50,21 @@ test-finn: $(READY)
 test-core: $(CORE_READY)
 	$(CORE_VENV)/bin/python $(PYTEST) $(addprefix --ignore=,$(FINN_TESTS))
 
-$(READY): pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python $(PIP_INSTALL) -e '.[finn,test]'
-	touch $@
+# $(call install,FOLDER,REQUIREMENTS,STAMP)
+define install
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer needed")'
+	@echo "Installing into $(1): several GB, some minutes the first time"
+	@rm -f $(1)/ready-*
+	@$(PYTHON) -m venv $(1)
+	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check $(2)
+	@touch $(3)
+endef
 
-$(CORE_READY): pyproject.toml
-	$(PYTHON) -m venv $(CORE_VENV)
-	$(CORE_VENV)/bin/python $(PIP_INSTALL) 'torch==2.13.0' 'brevitas==0.13.4' -e '.[test]'
-	touch $@
+$(READY):
+	$(call install,$(VENV),$(REQUIREMENTS),$@)
+
+$(CORE_READY):
+	$(call install,$(CORE_VENV),$(CORE_REQUIREMENTS),$@)
 
 clean:
 	rm -rf $(VENV) $(CORE_VENV) .typecheck runs

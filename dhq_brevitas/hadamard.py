@@ -309,7 +309,7 @@ def _factor(order: int, dtype: torch.dtype, like: Tensor) -> Tensor:
     Only ordinary tensors are shared between calls: under a tracer or fake tensors the matrix is
     built anew and belongs to the graph, and one made in inference mode could not serve training.
     """
-    if torch.compiler.is_compiling() or type(like) not in (Tensor, torch.nn.Parameter):
+    if _is_tracing() or type(like) not in (Tensor, torch.nn.Parameter):
         return hadamard_matrix(order, dtype, like.device)
     key = (order, dtype, like.device)
     if key not in _factors:
