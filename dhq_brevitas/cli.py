@@ -81,7 +81,7 @@ HELP: dict[str, dict[str, Any]] = {
     "cycles_per_sample": {"metavar": "N", "help": "clock cycles a pixel may take"},
     "fpga_part": {"metavar": "PART", "help": "FPGA part"},
     "clk_ns": {"metavar": "T", "help": "clock period in nanoseconds"},
-    "level": {"metavar": "LEVEL", "help": "what executes the graph; this version has python"},
+    "level": {"metavar": "LEVEL", "help": "python (FINN), or rtl: Verilog, too"},
 }
 EPILOG = f"""\
 examples:

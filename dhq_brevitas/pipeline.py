@@ -24,7 +24,7 @@ from dhq_brevitas.stages import RUNNERS, Stage, fit_spec, qat_spec, quant_spec, 
 
 __all__ = ["LEVELS", "check_options", "run_stage"]
 
-LEVELS = ("python",)
+LEVELS = ("python", "rtl")
 PACKAGES = {
     "fit": ("torch",),
     "quantize": ("torch", "brevitas"),

@@ -17,8 +17,14 @@ LEVELS = {
     "quant": ("quantized, PyTorch", "psnr_quant"),
     "qonnx": ("QONNX", "psnr_qonnx"),
     "finn": ("FINN, Python", "psnr_finn"),
+    "rtl": ("RTL, stitched", "psnr_rtl"),
 }
-MISMATCHES = {"qonnx": "mismatch_quant_qonnx", "finn": "mismatch_qonnx_finn"}
+MISMATCHES = {
+    "qonnx": "mismatch_quant_qonnx",
+    "finn": "mismatch_qonnx_finn",
+    "rtl": "mismatch_finn_rtl",
+}
+MEASURED = {"cycles_per_sample": "cycles a sample", "latency_cycles": "latency in cycles"}
 ESTIMATES = {
     "cycles_per_sample_estimate": "cycles a sample",
     "latency_cycles_estimate": "latency in cycles",
@@ -27,6 +33,7 @@ ESTIMATES = {
     "bram18_estimate": "BRAM18",
     "uram_estimate": "URAM",
 }
+TABLES = {"FINN's estimate": ESTIMATES, "measured in RTL simulation": MEASURED}
 LAYER_COLUMNS = {
     "name": "layer",
     "rotation": "rotation",
@@ -41,7 +48,8 @@ LAYER_COLUMNS = {
 
 def report_text(summary: Mapping[str, Any]) -> str:
     """``summary`` (of :meth:`RunFolder.summary`) for people; what was not measured is left out."""
-    parts = [_title(summary), _levels(summary), _layers(summary), _estimates(summary)]
+    parts = [_title(summary), _levels(summary), _layers(summary)]
+    parts += [_figures(summary, *table) for table in TABLES.items()]
     seconds = summary.get("seconds", {})
     if seconds:
         times = ", ".join(f"{stage} {value:.0f}" for stage, value in seconds.items())
@@ -99,9 +107,9 @@ def _cell(layer: Mapping[str, Any], key: str) -> str:
     return f"{before:.1f}" if after is None else f"{before:.1f} -> {after:.1f}"
 
 
-def _estimates(summary: Mapping[str, Any]) -> str:
-    rows = [["FINN's estimate", ""]]
-    rows += [[title, str(summary[key])] for key, title in ESTIMATES.items() if key in summary]
+def _figures(summary: Mapping[str, Any], heading: str, titles: Mapping[str, str]) -> str:
+    rows = [[heading, ""]]
+    rows += [[title, f"{summary[key]:g}"] for key, title in titles.items() if key in summary]
     return _table(rows) if len(rows) > 1 else ""
 
 

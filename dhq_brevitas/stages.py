@@ -286,8 +286,43 @@ def run_simulate(stage: Stage, options: SimulateOptions) -> tuple[dict[str, Any]
         f"FINN, {options.level}: {quality:.2f} dB, {differing} of {accumulators.size} output codes "
         "differ from QONNX"
     )
-    results = {"psnr_finn": quality, "mismatch_qonnx_finn": differing}
-    return results, ["finn.npz", "finn.png"]
+    results: dict[str, Any] = {"psnr_finn": quality, "mismatch_qonnx_finn": differing}
+    files = ["finn.npz", "finn.png"]
+    if options.level == "rtl":
+        results |= simulate_rtl(stage, model, host, accumulators)
+        files += ["rtl.npz", "rtl.png"]
+    return results, files
+
+
+def simulate_rtl(stage: Stage, model: Any, host: Any, expected: np.ndarray) -> dict[str, Any]:
+    """RTL simulation of the stitched accelerator on the whole picture: rtl.npz, folder stitched."""
+    from dhq_brevitas.finn_flow.rtlsim import enable_verilator
+    from dhq_brevitas.finn_flow.stitching import simulate_stitched
+
+    enable_verilator()
+    stage.say("stitching the accelerator and compiling it with Verilator")
+    accumulators, statistics = simulate_stitched(
+        model,
+        host.encode(stage.codes.numpy()),
+        folder=stage.folder.file("stitched"),
+        progress=stage.progress,
+    )
+    outputs = host.decode(accumulators)
+    differing = int(np.count_nonzero(accumulators != expected))
+    stage.save_outputs("rtl", outputs, accumulators)
+    quality = stage.psnr(outputs)
+    stage.say(
+        f"RTL, stitched: {quality:.2f} dB, {differing} of {accumulators.size} output codes differ "
+        f"from FINN; {statistics.cycles_per_sample:.2f} cycles a sample, "
+        f"{statistics.samples_per_second:.0f} samples simulated a second"
+    )
+    return {
+        "psnr_rtl": quality,
+        "mismatch_finn_rtl": differing,
+        "cycles_per_sample": statistics.cycles_per_sample,
+        "latency_cycles": statistics.latency_cycles,
+        "rtl_samples_per_second": statistics.samples_per_second,
+    }
 
 
 # -- files of the stages ---------------------------------------------------------------------------
