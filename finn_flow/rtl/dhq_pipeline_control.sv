@@ -29,12 +29,8 @@ module dhq_pipeline_control #(
   end
 
   always_ff @(posedge clk) begin
-    if (!rst_n) begin
-      valid <= '0;
-    end else begin
-      for (int unsigned i = 0; i < STAGES; i++)
-        if (enable[i]) valid[i] <= (i == 0) ? s_valid : valid[i-1];
-    end
+    if (!rst_n) valid <= '0;
+    else valid <= (enable & STAGES'({valid, s_valid})) | (~enable & valid);
   end
 
   assign s_ready = enable[0];

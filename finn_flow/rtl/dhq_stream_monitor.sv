@@ -26,8 +26,12 @@ module dhq_stream_monitor #(
   int unsigned held;    // words accepted and not yet delivered
   int unsigned waited;  // cycles for which an output was due and not offered
 
+  logic armed;  // nothing is asserted before the first reset
+  initial armed = 1'b0;
+
   always_ff @(posedge clk) begin
     if (!rst_n) begin
+      armed  <= 1'b1;
       held   <= 0;
       waited <= 0;
     end else begin
@@ -38,19 +42,19 @@ module dhq_stream_monitor #(
   end
 
   a_hold :
-  assert property (@(posedge clk) disable iff (!rst_n) m_valid && !m_ready |=> m_valid)
+  assert property (@(posedge clk) disable iff (!rst_n || !armed) m_valid && !m_ready |=> m_valid)
   else $error("valid fell before ready");
 
   a_stable :
-  assert property (@(posedge clk) disable iff (!rst_n) m_valid && !m_ready |=> $stable(m_data))
+  assert property (@(posedge clk) disable iff (!rst_n || !armed) m_valid && !m_ready |=> $stable(m_data))
   else $error("payload changed before ready");
 
   a_offer :
-  assert property (@(posedge clk) disable iff (!rst_n) waited < LATENCY)
+  assert property (@(posedge clk) disable iff (!rst_n || !armed) waited < LATENCY)
   else $error("%0d words held and no output offered for %0d cycles", held, waited);
 
   a_count :
-  assert property (@(posedge clk) disable iff (!rst_n) !(m_valid && held == 0))
+  assert property (@(posedge clk) disable iff (!rst_n || !armed) !(m_valid && held == 0))
   else $error("an output was offered while no word was held");
 
 endmodule

@@ -148,16 +148,20 @@ module hadamard_word_stage #(
   );
 
 `ifndef SYNTHESIS
+  logic armed;  // nothing is asserted before the first reset
+  initial armed = 1'b0;
+  always_ff @(posedge clk) if (!rst_n) armed <= 1'b1;
+
   a_halves :
-  assert property (@(posedge clk) disable iff (!rst_n) !(in_second && out_difference))
+  assert property (@(posedge clk) disable iff (!rst_n || !armed) !(in_second && out_difference))
   else $error("a second half arrives while differences are pending");
 
   a_lockstep :
-  assert property (@(posedge clk) disable iff (!rst_n) in_second |-> in_index == out_index)
+  assert property (@(posedge clk) disable iff (!rst_n || !armed) in_second |-> in_index == out_index)
   else $error("sum %0d is computed while word %0d arrives", out_index, in_index);
 
   a_no_overwrite :
-  assert property (@(posedge clk) disable iff (!rst_n)
+  assert property (@(posedge clk) disable iff (!rst_n || !armed)
     take && out_difference |-> in_index < out_index || (in_index == out_index && give))
   else $error("word %0d is overwritten before its difference left", in_index);
 `endif

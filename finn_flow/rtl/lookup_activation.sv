@@ -258,14 +258,15 @@ module lookup_activation #(
   logic [PE-1:0] negate_entry;
   logic [PE-1:0][OUT_WIDTH-1:0] y;
 
-  always_ff @(posedge clk) begin
-    if (enable[TABLE_STAGE]) negate_entry <= negate;
-    if (enable[STAGES-1])
-      for (int unsigned lane = 0; lane < PE; lane++)
-        y[lane] <= (entry[lane] ^ {OUT_WIDTH{negate_entry[lane]}}) + OUT_WIDTH'(negate_entry[lane]);
+  always_comb begin
+    for (int unsigned lane = 0; lane < PE; lane++)
+      y[lane] = (entry[lane] ^ {OUT_WIDTH{negate_entry[lane]}}) + OUT_WIDTH'(negate_entry[lane]);
   end
 
-  assign m_axis_tdata = y;
+  always_ff @(posedge clk) begin
+    if (enable[TABLE_STAGE]) negate_entry <= negate;
+    if (enable[STAGES-1]) m_axis_tdata <= y;
+  end
 
 `ifndef SYNTHESIS
   dhq_stream_monitor #(

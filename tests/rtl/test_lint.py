@@ -1,0 +1,106 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""Every module is free of Verilator warnings as top, and refuses parameters outside its range."""
+
+import subprocess
+
+import pytest
+from simulate import rtl_sources, verilator
+
+MODULES = {
+    "dhq_pipeline_control": ["", "STAGES=1"],
+    "dhq_stream_monitor": ["", "WIDTH=1 HELD=4 LATENCY=9"],
+    "dhq_stream_register": ["", "SKID=1", "WIDTH=1"],
+    "hadamard_delay": ["", "DEPTH=1", "DEPTH=512", 'DEPTH=4 RAM_STYLE="block"'],
+    "hadamard_lane_stage": ["", "SIMD=8 DISTANCE=4 SWAPS=4'h5", "SKID=1 WIDTH=1"],
+    "hadamard_requantizer": [
+        "",
+        "SHIFT=4 OUT_WIDTH=8 SIMD=3",
+        "SHIFT=15 OUT_WIDTH=2 NARROW=1",
+        "NEGATE=1",
+        "BLOCKS=3 NEGATE=3'h2 SHIFT=1 OUT_WIDTH=4 WORDS=4",
+        "OUT_WIDTH=32",
+    ],
+    "hadamard_sign_sequencer": ["", "LANES=2 PERIOD=4 WORDS=8 BLOCKS=3 ROWS=24'h123456"],
+    "hadamard_transform": [
+        "",
+        "N=2 SIMD=1",
+        "N=2 SIMD=2 IN_WIDTH=1",
+        "N=4 SIMD=2 CHANNELS=12 SIGNS=12'h123",
+        "N=64 SIMD=8 SHIFT=3 OUT_WIDTH=8 NARROW=1",
+        "N=512 SIMD=512",
+        "N=4096 SIMD=1 IN_WIDTH=24",
+        "N=16 SIMD=4 SIGNS=16'hffff OUT_WIDTH=13",
+        'N=32 SIMD=2 RAM_STYLE="block"',
+    ],
+    "hadamard_word_stage": ["", "SIMD=4 DEPTH=8 WORDS=16 SWAPS=32'h1234 SKID=1", "DEPTH=512"],
+    "lookup_activation": [
+        "",
+        "HAS_SCALE=1",
+        "HAS_BIAS=1 WRAP=0 OFFSET=-128",
+        "HAS_SCALE=1 HAS_BIAS=1 CHANNELS=12 PE=3 SCALE_PER_CHANNEL=1 BIAS_PER_CHANNEL=1"
+        " BIAS_WIDTH=60 IN_WIDTH=30 SHIFT=20",
+        "FOLD=2 IN_SIGNED=0",
+        "FOLD=1 TABLE_BITS=2 WRAP=0 IN_WIDTH=1 OUT_WIDTH=1 SHIFT=7 SCALE_SHIFT=3",
+        "IN_WIDTH=3 TABLE_BITS=16",
+        "WRAP=0 SHIFT=60 IN_WIDTH=4",
+    ],
+    "lookup_address": ["", "WRAP=0 OFFSET=-5", "FOLD=1", "FOLD=2 WRAP=0", "WIDTH=2"],
+    "lookup_affine": ["", "HAS_SCALE=0", "HAS_SCALE=0 HAS_BIAS=0", "IN_SIGNED=0 WIDTH=5"],
+    "lookup_parameter": ["", "PER_CHANNEL=0", "LANES=3 FOLDS=1"],
+    "lookup_table": ["", "PORTS=1", 'STYLE="block"', "ADDRESS_BITS=12"],
+}
+# Parameters outside their range, and what the message says of them.
+REFUSED = [
+    ("hadamard_transform", "N=12 SIMD=4", "N=12 must be a power of two from 2 to 4096"),
+    ("hadamard_transform", "N=8192 SIMD=4", "N=8192 must be"),
+    ("hadamard_transform", "N=8 SIMD=16", "SIMD=16 must be a power of two from 1 to N=8"),
+    ("hadamard_transform", "IN_WIDTH=25", "IN_WIDTH=25 must lie in 1 to 24"),
+    ("hadamard_transform", "CHANNELS=300", "CHANNELS=300 must be a positive multiple of N=256"),
+    ("hadamard_transform", "SHIFT=16", "SHIFT=16 must be below IN_WIDTH + log2 N = 16"),
+    ("hadamard_transform", "OUT_WIDTH=1", "OUT_WIDTH=1 must lie in 2 to 64"),
+    ("hadamard_transform", 'RAM_STYLE="ultra"', "RAM_STYLE=ultra must be"),
+    ("lookup_activation", "CHANNELS=6 PE=4", "PE=4 must divide CHANNELS=6"),
+    ("lookup_activation", "IN_WIDTH=49", "IN_WIDTH=49 must lie in 1 to 48"),
+    ("lookup_activation", "SCALE_WIDTH=49", "SCALE_WIDTH=49 must lie in 1 to 48"),
+    ("lookup_activation", "HAS_SCALE=1 SCALE_SHIFT=2", "SCALE_SHIFT=2 must lie in 0 to 48"),
+    ("lookup_activation", "BIAS_WIDTH=97", "BIAS_WIDTH=97 must lie in 1 to 96"),
+    ("lookup_activation", "SHIFT=65", "SHIFT=65 must lie in 0 to 64"),
+    ("lookup_activation", "OFFSET=3", "OFFSET=3 must be 0 with WRAP"),
+    ("lookup_activation", "TABLE_BITS=17", "TABLE_BITS=17 must lie in 1 to 16"),
+    ("lookup_activation", "FOLD=2 TABLE_BITS=2", "FOLD=2 must be 0, 1 or 2 and below TABLE_BITS=2"),
+    ("lookup_activation", "OUT_WIDTH=33", "OUT_WIDTH=33 must lie in 1 to 32"),
+    ("lookup_activation", 'TABLE_STYLE="ultra"', "STYLE=ultra must be"),
+]
+
+
+def lint(module: str, parameters: str) -> tuple[int, str]:
+    executable, environment = verilator()
+    done = subprocess.run(
+        [executable, "--lint-only", "-Wall", "-Werror-USERFATAL", "--quiet", "--top-module", module]
+        + [f"-G{p}" for p in parameters.split()]
+        + [str(p) for p in rtl_sources()],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("module", "parameters"), [(m, p) for m in MODULES for p in MODULES[m]])
+def test_clean(module: str, parameters: str) -> None:
+    status, messages = lint(module, parameters)
+    assert status == 0, messages
+    assert "%Warning" not in messages
+
+
+@pytest.mark.parametrize(("module", "parameters", "message"), REFUSED)
+def test_refused(module: str, parameters: str, message: str) -> None:
+    status, messages = lint(module, parameters)
+    assert status != 0
+    assert message in messages
+
+
+def test_every_module_is_linted() -> None:
+    assert {p.stem for p in rtl_sources()} - {"dhq_rtl_pkg"} == set(MODULES)
