@@ -15,17 +15,20 @@ CONTENT := $(shell (cat pyproject.toml; echo $(REQUIREMENTS) $(CORE_REQUIREMENTS
 READY := $(VENV)/ready-$(CONTENT)
 CORE_READY := $(CORE_VENV)/ready-$(CONTENT)
 PYTEST := -m pytest -q -n 2
+# RTL simulation compiles for minutes; it has a target of its own.
+RTL_TESTS := tests/rtl tests/rtlsim
 # What needs FINN, and so is left out of the core environment.
 FINN_TESTS := tests/finn_flow tests/integration tests/rtl tests/rtlsim tests/stitching
 export OMP_NUM_THREADS ?= 1
 
 .NOTPARALLEL:
-.PHONY: help demo test lint types test-finn test-core clean
+.PHONY: help demo test lint types test-finn test-core test-rtl clean
 
 help:
 	@echo "make demo   fit, quantize, export, map to FINN and check a bundled picture (runs/demo)"
 	@echo "make test   lint, types, all tests"
 	@echo "make lint types test-finn test-core   the parts of make test"
+	@echo "make test-rtl  kernel benches and RTL simulation under Verilator (minutes)"
 	@echo "make clean  remove the virtual environments and runs/"
 
 # Two cores do one job here, so PyTorch gets both.
@@ -45,7 +48,10 @@ types: $(READY)
 	cd .typecheck && ../$(VENV)/bin/mypy --config-file ../pyproject.toml
 
 test-finn: $(READY)
-	$(VENV)/bin/python $(PYTEST)
+	$(VENV)/bin/python $(PYTEST) $(addprefix --ignore=,$(RTL_TESTS))
+
+test-rtl: $(READY)
+	$(VENV)/bin/python $(PYTEST) $(RTL_TESTS)
 
 test-core: $(CORE_READY)
 	$(CORE_VENV)/bin/python $(PYTEST) $(addprefix --ignore=,$(FINN_TESTS))

@@ -76,9 +76,7 @@ class Bench:
                 f"got {got}, expected {expected[word, lane]}"
             )
 
-    async def run(
-        self, x: np.ndarray, offer: Pattern = always, accept: Pattern = always
-    ) -> Record:
+    async def run(self, x: np.ndarray, offer: Pattern = always, accept: Pattern = always) -> Record:
         words = self.pack(x)
         record = await self.stream.transfer(words, len(words), offer, accept)
         self.check(x, record.words)

@@ -60,9 +60,7 @@ class Bench:
 
     def expected(self, x: np.ndarray) -> np.ndarray:
         p = self.p
-        y = lookup(
-            x, self.scale, self.bias, self.table, p["SHIFT"], bool(p["WRAP"]), p["OFFSET"]
-        )
+        y = lookup(x, self.scale, self.bias, self.table, p["SHIFT"], bool(p["WRAP"]), p["OFFSET"])
         return y.reshape(-1, self.lanes)
 
     def check(self, x: np.ndarray, words: list[int]) -> None:
@@ -76,9 +74,7 @@ class Bench:
                 f"got {got[word, lane]}, expected {expected[word, lane]}"
             )
 
-    async def run(
-        self, x: np.ndarray, offer: Pattern = always, accept: Pattern = always
-    ) -> Record:
+    async def run(self, x: np.ndarray, offer: Pattern = always, accept: Pattern = always) -> Record:
         words = self.pack(x)
         record = await self.stream.transfer(words, len(words), offer, accept)
         self.check(x, record.words)

@@ -51,10 +51,7 @@ def lookup(
 ) -> np.ndarray:
     """table[index(floor((x·scale + bias) / 2^shift))] in Python integers; x is [V, channels]."""
     v = (x.astype(object) * scale.astype(object) + bias.astype(object)) // (1 << shift)
-    if wrap:
-        index = v % len(table)
-    else:
-        index = np.clip(v - offset, 0, len(table) - 1)
+    index = v % len(table) if wrap else np.clip(v - offset, 0, len(table) - 1)
     return table[index.astype(np.int64)]
 
 

@@ -86,7 +86,8 @@ class Stream:
     ) -> Record:
         """Send ``words``, receive ``outputs`` words, then return.
 
-        ``limit`` bounds the cycles (AssertionError beyond); ``stop_after`` returns early, words then
+        ``limit`` bounds the cycles (AssertionError beyond); ``stop_after`` returns early, words
+        then
         remain inside. A word once offered stays offered until it is accepted.
         """
         edge, record = RisingEdge(self.clk), Record()

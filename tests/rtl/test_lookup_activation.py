@@ -27,9 +27,7 @@ def hexadecimal(rows: np.ndarray, width: int) -> str:
 def symmetric_table(bits: int, fold: int, out_width: int, source: random.Random) -> list[int]:
     """A random table with exactly the symmetry that ``fold`` needs."""
     high = (1 << (out_width - 1)) - 1
-    stored = [
-        source.randint(-high if fold else -high - 1, high) for _ in range(1 << (bits - fold))
-    ]
+    stored = [source.randint(-high if fold else -high - 1, high) for _ in range(1 << (bits - fold))]
     if fold == 2:
         stored += stored[::-1]
     if fold:
