@@ -21,8 +21,8 @@ from dhq_brevitas.hadamard import hadamard_transform_int
 
 SCENARIOS = 6
 WIDTHS = (8, 4, 12, 1, 24, 16, 2)
-# Signs: "" none, "+" random with +1 first in each block, "-" random with -1 first, "row" a row of
--H.
+# Signs: "" none, "+" random with +1 first in each block, "-" random with -1 first,
+# "row" a row of -H.
 # bits: output width, None the exact one.
 VARIANTS: tuple[dict, ...] = (
     {},
