@@ -48,7 +48,12 @@ def check_options(stages: Mapping[str, StageOptions], fitted: Mapping[str, Any] 
         fitted = asdict(fit)
     quantize = stages.get("quantize")
     if isinstance(quantize, QuantizeOptions):
-        qat_spec(quantize)
+        try:
+            qat_spec(quantize)
+        except ValueError as error:
+            name = str(error).partition("=")[0]
+            prefix = "qat_" if f"qat_{name}" in vars(quantize) else ""
+            raise ValueError(f"{prefix}{error}") from error
         spec = quant_spec(quantize)
         if fitted is not None:
             plan_layers(siren_spec(fitted, 3), spec, 8)

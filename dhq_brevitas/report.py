@@ -109,7 +109,9 @@ def _cell(layer: Mapping[str, Any], key: str) -> str:
 
 def _figures(summary: Mapping[str, Any], heading: str, titles: Mapping[str, str]) -> str:
     rows = [[heading, ""]]
-    rows += [[title, f"{summary[key]:g}"] for key, title in titles.items() if key in summary]
+    rows += [
+        [title, f"{round(summary[key], 2)}"] for key, title in titles.items() if key in summary
+    ]
     return _table(rows) if len(rows) > 1 else ""
 
 
@@ -136,7 +138,7 @@ def write_comparison(folder: RunFolder) -> bool:
     pixels = np.load(folder.file("picture.npy"))
     panels = []
     for level in dict.fromkeys([levels[0], levels[-1]]):
-        outputs = np.load(folder.file(f"{level}.npz"))["outputs"]
+        outputs = folder.array(f"{level}.npz", "outputs")
         panels.append((LEVELS[level][0], outputs.reshape(pixels.shape)))
     save_comparison(folder.file(COMPARISON), pixels, panels)
     return True

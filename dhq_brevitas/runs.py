@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dhq_brevitas.files import file_digest, read_json, text_digest, write_json
 
 __all__ = ["STAGES", "MissingStageError", "RunFolder", "StageRecord"]
@@ -66,6 +68,11 @@ class RunFolder:
     def file(self, name: str) -> Path:
         """Path of a file in the folder."""
         return self.path / name
+
+    def array(self, name: str, entry: str) -> np.ndarray:
+        """One array of a ``.npz`` file in the folder."""
+        with np.load(self.file(name)) as arrays:
+            return arrays[entry]
 
     def chain(self) -> dict[str, StageRecord]:
         """The records that hold, in order, up to the first that is missing or outdated."""

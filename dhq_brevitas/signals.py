@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Pictures as signals: loading, pixel coordinates as exact integers, PSNR, picture files."""
 
+import io
 import os
 import warnings
 from collections.abc import Sequence
@@ -140,14 +141,13 @@ def _read(path: Path, notes: list[str]) -> np.ndarray:
 
 
 def _read_other(path: Path, notes: list[str]) -> np.ndarray:
-    """Formats Pillow does not know, such as TIFF with float colours, through imageio."""
-    import imageio.v3 as iio
+    """TIFF that Pillow does not know, such as float colours, through tifffile."""
+    import tifffile
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of plugins that are tried and do not apply
-            pixels = np.asarray(iio.imread(path))
-    except Exception as error:  # its plugins raise whatever their libraries raise
+        # From memory: it leaves a file open when that is no TIFF.
+        pixels = np.asarray(tifffile.imread(io.BytesIO(path.read_bytes())))
+    except Exception as error:  # of many kinds
         raise ValueError(
             f"cannot read the picture {path}: it is not a picture in a known format, or damaged"
         ) from error

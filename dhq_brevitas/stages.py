@@ -223,7 +223,7 @@ def run_export(stage: Stage, options: ExportOptions) -> tuple[dict[str, Any], li
     model.eval()
     graph = export_qonnx(model, stage.folder.file("model.onnx"), args=codes[:1])
     accumulators, outputs = run_qonnx_graph(graph, codes.numpy(), stage.progress)
-    expected = np.load(stage.folder.file("quant.npz"))["codes"]
+    expected = stage.folder.array("quant.npz", "codes")
     differing = int(np.count_nonzero(accumulators != expected))
     stage.save_outputs("qonnx", outputs, accumulators)
     quality = stage.psnr(outputs)
@@ -278,7 +278,7 @@ def run_simulate(stage: Stage, options: SimulateOptions) -> tuple[dict[str, Any]
         model, host.encode(stage.codes.numpy()), progress=stage.progress
     )
     outputs = host.decode(accumulators)
-    expected = np.load(stage.folder.file("qonnx.npz"))["codes"]
+    expected = stage.folder.array("qonnx.npz", "codes")
     differing = int(np.count_nonzero(accumulators != expected))
     stage.save_outputs("finn", outputs, accumulators)
     quality = stage.psnr(outputs)

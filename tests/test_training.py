@@ -198,14 +198,15 @@ def test_signal_handlers_are_restored(data):
     assert signal.getsignal(signal.SIGINT) is before
 
 
-@pytest.mark.parametrize("scale", ["po2", "dyadic", "float"])
-@pytest.mark.parametrize("scheme", ["stock", "dhq"])
+@pytest.mark.parametrize(
+    ("scheme", "scale"), [("stock", "float"), ("dhq", "po2"), ("dhq", "dyadic")]
+)
 def test_fine_tuning_improves_coarse_weights(data, fitted, scheme, scale):
     codes, _, target = data
     model = quantized(fitted, codes, scheme=scheme, scale=scale, weight_bits=3)
     with torch.no_grad():
         before = tensor_psnr(model.eval()(codes), target)
-    spec = TrainSpec(60, learning_rate=1e-4, evaluate_every=10)
+    spec = TrainSpec(40, learning_rate=1e-4, evaluate_every=10)
     result = train_quantized(model, codes, target, spec, progress=False)
     assert result.psnr > before + 0.2
     with torch.no_grad():

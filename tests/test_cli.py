@@ -1,0 +1,371 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dhq_brevitas import cli, pipeline, specs, training
+from dhq_brevitas.cli import main
+from dhq_brevitas.report import report_text
+from dhq_brevitas.runs import RunFolder
+from dhq_brevitas.signals import psnr
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+SMALL = ["--size", "16", "--hidden", "16", "--layers", "1", "--steps", "30", "--qat-steps", "4"]
+
+
+@pytest.fixture(autouse=True)
+def untouched_process(monkeypatch):
+    """main() prepares the whole process; here that process is pytest's."""
+    monkeypatch.setattr(cli, "_prepare_process", lambda debug: None)
+
+
+def run(*arguments):
+    return main([str(argument) for argument in arguments])
+
+
+def failure(capsys, *arguments):
+    """(exit status, the one line on standard error)."""
+    status = run(*arguments)
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert "Traceback" not in "\n".join(lines)
+    return status, lines[-1]
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A run folder with everything up to the export, of a colour picture that is not square."""
+    folder = tmp_path_factory.mktemp("run")
+    picture = folder / "picture.jpg"
+    gradient = np.indices((20, 32)).sum(axis=0)[..., None] * np.array([3, 2, 1])
+    Image.fromarray(gradient.astype(np.uint8)).save(picture)
+    assert run("run", picture, "--out", folder / "out", *SMALL, "--until", "export") == 0
+    return folder / "out"
+
+
+def summary(folder):
+    return json.loads((folder / "summary.json").read_text())
+
+
+# -- what a run leaves -----------------------------------------------------------------------------
+
+
+def test_summary(exported):
+    values = summary(exported)
+    assert values["picture"]["height"] == 10
+    assert values["picture"]["width"] == 16
+    assert values["mismatch_quant_qonnx"] == 0
+    assert values["samples_compared"] == 160
+    assert values["codes_compared"] == 480
+    assert values["psnr_qonnx"] == values["psnr_quant"]
+    assert values["psnr_float"] > 8
+    assert [layer["name"] for layer in values["layers"]] == ["linear0", "linear1"]
+    assert set(values["seconds"]) == {"fit", "quantize", "export"}
+    assert values["options"]["quantize"]["weight_bits"] == 8
+    assert {"torch", "brevitas", "qonnx"} <= set(values["versions"])
+    # What was not measured is absent.
+    assert not [key for key in values if "finn" in key or key.endswith("_estimate")]
+
+
+def test_pictures_show_the_outputs(exported):
+    values = summary(exported)
+    original = np.load(exported / "picture.npy")
+    for level in ("float", "quant", "qonnx"):
+        outputs = RunFolder(exported).array(f"{level}.npz", "outputs").reshape(original.shape)
+        assert psnr(original, outputs) == pytest.approx(values[f"psnr_{level}"])
+        with Image.open(exported / f"{level}.png") as image:
+            shown = np.asarray(image) / 127.5 - 1
+        np.testing.assert_allclose(shown, np.clip(outputs, -1, 1), atol=0.005)
+    with Image.open(exported / "comparison.png") as image:
+        assert image.width > 3 * image.height
+
+
+def test_report(exported, capsys):
+    assert run("report", "--out", exported) == 0
+    text = capsys.readouterr().out
+    assert "16 x 10 pixels, RGB" in text
+    assert "siren: 1 sine layers of 16, dhq, W8A8, po2 scales per channel" in text
+    assert "QONNX" in text
+    assert "0 of 480" in text
+    assert "linear1  input" in text
+    assert "FINN" not in text
+
+
+def test_report_of_nothing(tmp_path, capsys):
+    assert run("report", "--out", tmp_path) == 0
+    assert "nothing has been computed" in capsys.readouterr().out
+    assert failure(capsys, "report", "--out", tmp_path / "none")[0] == 1
+
+
+def test_report_shows_finn_values():
+    text = report_text(
+        {
+            "codes_compared": 12,
+            "psnr_finn": 30.0,
+            "mismatch_qonnx_finn": 0,
+            "lut_estimate": 1234,
+            "picture": {"name": "p", "width": 2, "height": 2, "channels": 1},
+        }
+    )
+    assert "FINN, Python  30.00    0 of 12" in text
+    assert "LUT              1234" in text
+    assert "grey" in text
+
+
+# -- skipping, repeating, resuming -----------------------------------------------------------------
+
+
+def test_unchanged_stages_are_skipped(exported, capsys):
+    before = {name: (exported / name).stat().st_mtime_ns for name in os.listdir(exported)}
+    picture = exported.parent / "picture.jpg"
+    assert run("run", picture, "--out", exported, *SMALL, "--until", "export") == 0
+    text = capsys.readouterr().out
+    for stage in ("fit", "quantize", "export"):
+        assert f"{stage}: unchanged, skipped" in text
+    kept = [name for name in before if name not in ("summary.json", "comparison.png")]
+    assert {name: (exported / name).stat().st_mtime_ns for name in kept} == {
+        name: before[name] for name in kept
+    }
+
+
+def test_changed_options_repeat_later_stages_only(tmp_path, capsys):
+    arguments = ["run", "camera", "--out", tmp_path, *SMALL, "--until", "quantize"]
+    assert run(*arguments) == 0
+    capsys.readouterr()
+    assert run(*arguments, "--weight-bits", 4) == 0
+    text = capsys.readouterr().out
+    assert "fit: unchanged, skipped" in text
+    assert "quantize: unchanged" not in text
+    values = summary(tmp_path)
+    assert values["options"]["quantize"]["weight_bits"] == 4
+    assert values["picture"]["channels"] == 1
+
+
+def test_a_stage_alone_reads_the_folder_and_outdates_later_ones(tmp_path, capsys):
+    assert run("fit", "camera", "--out", tmp_path, *SMALL[:-2]) == 0
+    assert run("quantize", "--out", tmp_path, "--qat-steps", 2, "--scheme", "stock") == 0
+    assert run("export", "--out", tmp_path) == 0
+    assert "psnr_qonnx" in summary(tmp_path)
+    assert run("quantize", "--out", tmp_path, "--qat-steps", 3, "--scheme", "stock") == 0
+    assert "psnr_qonnx" not in summary(tmp_path)  # it belonged to the network of before
+
+
+def test_another_picture_under_the_same_name_is_noticed(tmp_path, capsys):
+    picture = tmp_path / "p.png"
+    for value in (10, 200):
+        Image.fromarray(np.full((16, 16), value, np.uint8)).save(picture)
+        assert run("fit", picture, "--out", tmp_path / "out", *SMALL[:-2]) == 0
+        assert "skipped" not in capsys.readouterr().out
+
+
+def test_changed_result_files_are_noticed(tmp_path, capsys):
+    assert run("fit", "camera", "--out", tmp_path, *SMALL[:-2]) == 0
+    (tmp_path / "float.pt").write_bytes(b"")
+    status, line = failure(capsys, "quantize", "--out", tmp_path)
+    assert (status, "needs the result of fit" in line) == (1, True)
+
+
+def test_interrupted_run_continues_to_the_same_result(tmp_path, monkeypatch, capsys):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    arguments = [*SMALL, "--until", "quantize"]
+    assert run("run", "camera", "--out", whole, *arguments) == 0
+    original = training._Run._one_step
+    for title, step in (("fit", 11), ("fine-tune", 2)):
+
+        def one_step(job, *args, at=step, quantized=title != "fit"):
+            if job.step == at and isinstance(job.model, training.QuantSiren) == quantized:
+                os.kill(os.getpid(), signal.SIGINT)
+            return original(job, *args)
+
+        monkeypatch.setattr(training._Run, "_one_step", one_step)
+        status, line = failure(capsys, "run", "camera", "--out", parts, *arguments)
+        assert status == 1
+        assert f"{title} was interrupted at step {step + 1} of" in line
+        assert "Repeat the command to continue" in line
+        monkeypatch.setattr(training._Run, "_one_step", original)
+    assert run("run", "camera", "--out", parts, *arguments) == 0
+    assert "fit: unchanged, skipped" in capsys.readouterr().out
+    one, other = summary(whole), summary(parts)
+    for name in ("psnr_float", "psnr_quant", "layers"):
+        assert one[name] == other[name]
+    assert not [name for name in os.listdir(parts) if "checkpoint" in name]
+
+
+# -- what is refused -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--weight-bits", "0"], "--weight-bits 0 is out of range: use 2 to 12 bits"),
+        (["--act-bits", "33"], "--act-bits 33 is out of range: use 2 to 12 bits"),
+        (["--phase-bits", "3"], "--phase-bits 3 is out of range: use 4 to 16 bits"),
+        (["--layers", "6"], "--layers 6 is out of range: use 1 to 5"),
+        (["--hidden", "33"], "hidden=33 must be even"),
+        (["--hidden", "0"], "--hidden 0 must be at least 1"),
+        (["--rotation", "sideways"], "--rotation 'sideways' is unknown: use 'input', "),
+        (["--rotation", "none,input"], "rotation has 2 entries, the network 4 linear layers"),
+        (["--steps", "-1"], "--steps -1 must be at least 0"),
+        (["--qat-learning-rate", "0"], "--qat-learning-rate 0.0 must be a positive number"),
+        (["--batch", "0"], "--batch 0 must be at least 1"),
+        (["--cycles-per-sample", "0"], "--cycles-per-sample 0 must be at least 1"),
+        (["--level", "wafer"], "--level 'wafer' does not exist: use python, rtl"),
+    ],
+)
+def test_bad_values_are_refused_before_any_work(tmp_path, capsys, options, message):
+    status, line = failure(capsys, "run", "camera", "--out", tmp_path, *options)
+    assert status == 2
+    assert message in line
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["fly"],
+        ["run"],
+        ["run", "camera"],
+        ["fit", "camera", "--out", "x", "--hidden", "wide"],
+        ["quantize", "--out", "x", "--scheme", "best"],
+        ["export", "--out", "x", "--hidden", "16"],
+    ],
+)
+def test_wrong_commands(arguments, capsys):
+    status, line = failure(capsys, *arguments)
+    assert status == 2
+    assert line.startswith("dhq")
+
+
+def test_missing_and_unreadable_pictures(tmp_path, capsys):
+    out = tmp_path / "out"
+    status, line = failure(capsys, "fit", "astronot", "--out", out)
+    assert status == 1
+    assert "there is no picture 'astronot'" in line
+    assert "astronaut" in line
+    (tmp_path / "bad.png").write_text("no picture")
+    status, line = failure(capsys, "run", tmp_path / "bad.png", "--out", out, "--until", "fit")
+    assert status == 1
+    assert "cannot read the picture" in line
+    status, line = failure(capsys, "fit", "camera", "--out", out, "--size", "4")
+    assert "size=4 is too small" in line
+
+
+def test_unwritable_folder(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    status, line = failure(capsys, "fit", "camera", "--out", tmp_path / "file" / "run")
+    assert status == 1
+    assert "cannot write to the output folder" in line
+
+
+@pytest.mark.parametrize(
+    ("stage", "missing"), [("quantize", "fit camera"), ("export", "fit"), ("simulate", "fit")]
+)
+def test_stages_in_the_wrong_order(tmp_path, capsys, stage, missing):
+    status, line = failure(capsys, stage, "--out", tmp_path)
+    assert status == 1
+    name = missing.split()[0]
+    assert f"{stage} needs the result of {name}" in line
+    assert f"run dhq {name}" in line
+
+
+def test_missing_finn(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    status, line = failure(capsys, "run", "camera", "--out", tmp_path)
+    assert status == 1
+    assert "dhq-brevitas[finn]" in line
+    assert "--until export" in line
+    assert os.listdir(tmp_path) == []
+
+
+def test_damaged_record(tmp_path, capsys):
+    (tmp_path / "fit.json").write_text("{")
+    status, line = failure(capsys, "quantize", "--out", tmp_path)
+    assert status == 1
+    assert "fit.json is not valid JSON" in line
+
+
+def test_unexpected_errors_are_one_line_unless_debugging(tmp_path, capsys, monkeypatch):
+    def broken(*args):
+        raise KeyError("surprise")
+
+    monkeypatch.setattr(pipeline, "run_stage", broken)
+    status, line = failure(capsys, "fit", "camera", "--out", tmp_path)
+    assert status == 1
+    assert "KeyError: 'surprise' (an error of dhq; DHQ_DEBUG=1 shows where)" in line
+    monkeypatch.setenv("DHQ_DEBUG", "1")
+    with pytest.raises(KeyError):
+        run("fit", "camera", "--out", tmp_path)
+
+
+def test_interruption_between_steps(tmp_path, capsys, monkeypatch):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipeline, "run_stage", interrupted)
+    status, line = failure(capsys, "fit", "camera", "--out", tmp_path)
+    assert status == 1
+    assert "finished stages are kept" in line
+
+
+# -- the program -----------------------------------------------------------------------------------
+
+
+def test_help_names_every_command_and_examples(capsys):
+    assert run("--help") == 0
+    text = capsys.readouterr().out
+    for command in ("run", "fit", "quantize", "export", "build", "simulate", "report"):
+        assert f"\n    {command} " in text
+    assert "dhq run astronaut --out" in text
+    assert "DHQ_DEBUG=1" in text
+
+
+@pytest.mark.parametrize("command", ["run", *cli.OPTIONS, "report"])
+def test_help_of_each_command(command, capsys):
+    assert run(command, "--help") == 0
+    text = capsys.readouterr().out
+    assert f"example:\n  dhq {command}" in text
+    assert "--out DIR" in text
+
+
+def test_choices_are_those_of_the_descriptions():
+    assert cli.HELP["scheme"]["choices"] == list(specs.Scheme)
+    assert cli.HELP["scale"]["choices"] == list(specs.ScaleKind)
+    assert cli.HELP["granularity"]["choices"] == list(specs.Granularity)
+    assert cli.HELP["family"]["choices"] == list(pipeline.FAMILIES)
+
+
+def test_defaults_agree_with_the_descriptions():
+    quantize, spec = cli.QuantizeOptions(), specs.QuantSpec()
+    for name in vars(quantize).keys() & vars(spec).keys():
+        assert getattr(quantize, name) == getattr(spec, name)
+
+
+def test_program_in_its_own_process(tmp_path):
+    command = [sys.executable, "-m", "dhq_brevitas.cli"]
+    done = subprocess.run(
+        [*command, "fit", "camera", "--out", str(tmp_path), *SMALL[:-2]],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "float network:" in done.stdout
+    failed = subprocess.run(
+        [*command, "quantize", "--out", str(tmp_path), "--weight-bits", "33"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert failed.returncode == 2
+    assert failed.stderr.strip().endswith(
+        "dhq: error: --weight-bits 33 is out of range: use 2 to 12 bits"
+    )
+    assert "fit" in RunFolder(tmp_path).chain()
