@@ -37,7 +37,10 @@ module lookup_table #(
       always_ff @(posedge clk) if (enable) data[port] <= memory[address[port]];
     end
   end else begin : g_distributed
-    (* rom_style = "distributed" *) logic [WIDTH-1:0] memory[2**ADDRESS_BITS];
+    // Vivado follows rom_style. Yosys has no distributed ROM, but ram_style comes first there and
+    // names plain logic; LUTs in both.
+    (* ram_style = "registers", rom_style = "distributed" *)
+    logic [WIDTH-1:0] memory[2**ADDRESS_BITS];
     initial $readmemh(FILE, memory);
     for (genvar port = 0; port < PORTS; port++) begin : g_port
       always_ff @(posedge clk) if (enable) data[port] <= memory[address[port]];

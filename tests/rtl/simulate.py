@@ -4,10 +4,8 @@
 
 Every instance has ports and a clock of its own, and takes its inputs from registers on the falling
 edge: Verilator evaluates logic that depends on top-level inputs at every step, and only the
-instance
-under test shall cost time. Models
-are cached under a digest of everything they are made from; memory contents are read at run time and
-are not part of it.
+instance under test shall cost time. Models are cached under a digest of everything they are made
+from; memory contents are read at run time and are not part of it.
 """
 
 import contextlib
@@ -134,8 +132,7 @@ def run_tool(command: Sequence[str | Path], **options: Any) -> str:
 
 
 def build(cache_dir: Path, instances: Sequence[Instance], extra: Sequence[Path] = ()) -> Path:
-    """Folder with the compiled model of the instances; ``extra`` are sources beside the
-    kernels'."""
+    """Folder with the compiled model of the instances; ``extra`` are sources of the bench."""
     executable, environment = verilator()
     source = bench_source(instances)
     digest = hashlib.sha256()
@@ -160,24 +157,9 @@ def build(cache_dir: Path, instances: Sequence[Instance], extra: Sequence[Path] 
             libraries = cocotb_tools.config.libs_dir
             main = cocotb_tools.config.share_dir / "lib" / "verilator" / "verilator.cpp"
             linking = f"-Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator"
-            run_tool(
-                [
-                    executable,
-                    *FLAGS,
-                    "--top-module",
-                    TOP,
-                    "-Mdir",
-                    folder,
-                    "-LDFLAGS",
-                    linking,
-                    main,
-                    folder / "bench.vlt",
-                    *rtl_sources(),
-                    *extra,
-                    folder / "bench.sv",
-                ],
-                env=environment,
-            )
+            sources = [main, folder / "bench.vlt", *rtl_sources(), *extra, folder / "bench.sv"]
+            options = ["--top-module", TOP, "-Mdir", folder, "-LDFLAGS", linking]
+            run_tool([executable, *FLAGS, *options, *sources], env=environment)
             _take_runtime(cache_dir, folder)
             jobs = str(os.cpu_count() or 1)
             make = ["make", "-j", jobs, "-C", folder, "-f", "Vtop.mk"]

@@ -3,9 +3,8 @@
 """hadamard_transform under Verilator: every N and SIMD against the NumPy reference.
 
 The scenarios are the cocotb tests of ``hadamard_bench``; here are the parameter sets. The default
-sets hold every N from 2 to 1024 and every SIMD once, each with another width, signs and
-requantiser,
-and special cases. Marker ``exhaustive``: N to 4096, each with all of VARIANTS.
+sets hold every N from 2 to 1024 and every SIMD once, with changing width, signs and
+requantiser, and special cases. Marker ``exhaustive``: N to 4096, each with all of VARIANTS.
 """
 
 import random
@@ -21,8 +20,7 @@ from dhq_brevitas.hadamard import hadamard_transform_int
 
 SCENARIOS = 6
 WIDTHS = (8, 4, 12, 1, 24, 16, 2)
-# Signs: "" none, "+" random with +1 first in each block, "-" random with -1 first,
-# "row" a row of -H.
+# signs: "" none, "row" a row of -H, else random; "+" and "-" are the sign of element 0, by block.
 # bits: output width, None the exact one.
 VARIANTS: tuple[dict, ...] = (
     {},
