@@ -17,8 +17,10 @@
 //              words apart                      lanes apart
 //
 // Adders: SIMD per stage, SIMD·log2 N in all, each busy in every cycle; no multiplier. Stage k
-// works on IN_WIDTH + k bits, so h is exact in IN_WIDTH + log2 N bits. The longest delays come
-// first, where words are narrowest; delays hold 2·(N/SIMD - 1) words.
+// works on IN_WIDTH + k bits, so h is exact in IN_WIDTH + log2 N bits. One value needs one bit more:
+// if the signs of a block are a row of -H, its elements at their minimum in that row's signs give
+// +2^(IN_WIDTH-1)·N. The requantiser sees that bit too; at the default OUT_WIDTH the value saturates.
+// The longest delays come first, where words are narrowest; delays hold 2·(N/SIMD - 1) words.
 //
 // Signs cost no adder: a stage that combines elements i and j of signs d_i, d_j computes
 // d_i·(x_i ± d_i·d_j·x_j), exchanges sum and difference where the signs differ, and leaves d_i
@@ -88,30 +90,36 @@ module hadamard_transform #(
   localparam int unsigned READY_CHAIN = 6;
 
   // Sign products of the pairs `distance` apart after the signs of all wider pairs were taken out:
-  // bit block·distance + i is d_i·d_(i+distance), i < distance.
+  // bit i, i < distance, is d_i·d_(i+distance) of the block. (Vector operations rather than loops
+  // over elements: tools limit the iterations of a constant function.)
+  function automatic bit [N-1:0] block_pairs(input int unsigned block, input int unsigned distance);
+    automatic bit [N-1:0] signs = SIGNS[block*N+:N];
+    return (signs ^ (signs >> distance)) & ~({N{1'b1}} << distance);
+  endfunction
+
+  // The same for all blocks: bit block·distance + i.
   function automatic bit [CHANNELS-1:0] pair_signs(input int unsigned distance);
     pair_signs = '0;
     for (int unsigned block = 0; block < BLOCKS; block++)
-      for (int unsigned i = 0; i < distance; i++)
-        pair_signs[block*distance+i] = SIGNS[block*N+i] ^ SIGNS[block*N+i+distance];
+      pair_signs |= CHANNELS'(block_pairs(block, distance)) << (block * distance);
   endfunction
 
   function automatic bit [BLOCKS-1:0] first_signs();
     for (int unsigned block = 0; block < BLOCKS; block++) first_signs[block] = SIGNS[block*N];
   endfunction
 
-  // Whether the signs of some block are a row of -H. Then all elements at their minimum (in that
-  // row's signs) give +2^(IN_WIDTH-1)·N, the one value that needs one bit more.
+  // Whether the signs of some block are a row of -H.
   function automatic bit has_negated_row();
-    automatic bit block_is_row;
+    automatic bit [N-1:0] pairs;
+    automatic bit is_row;
     has_negated_row = 1'b0;
     for (int unsigned block = 0; block < BLOCKS; block++) begin
-      block_is_row = SIGNS[block*N];
-      for (int unsigned distance = 1; distance < N; distance *= 2)
-        for (int unsigned i = 0; i < distance; i++)
-          if ((SIGNS[block*N+i] ^ SIGNS[block*N+i+distance])
-              != (SIGNS[block*N] ^ SIGNS[block*N+distance])) block_is_row = 1'b0;
-      has_negated_row |= block_is_row;
+      is_row = SIGNS[block*N];
+      for (int unsigned level = 0; level < LEVELS; level++) begin
+        pairs = block_pairs(block, 1 << level);
+        if (pairs != (pairs[0] ? ~({N{1'b1}} << (1 << level)) : '0)) is_row = 1'b0;
+      end
+      has_negated_row |= is_row;
     end
   endfunction
 

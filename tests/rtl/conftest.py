@@ -30,7 +30,11 @@ collect_ignore = [p.name for p in HERE.glob("test_*.py") if "cocotb" in MISSING]
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not config.getoption("markexpr"):
-        unasked = [item for item in items if item.get_closest_marker("exhaustive")]
+        unasked = [
+            item
+            for item in items
+            if HERE in item.path.parents and item.get_closest_marker("exhaustive")
+        ]
         config.hook.pytest_deselected(items=unasked)
         items[:] = [item for item in items if item not in unasked]
     for item in items:
