@@ -58,8 +58,15 @@ def check_options(stages: Mapping[str, StageOptions], fitted: Mapping[str, Any] 
         if fitted is not None:
             plan_layers(siren_spec(fitted, 3), spec, 8)
     build = stages.get("build")
-    if isinstance(build, BuildOptions) and build.cycles_per_sample < 1:
-        raise ValueError(f"cycles_per_sample={build.cycles_per_sample} must be at least 1")
+    if isinstance(build, BuildOptions):
+        if build.cycles_per_sample < 1:
+            raise ValueError(f"cycles_per_sample={build.cycles_per_sample} must be at least 1")
+        if not build.clk_ns > 0:
+            raise ValueError(f"clk_ns={build.clk_ns} must be positive")
+        if not build.fpga_part.startswith("xc"):
+            raise ValueError(
+                f"fpga_part={build.fpga_part!r} is no FPGA part, for example xczu3eg-sbva484-1-e"
+            )
     simulate = stages.get("simulate")
     if isinstance(simulate, SimulateOptions) and simulate.level not in LEVELS:
         raise ValueError(f"level={simulate.level!r} does not exist: use {', '.join(LEVELS)}")

@@ -216,6 +216,8 @@ def test_interrupted_run_continues_to_the_same_result(tmp_path, monkeypatch, cap
         (["--qat-learning-rate", "0"], "--qat-learning-rate 0.0 must be a positive number"),
         (["--batch", "0"], "--batch 0 must be at least 1"),
         (["--cycles-per-sample", "0"], "--cycles-per-sample 0 must be at least 1"),
+        (["--clk-ns", "0"], "--clk-ns 0.0 must be positive"),
+        (["--fpga-part", "tin"], "--fpga-part 'tin' is no FPGA part"),
         (["--level", "wafer"], "--level 'wafer' does not exist: use python, rtl"),
     ],
 )

@@ -1,0 +1,137 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""``dhq run`` from a picture to the executed dataflow graph, small, in all its variants."""
+
+import importlib.util
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dhq_brevitas import cli
+from dhq_brevitas.runs import RunFolder
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),
+    pytest.mark.skipif(importlib.util.find_spec("finn") is None, reason="finn is not installed"),
+]
+QUICK = ["--steps", "40", "--qat-steps", "5", "--cycles-per-sample", "64"]
+
+
+@pytest.fixture(autouse=True)
+def untouched_process(monkeypatch):
+    """main() prepares the whole process; here that process is pytest's."""
+    monkeypatch.setattr(cli, "_prepare_process", lambda debug: None)
+
+
+def run(*arguments):
+    return cli.main([str(argument) for argument in arguments])
+
+
+def summary(folder):
+    return json.loads((folder / "summary.json").read_text())
+
+
+def picture(folder, height, width, channels):
+    pixels = np.indices((height, width)).sum(axis=0)[..., None] * np.arange(1, channels + 1) * 4
+    path = folder / "picture.png"
+    Image.fromarray((pixels % 256).astype(np.uint8).squeeze()).save(path)
+    return path
+
+
+VARIANTS = {
+    "default": (12, 20, 3, ["--hidden", 16, "--layers", 2]),
+    "grey, five layers": (16, 16, 1, ["--hidden", 16, "--layers", 5]),
+    "one layer, stock": (16, 10, 3, ["--hidden", 16, "--layers", 1, "--scheme", "stock"]),
+    "blocks of 8": (16, 16, 3, ["--hidden", 24, "--layers", 2, "--scale", "dyadic"]),
+    "output side": (16, 16, 1, ["--hidden", 16, "--layers", 2, "--rotation", "output"]),
+    "signs": (16, 16, 3, ["--hidden", 16, "--layers", 2, "--signs-seed", 3]),
+    "one scale a tensor": (16, 16, 3, ["--hidden", 16, "--granularity", "tensor"]),
+    "W2A2": (16, 16, 3, ["--hidden", 16, "--layers", 2, "--weight-bits", 2, "--act-bits", 2]),
+    "W12A3": (16, 16, 3, ["--hidden", 16, "--layers", 2, "--weight-bits", 12, "--act-bits", 3]),
+    "W3A12": (16, 16, 3, ["--hidden", 16, "--layers", 2, "--weight-bits", 3, "--act-bits", 12]),
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_all_levels_agree(variant, tmp_path):
+    height, width, channels, options = VARIANTS[variant]
+    image = picture(tmp_path, height, width, channels)
+    out = tmp_path / "out"
+    size = ["--size", max(height, width)]
+    assert run("run", image, "--out", out, *size, *QUICK, *options) == 0
+    values = summary(out)
+    assert values["samples_compared"] == height * width
+    assert values["mismatch_quant_qonnx"] == 0
+    assert values["mismatch_qonnx_finn"] == 0
+    assert values["psnr_finn"] == values["psnr_qonnx"] == values["psnr_quant"]
+    folder = RunFolder(out)
+    codes = folder.array("finn.npz", "codes")
+    assert np.array_equal(codes, folder.array("quant.npz", "codes"))
+    assert len(np.unique(codes)) > 10
+    assert values["hardware_layers"].count("MVAU_rtl") == len(values["layers"])
+    rotated = sum(layer["rotation"] != "none" for layer in values["layers"])
+    assert values["hardware_layers"].count("HadamardTransform_rtl") == rotated
+    assert 0 < values["cycles_per_sample_estimate"] <= 64
+    for key in ("latency_cycles_estimate", "lut_estimate", "dsp_estimate", "bram18_estimate"):
+        assert values[key] >= 0
+    assert set(values["seconds"]) == {"fit", "quantize", "export", "build", "simulate"}
+    for name in ("comparison.png", "finn.png", "original.png"):
+        assert (out / name).stat().st_size > 0
+
+
+def test_float_scales(tmp_path):
+    image = picture(tmp_path, 16, 16, 3)
+    arguments = ["--scale", "float", "--size", 16, "--hidden", 16, "--layers", 2, *QUICK]
+    assert run("run", image, "--out", tmp_path / "out", *arguments) == 0
+    values = summary(tmp_path / "out")
+    assert values["reference_dtype"] == "float64"
+    assert values["mismatch_qonnx_finn"] == 0
+    assert values["mismatch_quant_qonnx"] * 10_000 < values["codes_compared"]
+
+
+def test_stages_one_by_one_and_a_wrong_code_is_counted(tmp_path, monkeypatch, capsys):
+    image, out = picture(tmp_path, 16, 16, 3), tmp_path / "out"
+    assert run("fit", image, "--out", out, "--hidden", 16, "--size", 16, "--steps", 20) == 0
+    assert run("quantize", "--out", out, "--qat-steps", 2) == 0
+    assert run("export", "--out", out) == 0
+    assert run("build", "--out", out) == 0
+    assert run("simulate", "--out", out, "--level", "python") == 0
+    assert summary(out)["mismatch_qonnx_finn"] == 0
+    assert run("report", "--out", out) == 0
+    text = capsys.readouterr().out
+    assert "FINN, Python" in text
+    assert "cycles a sample" in text
+
+    # Negative control: one wrong integer from FINN.
+    from dhq_brevitas import finn_flow
+
+    execute = finn_flow.execute_dataflow
+
+    def wrong(*args, **kwargs):
+        codes = execute(*args, **kwargs)
+        codes[100, 1] += 1
+        return codes
+
+    monkeypatch.setattr(finn_flow, "execute_dataflow", wrong)
+    (out / "simulate.json").unlink()
+    assert run("simulate", "--out", out) == 0
+    assert summary(out)["mismatch_qonnx_finn"] == 1
+
+
+def test_a_build_that_fails_keeps_what_was_computed(tmp_path, capsys, monkeypatch):
+    from dhq_brevitas import finn_flow
+
+    def failing(*args, **kwargs):
+        raise finn_flow.FlowError("step step_tidy_up failed: for a test")
+
+    image, out = picture(tmp_path, 16, 16, 3), tmp_path / "out"
+    arguments = ["run", image, "--out", out, "--hidden", 16, "--size", 16, *QUICK]
+    with monkeypatch.context() as patch:
+        patch.setattr(finn_flow, "build_dataflow", failing)
+        assert run(*arguments) == 1
+    assert capsys.readouterr().err == "dhq: error: step step_tidy_up failed: for a test\n"
+    assert "psnr_qonnx" in summary(out)
+    assert run(*arguments) == 0
+    assert "export: unchanged, skipped" in capsys.readouterr().out
