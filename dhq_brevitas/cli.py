@@ -181,6 +181,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = build_parser().parse_args(argv)
     except SystemExit as stop:  # argparse has printed help or what was wrong
         return stop.code if isinstance(stop.code, int) else 2
+    _let_threads_sleep(own_process=argv is None)
     _prepare_process(debug)
     try:
         if arguments.command == "report":
@@ -229,10 +230,21 @@ def _report(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _let_threads_sleep(own_process: bool) -> None:
+    """Makes PyTorch's threads sleep while they wait, unless the environment says otherwise.
+
+    By default they spin, which slows training up to tenfold when others use the cores, too. The
+    OpenMP library reads the setting when it is loaded; where that has happened, dhq starts anew.
+    """
+    if "OMP_WAIT_POLICY" in os.environ:
+        return
+    os.environ["OMP_WAIT_POLICY"] = "passive"
+    if own_process and "torch" in sys.modules:
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
 def _prepare_process(debug: bool) -> None:
-    """What has to be set before PyTorch is imported, and how warnings are shown."""
-    # Threads that wait spin by default; when cores are shared, that slows a step up to tenfold.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    """How signals and warnings are handled."""
     # kill (SIGTERM) stops as tidily as Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if debug:

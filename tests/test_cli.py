@@ -25,6 +25,7 @@ SMALL = ["--size", "16", "--hidden", "16", "--layers", "1", "--steps", "30", "--
 def untouched_process(monkeypatch):
     """main() prepares the whole process; here that process is pytest's."""
     monkeypatch.setattr(cli, "_prepare_process", lambda debug: None)
+    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
 
 
 def run(*arguments):

@@ -148,6 +148,33 @@ async def stalled_both(dut, index):
 
 @cocotb.test()
 @on_every_instance
+async def fills_behind_a_stall(dut, index):
+    """The sink stalls shortly before the end of a block that is followed by a gap: the next block
+    still enters up to its first sums, so the gap does not return when the sink does."""
+    bench = Bench(dut, index)
+    await bench.stream.reset()
+    registers = bench.latency - bench.words + 1
+    for waiting in {1, 1 + registers // 2, registers}:  # words of the block that the stall holds up
+        x = bench.stimuli(11)[8:]
+        stop = bench.latency + max(bench.words - waiting, 0)
+        stall = 3 * bench.words + bench.latency
+
+        def one_block_then_a_gap(gap=bench.words + bench.latency):
+            yield from [True] * bench.words + [False] * gap
+            yield from always()
+
+        def stall_before_the_end(stop=stop, stall=stall):
+            yield from [True] * stop + [False] * stall
+            yield from always()
+
+        record = await bench.run(x, one_block_then_a_gap, stall_before_the_end)
+        assert all(cycle < stop + stall for cycle in record.empty[bench.latency :]), (
+            f"no output offered in cycle {record.empty[-1]}, stalled until {stop + stall}"
+        )
+
+
+@cocotb.test()
+@on_every_instance
 async def valid_before_ready(dut, index):
     """The sink raises tready only after it has seen tvalid; the first word comes on time."""
     bench = Bench(dut, index)

@@ -18,7 +18,7 @@ from simulate import Bits, Instance, build, simulate
 
 from dhq_brevitas.hadamard import hadamard_transform_int
 
-SCENARIOS = 6
+SCENARIOS = 7
 WIDTHS = (8, 4, 12, 1, 24, 16, 2)
 # signs: "" none, "row" a row of -H, else random; "+" and "-" are the sign of element 0, by block.
 # bits: output width, None the exact one.
@@ -110,6 +110,8 @@ def default_groups() -> dict[str, list[Instance]]:
         instance(16, 4, 6, shift=99, bits=2),
         instance(16, 4, 6, shift=99, bits=2, narrow=True),
         instance(4, 1, 2, bits=32),
+        # The lowest sum is the one value that only NARROW clips.
+        instance(4, 2, 3, bits=5, narrow=True),
         # Both memory styles at the depths where the other is the default.
         instance(64, 2, 5, signs="+", ram_style="block"),
         instance(1024, 2, 5, signs="-", ram_style="distributed"),
