@@ -43,6 +43,8 @@ from torch import Tensor, nn
 from dhq_brevitas import quantizers
 from dhq_brevitas.activations import QuantSine
 from dhq_brevitas.specs import (
+    MAX_COORDINATE_BITS,
+    MIN_BITS,
     LayerPlan,
     QuantSpec,
     ScaleKind,
@@ -107,17 +109,17 @@ class QuantSiren(nn.Sequential):
     ) -> None:
         if not coordinate_step > 0:
             raise ValueError(f"coordinate_step={coordinate_step} must be positive")
-        check_bits("coordinate_bits", coordinate_bits, 2, 16)
+        check_bits("coordinate_bits", coordinate_bits, MIN_BITS, MAX_COORDINATE_BITS)
         plans = plan_layers(spec, quant, coordinate_bits)
         children: OrderedDict[str, nn.Module] = OrderedDict()
         children["codes"] = qnn.QuantIdentity(
             act_quant=quantizers.IntegerCodes, bit_width=coordinate_bits, return_quant_tensor=True
         )
         for index, plan in enumerate(plans):
-            children[plan.name] = _quant_linear(index, plan, quant)
-            if plan.sine_bits is not None:
+            children[plan.name] = _quant_linear(plan)
+            if plan.sine_bits is not None and plan.phase_bits is not None:
                 children[f"sine{index}"] = QuantSine(
-                    phase_bit_width=quant.phase_bits,
+                    phase_bit_width=plan.phase_bits,
                     period=1.0,
                     bit_width=plan.sine_bits,
                     return_quant_tensor=True,
@@ -234,10 +236,10 @@ def _codes(tensor: IntQuantTensor) -> Tensor:
     return torch.round(tensor.value.double() / tensor.scale.double())
 
 
-def _quant_linear(index: int, plan: LayerPlan, quant: QuantSpec) -> qnn.QuantLinear:
+def _quant_linear(plan: LayerPlan) -> qnn.QuantLinear:
     """The Brevitas layer of a plan, with learned scales and an integer bias on their product."""
     kind = {ScaleKind.PO2: "FixedPoint", ScaleKind.DYADIC: "Dyadic", ScaleKind.FLOAT: "Float"}
-    suffix = f"Per{plan.granularity.capitalize()}{kind[quant.scale]}"
+    suffix = f"Per{plan.granularity.capitalize()}{kind[plan.scale]}"
     options: dict[str, Any] = {
         "weight_bit_width": plan.weight_bits,
         "weight_scaling_impl_type": ScalingImplType.PARAMETER_FROM_STATS,
@@ -248,10 +250,10 @@ def _quant_linear(index: int, plan: LayerPlan, quant: QuantSpec) -> qnn.QuantLin
     else:
         options["weight_quant"] = getattr(quantizers, f"Int8DHQWeight{suffix}")
         options["weight_hadamard_side"] = str(plan.rotation)
-        if quant.signs_seed is not None:
-            options["weight_hadamard_signs"] = quant.signs_seed + index
+        options["weight_hadamard_order"] = plan.order
+        options["weight_hadamard_signs"] = plan.signs_seed
     if plan.rotation == Side.INPUT:
-        options["input_quant"] = getattr(quantizers, f"Int8DHQActPerTensor{kind[quant.scale]}")
+        options["input_quant"] = getattr(quantizers, f"Int8DHQActPerTensor{kind[plan.scale]}")
         options["input_bit_width"] = plan.act_bits
     return qnn.QuantLinear(plan.in_features, plan.out_features, bias=True, **options)
 

@@ -41,9 +41,10 @@ def finalise(model: QuantSiren) -> None:
     """
     training = model.training
     model.eval()
-    if model.quant.scale == ScaleKind.FLOAT:
-        for quantizer, step in _learned(model):
-            set_scale(quantizer, _odd_mantissa(step, FLOAT_MANTISSA_BITS))
+    for plan, linear in zip(model.plans, model.linears, strict=True):
+        if plan.scale == ScaleKind.FLOAT:
+            for quantizer, step in _learned(linear):
+                set_scale(quantizer, _odd_mantissa(step, FLOAT_MANTISSA_BITS))
     x: Any = torch.zeros(1, model.spec.in_features)
     for module in model:
         following = module(x)

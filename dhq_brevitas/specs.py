@@ -4,15 +4,17 @@
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from dhq_brevitas.activations import MAX_PHASE_BITS, MIN_PHASE_BITS
-from dhq_brevitas.hadamard import largest_order
+from dhq_brevitas.hadamard import MAX_ORDER, largest_order
 
 __all__ = [
     "MAX_BITS",
+    "MAX_COORDINATE_BITS",
     "MAX_LAYERS",
     "MIN_BITS",
     "Granularity",
@@ -23,10 +25,12 @@ __all__ = [
     "Side",
     "SirenSpec",
     "check_bits",
+    "check_plans",
     "plan_layers",
 ]
 
 MIN_BITS, MAX_BITS = 2, 12
+MAX_COORDINATE_BITS = 16
 MAX_LAYERS = 5
 # A rotated activation is quantized a second time; two more bits before the rotation make the first
 # quantization negligible, and cost hardware only a wider table.
@@ -122,6 +126,8 @@ class QuantSpec:
             layer but the first, which has two inputs, and skips layers whose axis is odd; a tuple
             names the side of each layer.
         signs_seed: None for the plain transform, or the seed of random ±1 signs.
+        layers: one plan a linear layer, which then replaces all of the above; None: they are made
+            from the above by :func:`plan_layers`.
     """
 
     scheme: Scheme = Scheme.DHQ
@@ -135,6 +141,7 @@ class QuantSpec:
     sine_bits: int | None = None
     rotation: Side | tuple[Side, ...] = Side.INPUT
     signs_seed: int | None = None
+    layers: "tuple[LayerPlan, ...] | None" = None
 
     def __post_init__(self) -> None:
         convert = {"scheme": Scheme, "scale": ScaleKind, "granularity": Granularity}
@@ -172,11 +179,22 @@ def check_bits(name: str, bits: int | None, low: int, high: int) -> None:
 
 @dataclass(frozen=True)
 class LayerPlan:
-    """What becomes of one linear layer.
+    """What becomes of one linear layer and of the activation after it.
 
-    ``order`` is the block size of the rotation (1: none); ``act_bits`` the width of the integers
-    the weights are multiplied with; ``sine_bits`` that of the sine after the layer (None: last
-    layer).
+    Attributes:
+        name, in_features, out_features: of the linear layer.
+        rotation, order: side, and block size, a power of two (1: no rotation).
+        weight_bits: width of the weights.
+        act_bits: width of the integers the weights are multiplied with: for an input rotation that
+            of the quantizer after it; otherwise what the layer is given, which is the ``sine_bits``
+            of the layer before or the width of the coordinates.
+        granularity: of the weight scales; an output rotation mixes channels and needs ``tensor``.
+        sine_bits: output of the sine after the layer; None for the last layer, which has none.
+        scale: kind of the weight scales and of that of a rotated input.
+        phase_bits: address bits of the sine's table; None for the last layer.
+        signs_seed: of the rotation's random ±1 signs; None for the plain transform.
+
+    Raises ValueError, which begins with the layer's name, for what does not go together.
     """
 
     name: str
@@ -188,14 +206,64 @@ class LayerPlan:
     act_bits: int
     granularity: Granularity
     sine_bits: int | None
+    scale: ScaleKind
+    phase_bits: int | None
+    signs_seed: int | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            self._check()
+        except ValueError as error:
+            raise ValueError(f"{self.name}: {error}") from None
+
+    def _check(self) -> None:
+        convert = {"rotation": Side, "granularity": Granularity, "scale": ScaleKind}
+        for name, kind in convert.items():
+            object.__setattr__(self, name, _member(kind, name, getattr(self, name)))
+        check_bits("weight_bits", self.weight_bits, MIN_BITS, MAX_BITS)
+        check_bits("sine_bits", self.sine_bits, MIN_BITS, MAX_BITS)
+        check_bits("act_bits", self.act_bits, MIN_BITS, MAX_COORDINATE_BITS)
+        check_bits("phase_bits", self.phase_bits, MIN_PHASE_BITS, MAX_PHASE_BITS)
+        if (self.sine_bits is None) != (self.phase_bits is None):
+            raise ValueError("sine_bits and phase_bits must both be numbers, or both null")
+        if self.rotation == Side.OUTPUT and self.granularity != Granularity.TENSOR:
+            raise ValueError("an output rotation mixes the channels: use granularity='tensor'")
+        self._check_order()
+
+    def _check_order(self) -> None:
+        if self.rotation == Side.NONE:
+            if self.order != 1:
+                raise ValueError(f"order={self.order} without a rotation must be 1")
+            return
+        size = self.in_features if self.rotation == Side.INPUT else self.out_features
+        largest = largest_order(size)
+        if largest == 1:
+            raise ValueError(
+                f"it has no {self.rotation}-side rotation: its size {size} is odd; use "
+                "rotation='none'"
+            )
+        powers = [2**k for k in range(1, MAX_ORDER.bit_length())]
+        if self.order not in powers or size % self.order:
+            raise ValueError(
+                f"order={self.order} must be a power of two that divides {size}: use 2 to {largest}"
+            )
+
+    @property
+    def weights(self) -> int:
+        """Number of weights, biases not counted."""
+        return self.in_features * self.out_features
 
 
 def plan_layers(spec: SirenSpec, quant: QuantSpec, coordinate_bits: int) -> list[LayerPlan]:
     """One plan a linear layer. ``coordinate_bits``: signed width of the pixel codes.
 
     Raises ValueError if ``quant.rotation`` names a side for a layer that has no rotation there (odd
-    size), does not have one entry a layer, or if no layer at all can be rotated.
+    size), does not have one entry a layer, or if no layer at all can be rotated; and if
+    ``quant.layers`` do not fit the network.
     """
+    if quant.layers is not None:
+        check_plans(quant.layers, spec.sizes, coordinate_bits)
+        return list(quant.layers)
     sides = _sides(spec, quant)
     last = len(sides) - 1
     plans = []
@@ -222,9 +290,48 @@ def plan_layers(spec: SirenSpec, quant: QuantSpec, coordinate_bits: int) -> list
                 # An output-side rotation mixes the channels, so their scales must be one.
                 granularity=Granularity.TENSOR if side == Side.OUTPUT else quant.granularity,
                 sine_bits=sine_bits,
+                scale=quant.scale,
+                phase_bits=quant.phase_bits if index < last else None,
+                signs_seed=_layer_seed(quant, index, side),
             )
         )
     return plans
+
+
+def _layer_seed(quant: QuantSpec, index: int, side: Side) -> int | None:
+    if quant.signs_seed is None or side == Side.NONE:
+        return None
+    return quant.signs_seed + index
+
+
+def check_plans(
+    plans: Sequence[LayerPlan], sizes: Sequence[tuple[int, int]], coordinate_bits: int
+) -> None:
+    """ValueError, naming the layer, unless ``plans`` fit linear layers of ``sizes`` in a row."""
+    if len(plans) != len(sizes):
+        raise ValueError(
+            f"the plan has {len(plans)} layers, the network has {len(sizes)} linear layers"
+        )
+    given = coordinate_bits
+    for index, (plan, (n_in, n_out)) in enumerate(zip(plans, sizes, strict=True)):
+        if plan.name != f"linear{index}":
+            raise ValueError(f"layer {index} of the plan is {plan.name!r}, not 'linear{index}'")
+        if (plan.in_features, plan.out_features) != (n_in, n_out):
+            raise ValueError(
+                f"{plan.name}: the plan is for {plan.in_features} inputs and {plan.out_features} "
+                f"outputs, the network's layer has {n_in} and {n_out}"
+            )
+        if plan.rotation != Side.INPUT and plan.act_bits != given:
+            raise ValueError(
+                f"{plan.name}: act_bits={plan.act_bits} must be {given}, the width of what the "
+                "layer is given, since its input is not rotated"
+            )
+        if (plan.sine_bits is None) != (index == len(sizes) - 1):
+            raise ValueError(
+                f"{plan.name}: sine_bits={plan.sine_bits}, but every layer except the last is "
+                "followed by a sine"
+            )
+        given = plan.sine_bits or 0
 
 
 def _sides(spec: SirenSpec, quant: QuantSpec) -> list[Side]:

@@ -175,12 +175,12 @@ def train_quantized(
 def quantized_groups(model: QuantSiren) -> list[dict[str, Any]]:
     """Adam's parameter groups; ``factor`` is the learning rate relative to the float network's."""
     groups: list[dict[str, Any]] = []
-    for linear, weight_factor, bias_factor in zip(
-        model.linears, model.fold_factors, model.bias_factors, strict=True
+    for plan, linear, weight_factor, bias_factor in zip(
+        model.plans, model.linears, model.fold_factors, model.bias_factors, strict=True
     ):
         groups.append({"params": [linear.weight], "factor": weight_factor})
         groups.append({"params": [linear.bias], "factor": bias_factor})
-        if model.quant.scale != ScaleKind.PO2:
+        if plan.scale != ScaleKind.PO2:
             weight_scales = _learned_scales(linear.weight_quant)
             groups.append({"params": weight_scales, "factor": SCALE_RATE * weight_factor})
             input_scales = _learned_scales(linear.input_quant)
