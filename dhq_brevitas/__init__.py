@@ -8,7 +8,7 @@ here.
 """
 
 from dhq_brevitas import quantizers
-from dhq_brevitas.activations import QuantCos, QuantSine
+from dhq_brevitas.activations import QuantCos, QuantLookupActivation, QuantSine
 from dhq_brevitas.hadamard import (
     MAX_ORDER,
     hadamard_matrix,
@@ -28,6 +28,7 @@ __all__ = [
     "HadamardWeightQuantProxy",
     "NoRotationWarning",
     "QuantCos",
+    "QuantLookupActivation",
     "QuantSine",
     "hadamard_matrix",
     "hadamard_transform",

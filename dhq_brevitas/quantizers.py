@@ -69,6 +69,7 @@ __all__ = [
     "Int8WeightPerTensorDyadic",
     "IntegerCodes",
     "PhaseQuant",
+    "RangeQuant",
 ]
 
 
@@ -214,3 +215,19 @@ class PhaseQuant(_ConstantScale):
     @value
     def max_val(bit_width, phase_bit_width):
         return 2.0 ** (bit_width - 1 - phase_bit_width)
+
+
+class RangeQuant(_ConstantScale):
+    """Range code clip(⌊t · 2^(P-1)⌋) of t in [-1, 1), P = phase_bit_width signed bits.
+
+    Scale 2^-(P-1). Rounding: floor; what lies outside the range saturates.
+    """
+
+    float_to_int_impl_type = FloatToIntImplType.FLOOR
+    phase_bit_width = 12
+    min_val = -1.0
+    max_val = 1.0
+
+    @value
+    def bit_width(phase_bit_width):
+        return phase_bit_width

@@ -116,18 +116,40 @@ def fans_out(model: ModelWrapper, tensor: str) -> bool:
     return tensor in outputs or len(model.find_consumers(tensor)) > 1
 
 
+def _is_elementwise(model: ModelWrapper, node: NodeProto) -> bool:
+    known = node.op_type in ELEMENTWISE_OPS or node.op_type in QUANT_OPS
+    return known or is_table_lookup(model, node)
+
+
 def reachable_part(model: ModelWrapper, source: str) -> list[NodeProto]:
     """All nodes that depend on ``source`` and constants only, elementwise, in graph order."""
     inside = {source}
     nodes = []
     for node in model.graph.node:
-        if node.op_type not in ELEMENTWISE_OPS and node.op_type not in QUANT_OPS:
+        if not _is_elementwise(model, node):
             continue
         variable = [n for n in node.input if n and model.get_initializer(n) is None]
         if variable and all(name in inside for name in variable):
             nodes.append(node)
             inside.update(node.output)
     return nodes
+
+
+def is_table_lookup(model: ModelWrapper, node: NodeProto) -> bool:
+    """Whether ``node`` belongs to y = table[index] with a constant list of numbers.
+
+    That is a Gather, or what PyTorch's dynamo exporter writes: Unsqueeze -> GatherND.
+    """
+    if node.op_type == "Unsqueeze":
+        users = model.find_consumers(node.output[0])
+        return bool(users) and all(
+            user.op_type == "GatherND"
+            and is_table_lookup(model, user)
+            and model.get_tensor_shape(user.output[0]) == model.get_tensor_shape(node.input[0])
+            for user in users
+        )
+    table = model.get_initializer(node.input[0]) if "Gather" in node.op_type else None
+    return node.op_type in ("Gather", "GatherND") and table is not None and table.ndim == 1
 
 
 def part_between(

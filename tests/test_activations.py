@@ -1,5 +1,6 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
+import copy
 import math
 
 import numpy as np
@@ -9,7 +10,7 @@ from brevitas.quant_tensor import IntQuantTensor
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dhq_brevitas.activations import QuantCos, QuantSine
+from dhq_brevitas.activations import QuantCos, QuantLookupActivation, QuantSine
 
 FUNCTIONS = [(QuantSine, np.sin), (QuantCos, np.cos)]
 
@@ -90,3 +91,109 @@ def test_phase_bits_out_of_range(phase_bits):
 def test_period_that_is_not_positive(period):
     with pytest.raises(ValueError, match="must be a positive number"):
         QuantCos(period=period)
+
+
+# -- any function ----------------------------------------------------------------------------------
+
+
+def gaussian(x):
+    return torch.exp(-(x**2))
+
+
+def odd_cube(x):
+    return 3 * x**3
+
+
+def triangle(x):
+    return 1 - 4 * (x / 3 - torch.floor(x / 3) - 0.5).abs()
+
+
+LOOKUPS = {
+    "gaussian": (gaussian, {"limit": 4.0}, (0, 1.0)),
+    "larger than one": (odd_cube, {"limit": 1.5}, (-1, 16.0)),
+    "relu": (torch.relu, {"limit": 2.0}, (0, 2.0)),
+    "periodic": (triangle, {"period": 3.0}, (-1, 1.0)),
+}
+
+
+@pytest.mark.parametrize("name", LOOKUPS)
+@pytest.mark.parametrize("bits", [4, 9])
+def test_every_bin_gives_its_table_entry(name, bits):
+    fn, unit, (sign, peak) = LOOKUPS[name]
+    module = QuantLookupActivation(
+        fn, **unit, table_bit_width=bits, bit_width=6, return_quant_tensor=True
+    ).eval()
+    periodic = "period" in unit
+    width = next(iter(unit.values())) / 2 ** (bits if periodic else bits - 1)
+    codes = np.arange(2**bits) - (0 if periodic else 2 ** (bits - 1))
+    out = module(torch.from_numpy((codes + 0.25) * width).float())
+    step = peak / (2**5 if sign < 0 else 2**6)
+    assert out.scale == step
+    assert out.signed == (sign < 0)
+    values = fn(torch.from_numpy((codes + 0.5) * width)).numpy().astype(np.float32)
+    low, high = (-32, 31) if sign < 0 else (0, 63)
+    np.testing.assert_array_equal(out.int().numpy(), np.clip(np.rint(values / step), low, high))
+
+
+def test_range_is_clipped_and_period_wraps():
+    clipped = QuantLookupActivation(odd_cube, limit=1.5, act_quant=None).eval()
+    ends = clipped(torch.tensor([-1.5, 1.5 - 1e-4]))
+    far = clipped(torch.tensor([-1e6, 1e6]))
+    assert torch.equal(far, ends)
+    wrapped = QuantLookupActivation(triangle, period=3.0, act_quant=None).eval()
+    x = torch.tensor([0.75, 2.25, -0.75])
+    assert torch.equal(wrapped(x + 3 * 64), wrapped(x))
+
+
+@pytest.mark.parametrize("name", LOOKUPS)
+def test_gradient_of_a_function(name):
+    fn, unit, _ = LOOKUPS[name]
+    module = QuantLookupActivation(fn, **unit, act_quant=None)
+    # In turns of the limit, halfway between bins: off the kinks, and at no boundary.
+    x = (torch.linspace(-0.9, 0.9, 41) * next(iter(unit.values()))).requires_grad_()
+    gradients = []
+    for training in (True, False):
+        module.train(training)
+        (gradient,) = torch.autograd.grad(module(x).sum(), x)
+        gradients.append(gradient)
+    assert torch.equal(*gradients)
+    bins = 2**12 if "period" in unit else 2**11
+    width = next(iter(unit.values())) / bins
+    centre = ((torch.floor(x.detach().double() / width) + 0.5) * width).requires_grad_()
+    (expected,) = torch.autograd.grad(fn(centre).sum(), centre)
+    torch.testing.assert_close(gradients[0], expected.float(), rtol=1e-3, atol=1e-3)
+
+
+def test_gradients_in_evaluation_leave_the_value_alone():
+    module = QuantLookupActivation(gaussian, limit=4.0, act_quant=None).eval()
+    x = torch.linspace(-5, 5, 1001)
+    assert torch.equal(module(x.clone().requires_grad_()).detach(), module(x))
+
+
+def test_copies_and_double_precision_have_the_same_table():
+    module = QuantLookupActivation(gaussian, limit=4.0, bit_width=12).eval()
+    x = torch.linspace(-5, 5, 1001)
+    assert torch.equal(copy.deepcopy(module)(x), module(x))
+    assert torch.equal(copy.deepcopy(module).double()(x.double()).float(), module(x))
+    assert list(module.state_dict()) == []  # the table follows from the function
+
+
+@pytest.mark.parametrize(
+    ("fn", "options", "message"),
+    [
+        (torch.log, {"limit": 1.0}, "fn=log is not finite at -0.999"),
+        (lambda x: x.softmax(0), {"limit": 1.0}, "must act on each element by itself"),
+        (lambda x: x.sum(), {"limit": 1.0}, "to a tensor of the same shape, element by element"),
+        (torch.zeros_like, {"limit": 1.0}, "fn=zeros_like is zero everywhere"),
+        (torch.sin, {"period": 6.0}, "fn=sin does not repeat with period=6 "),
+        (torch.sin, {}, "period=None, limit=None: give one of them"),
+        (torch.sin, {"period": 1.0, "limit": 2.0}, "give one of them"),
+        (torch.tanh, {"limit": 0.0}, "limit=0.0 must be a positive number"),
+        (torch.tanh, {"limit": math.inf}, "limit=inf must be a positive number"),
+        (torch.tanh, {"limit": 1.0, "table_bit_width": 17}, "table_bit_width=17 is out of range"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_functions_that_have_no_table(fn, options, message):
+    with pytest.raises(ValueError, match=message):
+        QuantLookupActivation(fn, **options)

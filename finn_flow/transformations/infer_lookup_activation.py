@@ -60,6 +60,7 @@ from dhq_brevitas.finn_flow.elementwise import (
     chain_before,
     evaluate,
     exact_affine,
+    is_table_lookup,
     part_between,
     quant_output_codes,
     reachable_part,
@@ -188,6 +189,8 @@ def _function_after(model: ModelWrapper, first: NodeProto) -> ElementwisePart | 
 
 
 def _differs_by_channel(model: ModelWrapper, node: NodeProto) -> bool:
+    if is_table_lookup(model, node):
+        return False
     constants = (model.get_initializer(name) for name in node.input if name)
     return any(constant is not None and constant.size != 1 for constant in constants)
 

@@ -110,8 +110,8 @@ def test_float_scales_use_float64_and_power_of_two_scales_do_not():
         for scale in ("FixedPoint", "Float")
     }
     layers = 2
-    assert casts["FixedPoint"] == 2 * layers  # around each sine only
-    assert casts["Float"] == 3 * layers
+    assert casts["FixedPoint"] == layers  # to the index of each table only
+    assert casts["Float"] == 2 * layers
 
 
 def affine_graph(factor, shift, rounding="FLOOR"):

@@ -4,6 +4,7 @@
 
 import numpy as np
 import pytest
+from onnx import TensorProto
 from qonnx.custom_op.registry import getCustomOp
 from siren_graphs import GraphBuilder, Siren
 
@@ -47,6 +48,34 @@ def test_phase_with_powers_of_two_is_a_wrap_without_multiplier(transformed):
     assert not op.multiplies()
     expected = np.rint(np.sin(2 * np.pi * (np.arange(64) + 0.5) / 64) * 100)
     np.testing.assert_array_equal(table, expected)
+
+
+def gathered(g: GraphBuilder, table: np.ndarray, operator: str) -> GraphBuilder:
+    """table[x], as PyTorch's TorchScript exporter (Gather) or dynamo exporter (GatherND) writes."""
+    g.node("Cast", g.x, to=TensorProto.INT64)
+    index = g.x
+    if operator == "GatherND":
+        index = g.node("Unsqueeze", g.x, g.parameter([-1], dtype=np.int64)).x
+    return g.node(operator, g.parameter(table.astype(np.float32)), index)
+
+
+@pytest.mark.parametrize("operator", ["Gather", "GatherND"])
+def test_a_list_of_numbers_is_a_function(transformed, operator):
+    values = np.random.default_rng(0).integers(-50, 50, 32)
+    g = GraphBuilder(3, datatype="INT8").apply("Mul", 0.125).quant(5, "FLOOR").apply("Add", 16.0)
+    model = gathered(g, values, operator).quant(8).model(3)
+    op, (scale, _, table) = check(transformed, model, "INT8", 3)
+    assert (op.get_nodeattr("wrap"), op.get_nodeattr("shift")) == (1, 3)  # of the same size
+    assert scale.tolist() == [1]
+    np.testing.assert_array_equal(table, np.roll(values, 16))  # codes -16 … 15
+
+
+def test_a_table_of_rows_is_left_alone(transformed):
+    rows = np.arange(64.0).reshape(32, 2)
+    g = GraphBuilder(2, datatype="INT8").apply("Mul", 0.125).quant(5, "FLOOR").apply("Add", 16.0)
+    model = gathered(g, rows, "Gather").quant(8).model(2, shape=[g.shape[0], 2, 2])
+    result = transformed(model, InferLookupActivation())
+    assert "Gather" in [n.op_type for n in result.graph.node]
 
 
 @pytest.mark.parametrize("double", [False, True])
