@@ -45,15 +45,24 @@ SUMMARIES = {
     "simulate": "execute the dataflow graph",
 }
 SHOWN = " (%(default)s)"
+# Written out here, because importing the families imports PyTorch.
+FAMILIES = ("siren", "finer", "gaussian", "wire", "relu", "quadinr", "hosc")
 HELP: dict[str, dict[str, Any]] = {
     "size": {"metavar": "N", "help": "pixels on the longer side of the picture"},
     "grey": {"help": "turn the picture grey"},
-    "family": {"choices": ["siren"], "help": "kind of network"},
-    "hidden": {"metavar": "N", "help": "width of the sine layers"},
-    "layers": {"metavar": "N", "help": "number of sine layers, 1 to 5"},
-    "omega": {"metavar": "W", "help": "frequency factor of the sine layers"},
+    "family": {"metavar": "NAME", "help": f"kind of network: {', '.join(FAMILIES)}; or a .py file"},
+    "hidden": {"metavar": "N", "help": "width of the hidden layers"},
+    "layers": {"metavar": "N", "help": "number of hidden layers, 1 to 5"},
+    "parameters": {
+        "metavar": "NAME=X,…",
+        "help": "numbers of the family, for example omega=20 (those of its paper)",
+    },
     "steps": {"metavar": "N", "help": "training steps of the float network"},
-    "learning_rate": {"metavar": "R", "help": "its learning rate at the start"},
+    "learning_rate": {
+        "metavar": "R",
+        "type": float,
+        "help": "its learning rate at the start (the family's)",
+    },
     "batch": {"metavar": "N", "help": "pixels a training step"},
     "seed": {"metavar": "N", "help": "seed of all random numbers"},
     "scheme": {"choices": ["dhq", "stock"], "help": "Hadamard-rotated or stock quantizers"},
@@ -75,7 +84,7 @@ HELP: dict[str, dict[str, Any]] = {
         "type": int,
         "help": "bits of the last layer's weights (those of --weight-bits)",
     },
-    "phase_bits": {"metavar": "B", "help": "address bits of the sine tables, 4 to 16"},
+    "phase_bits": {"metavar": "B", "help": "address bits of the activations' tables, 4 to 16"},
     "qat_steps": {"metavar": "N", "help": "fine-tuning steps of the quantized network"},
     "qat_learning_rate": {"metavar": "R", "help": "learning rate of fine-tuning"},
     "cycles_per_sample": {"metavar": "N", "help": "clock cycles a pixel may take"},
@@ -158,7 +167,7 @@ def _add_options(parser: argparse.ArgumentParser, kinds: Sequence[type[Any]]) ->
             assert option.default is not MISSING
             if option.default is not None:
                 known.setdefault("type", type(option.default))
-                known["help"] += SHOWN
+                known["help"] += SHOWN if option.default != "" else ""
             parser.add_argument(flag, default=option.default, **known)
 
 

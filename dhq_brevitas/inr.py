@@ -1,32 +1,34 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
-"""SIREN networks (Sitzmann et al., 2020, arXiv:2006.09661), float and quantized.
+"""Implicit neural representations, float and quantized, of any family.
 
-Both are built from one description.
+Both are built from one description, an :class:`~dhq_brevitas.specs.InrSpec`.
 
 The float network maps coordinates x to samples:
 
-    z_0 = x,  z_{i+1} = sin(ω_i (W_i z_i + b_i)),  y = W_L z_L + b_L.
+    z_0 = x,  z_{i+1} = f_i(g_i (W_i z_i + b_i)),  y = W_L z_L + b_L.
 
 The quantized one is made of ordinary Brevitas layers and computes what the hardware computes:
 
-    pixel codes -> QuantLinear -> QuantSine -> ... -> QuantLinear -> y
+    codes -> QuantLinear -> QuantLookupActivation -> ... -> QuantLinear -> y
 
-* Its input are the integer codes of :func:`dhq_brevitas.signals.pixel_codes`; the coordinate step
-  is folded into W_0, so nothing is lost at the input.
-* Pre-activations are in turns: ω_i/2π is folded into W_i and b_i, and since whole turns do not
-  matter, b_i is taken to [-1/2, 1/2].
+* Its input are integer codes (:func:`dhq_brevitas.signals.pixel_codes`); the coordinate step is
+  folded into W_0, so nothing is lost at the input.
+* Pre-activations are in units of the activation's period, or of the limit of its range: g_i and
+  the unit are folded into W_i and b_i. Since whole periods do not matter, b_i of a periodic
+  activation is taken to half a period on either side of 0.
 * Biases are integers on the scale of the accumulator. With power-of-two or dyadic scales every
   value is then an integer times a scale, and float32 computes it exactly as long as the sums are
-  small enough: see :meth:`QuantSiren.exact_in_float32`.
+  small enough: see :meth:`QuantInr.exact_in_float32`.
 * The last layer has no output quantizer: hardware emits its integer accumulator, the host applies
   scale and bias.
 """
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import brevitas.nn as qnn
@@ -41,43 +43,51 @@ from brevitas.quant_tensor import IntQuantTensor
 from torch import Tensor, nn
 
 from dhq_brevitas import quantizers
-from dhq_brevitas.activations import QuantSine
+from dhq_brevitas.activations import QuantLookupActivation
+from dhq_brevitas.families import Activation, get_family
 from dhq_brevitas.specs import (
     MAX_COORDINATE_BITS,
     MIN_BITS,
+    InrSpec,
     LayerPlan,
     QuantSpec,
     ScaleKind,
     Side,
-    SirenSpec,
     check_bits,
     plan_layers,
 )
 
-__all__ = ["FAMILIES", "Family", "IntegerLayer", "QuantSiren", "Siren"]
+__all__ = ["Inr", "IntegerLayer", "QuantInr"]
+
+MEASURED_SAMPLES = 4096
+# A measured limit is rounded up to so many bits, so that the last bit of a sum does not move it.
+LIMIT_MANTISSA_BITS = 5
 
 
-class Siren(nn.Module):
-    """Float SIREN: coordinates float32 [N, in_features] in [-1, 1] to [N, out_features].
+class Inr(nn.Module):
+    """Float network: coordinates float32 [N, in_features] in [-1, 1] to [N, out_features].
 
-    Initialised as in the paper, section 3.2: W_0 uniform in ±1/n, the others in ±√(6/n)/ω (the last
-    with ω_hidden, too), biases uniform in ±1/√n; ``seed`` makes it reproducible.
+    Initialised as its family says; ``seed`` makes it reproducible. An encoding is a first linear
+    layer without gradients.
     """
 
-    def __init__(self, spec: SirenSpec, seed: int = 0) -> None:
+    def __init__(self, spec: InrSpec, seed: int = 0) -> None:
         super().__init__()
         self.spec = spec
+        self.activations = spec.activations
+        family, encoding = get_family(spec.family), spec.encoding
         generator = torch.Generator().manual_seed(seed)
-        linears = []
-        for index, (n_in, n_out) in enumerate(spec.sizes):
-            # Without PyTorch's own initialisation, which would draw from the global generator.
-            linear = nn.utils.skip_init(nn.Linear, n_in, n_out)
-            weight_bound = 1 / n_in if index == 0 else math.sqrt(6 / n_in) / spec.omega_hidden
-            bias_bound = 1 / math.sqrt(n_in)
+        # Without PyTorch's own initialisation, which would draw from the global generator.
+        linears = [nn.utils.skip_init(nn.Linear, n_in, n_out) for n_in, n_out in spec.sizes]
+        trained = linears
+        if encoding is not None:
             with torch.no_grad():
-                linear.weight.uniform_(-weight_bound, weight_bound, generator=generator)
-                linear.bias.uniform_(-bias_bound, bias_bound, generator=generator)
-            linears.append(linear)
+                linears[0].weight.copy_(encoding[0])
+                linears[0].bias.copy_(encoding[1])
+            linears[0].requires_grad_(False)
+            trained = linears[1:]
+        for index, linear in enumerate(trained):
+            family.initialise(linear, index, len(trained) - 1, spec.parameters, generator)
         self.layers = nn.ModuleList(linears)
 
     @property
@@ -88,66 +98,99 @@ class Siren(nn.Module):
     def forward(self, coordinates: Tensor) -> Tensor:
         x = coordinates
         *hidden, last = self.layers
-        for linear, omega in zip(hidden, self.spec.omegas, strict=True):
-            x = torch.sin(omega * linear(x))
+        for linear, activation in zip(hidden, self.activations, strict=True):
+            x = activation(linear(x))
         return last(x)
 
+    def measured_limits(self, coordinates: Tensor) -> list[float | None]:
+        """For each activation the largest |gain · z| on ``coordinates`` [N, in_features].
 
-class QuantSiren(nn.Sequential):
-    """Quantized SIREN; see the module docstring. Build it with :meth:`from_float`.
+        None where the activation has a period or a limit of its own.
+        """
+        limits: list[float | None] = []
+        x = coordinates
+        with torch.no_grad():
+            for linear, activation in zip(self.layers, self.activations, strict=False):
+                z = linear(x)
+                own = activation.period is not None or activation.limit is not None
+                limits.append(None if own else float((activation.gain * z).abs().max()))
+                x = activation(z)
+        return limits
 
-    Children: ``codes``, then ``linear0``, ``sine0``, ``linear1``, …, the last ``linear``.
-    Input: pixel codes as float32 [N, in_features], integers of ``coordinate_bits`` signed bits.
+
+class QuantInr(nn.Sequential):
+    """Quantized network; see the module docstring. Build it with :meth:`from_float`.
+
+    Children: ``codes``, then ``linear0``, ``activation0``, ``linear1``, …, the last ``linear``.
+    Input: codes as float32 [N, in_features], integers of ``coordinate_bits`` signed bits.
     Output: float32 [N, out_features].
 
-    Attributes: ``spec``, ``quant``, ``plans`` (one LayerPlan a linear layer), and ``fold_factors``
-    (what the weights of each linear layer were multiplied with).
+    ``limits``: for each activation without period and limit of its own, half its range in units of
+    gain · z; None for the others.
+
+    Attributes: ``spec``, ``quant``, ``plans`` (one LayerPlan a linear layer), ``limits``, and
+    ``fold_factors`` (what the weights of each linear layer were multiplied with).
     """
 
     def __init__(
-        self, spec: SirenSpec, quant: QuantSpec, coordinate_step: float, coordinate_bits: int
+        self,
+        spec: InrSpec,
+        quant: QuantSpec,
+        coordinate_step: float,
+        coordinate_bits: int,
+        limits: Sequence[float | None] | None = None,
     ) -> None:
         if not coordinate_step > 0:
             raise ValueError(f"coordinate_step={coordinate_step} must be positive")
         check_bits("coordinate_bits", coordinate_bits, MIN_BITS, MAX_COORDINATE_BITS)
         plans = plan_layers(spec, quant, coordinate_bits)
+        self_limits = [None] * len(spec.activations) if limits is None else list(limits)
+        units = [_unit(*pair) for pair in zip(spec.activations, self_limits, strict=True)]
         children: OrderedDict[str, nn.Module] = OrderedDict()
         children["codes"] = qnn.QuantIdentity(
             act_quant=quantizers.IntegerCodes, bit_width=coordinate_bits, return_quant_tensor=True
         )
         for index, plan in enumerate(plans):
             children[plan.name] = _quant_linear(plan)
-            if plan.sine_bits is not None and plan.phase_bits is not None:
-                children[f"sine{index}"] = QuantSine(
-                    phase_bit_width=plan.phase_bits,
-                    period=1.0,
-                    bit_width=plan.sine_bits,
-                    return_quant_tensor=True,
+            if index < len(units):
+                children[f"activation{index}"] = _quant_activation(
+                    plan, spec.activations[index], units[index]
                 )
         super().__init__(children)
-        self.spec, self.quant, self.plans = spec, quant, plans
-        turns = [omega / (2 * math.pi) for omega in spec.omegas]
-        self.fold_factors = [turns[0] * coordinate_step, *turns[1:], 1.0]
-        self.bias_factors = [*turns, 1.0]
+        self.spec, self.quant, self.plans, self.limits = spec, quant, plans, self_limits
+        folded = [a.gain / unit for a, unit in zip(spec.activations, units, strict=True)]
+        self.fold_factors = [folded[0] * coordinate_step, *folded[1:], 1.0]
+        self.bias_factors = [*folded, 1.0]
+        if spec.encoding is not None:
+            self.linears[0].requires_grad_(False)
 
     @classmethod
     def from_float(
-        cls, siren: Siren, quant: QuantSpec, coordinate_step: float, coordinate_bits: int
-    ) -> "QuantSiren":
+        cls,
+        inr: Inr,
+        quant: QuantSpec,
+        coordinate_step: float,
+        coordinate_bits: int,
+        codes: Tensor | None = None,
+    ) -> "QuantInr":
         """The quantized counterpart of a trained float network, its scales not yet calibrated.
 
         ``coordinate_step``: float coordinate of code 1. Without quantization the two agree:
-        quantized(codes) = siren(codes · coordinate_step).
+        quantized(codes) = inr(codes · coordinate_step). ``codes``: inputs on which the ranges of
+        activations without a limit are measured (rounded up to 5 bits); by default 4096 random
+        ones of all that fit ``coordinate_bits``.
         """
-        model = cls(siren.spec, quant, coordinate_step, coordinate_bits)
+        spec = inr.spec
+        if codes is None:
+            codes = _random_codes(spec.in_features, coordinate_bits)
+        limits = inr.measured_limits(codes.float() * coordinate_step)
+        model = cls(spec, quant, coordinate_step, coordinate_bits, [_rounded(x) for x in limits])
         with torch.no_grad():
-            for index, (source, target) in enumerate(
-                zip(siren.linears, model.linears, strict=True)
-            ):
+            for index, (source, target) in enumerate(zip(inr.linears, model.linears, strict=True)):
                 # In float64, so that the folded value is rounded once.
                 weight = source.weight.double() * model.fold_factors[index]
                 bias = source.bias.double() * model.bias_factors[index]
-                if index < len(model.linears) - 1:
+                if index < len(inr.activations) and inr.activations[index].period is not None:
                     bias = bias - torch.round(bias)
                 target.weight.copy_(weight)
                 target.bias.copy_(bias)
@@ -236,6 +279,50 @@ def _codes(tensor: IntQuantTensor) -> Tensor:
     return torch.round(tensor.value.double() / tensor.scale.double())
 
 
+def _random_codes(features: int, bits: int) -> Tensor:
+    check_bits("coordinate_bits", bits, MIN_BITS, MAX_COORDINATE_BITS)
+    high = 2 ** (bits - 1)
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(-high, high, (MEASURED_SAMPLES, features), generator=generator)
+
+
+def _rounded(limit: float | None) -> float | None:
+    """``limit`` rounded up to LIMIT_MANTISSA_BITS bits."""
+    if limit is None:
+        return None
+    mantissa, exponent = math.frexp(limit)
+    steps = math.ceil(mantissa * 2**LIMIT_MANTISSA_BITS)
+    return math.ldexp(max(steps, 1), exponent - LIMIT_MANTISSA_BITS)
+
+
+def _unit(activation: Activation, measured: float | None) -> float:
+    unit = activation.period or activation.limit or measured
+    if unit is None:
+        raise ValueError(
+            "limits: this family's activations have no range of their own; measure it with "
+            "Inr.measured_limits, or use QuantInr.from_float, which does"
+        )
+    return unit
+
+
+def _quant_activation(plan: LayerPlan, activation: Activation, unit: float) -> nn.Module:
+    """The table of an activation whose input is in units of ``unit``."""
+    assert plan.phase_bits is not None
+    assert plan.sine_bits is not None
+    return QuantLookupActivation(
+        partial(_of_units, activation.fn, unit),
+        period=None if activation.period is None else 1.0,
+        limit=1.0 if activation.period is None else None,
+        table_bit_width=plan.phase_bits,
+        bit_width=plan.sine_bits,
+        return_quant_tensor=True,
+    )
+
+
+def _of_units(fn: Callable[[Tensor], Tensor], unit: float, t: Tensor) -> Tensor:
+    return fn(t * unit)
+
+
 def _quant_linear(plan: LayerPlan) -> qnn.QuantLinear:
     """The Brevitas layer of a plan, with learned scales and an integer bias on their product."""
     kind = {ScaleKind.PO2: "FixedPoint", ScaleKind.DYADIC: "Dyadic", ScaleKind.FLOAT: "Float"}
@@ -266,15 +353,3 @@ _STOCK_WEIGHTS = {
     "WeightPerTensorFloat": Int8WeightPerTensorFloat,
     "WeightPerChannelFloat": Int8WeightPerChannelFloat,
 }
-
-
-@dataclass(frozen=True)
-class Family:
-    """An INR family the command line can build: its description, float and quantized network."""
-
-    spec: Callable[..., Any]
-    float_network: Callable[..., nn.Module]
-    quant_network: Callable[..., nn.Module]
-
-
-FAMILIES: dict[str, Family] = {"siren": Family(SirenSpec, Siren, QuantSiren)}

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dhq_brevitas.activations import QuantSine
+from dhq_brevitas.activations import QuantLookupActivation
 from dhq_brevitas.calibration import SMALLEST_STEP, restriction, sqnr, step_of_least_error
-from dhq_brevitas.inr import QuantSiren
+from dhq_brevitas.inr import QuantInr
 from dhq_brevitas.proxies import HadamardActQuantProxy, HadamardWeightQuantProxy
 from dhq_brevitas.specs import LayerPlan
 
@@ -30,7 +30,7 @@ def kurtosis(x: Tensor) -> float | None:
     return float((centred**4).mean() / variance**2)
 
 
-def measure_layers(model: QuantSiren, codes: Tensor) -> list[dict[str, Any]]:
+def measure_layers(model: QuantInr, codes: Tensor) -> list[dict[str, Any]]:
     """One dictionary a linear layer of a calibrated network, on input ``codes`` (at most 4096).
 
     Keys: ``name``, ``rotation``, ``hadamard_order``, ``weight_bits``, ``act_bits``, and for
@@ -38,15 +38,15 @@ def measure_layers(model: QuantSiren, codes: Tensor) -> list[dict[str, Any]]:
     where that tensor is rotated, ``…_kurtosis_after`` and ``…_sqnr_after``. The SQNR in dB of the
     tensor the layer quantizes is with the layer's own scale. The other one, for comparison, is with
     a stock quantizer of the same width: for weights with the scale of least error (of the same
-    kind), for activations with range [-1, 1). What does not apply (pixel codes are not rounded) is
-    absent.
+    kind), for activations with the range and sign of their function. What does not
+    apply (pixel codes are not rounded) is absent.
     """
     stride = math.ceil(len(codes) / MAX_SAMPLES)
     inputs = _layer_inputs(model, codes[::stride])
     return [_measure(model, plan, index, inputs[index]) for index, plan in enumerate(model.plans)]
 
 
-def _layer_inputs(model: QuantSiren, codes: Tensor) -> list[Tensor]:
+def _layer_inputs(model: QuantInr, codes: Tensor) -> list[Tensor]:
     """What each linear layer is fed with, before that is rounded."""
     seen: dict[str, Tensor] = {}
 
@@ -54,12 +54,10 @@ def _layer_inputs(model: QuantSiren, codes: Tensor) -> list[Tensor]:
         if args[0].ndim:
             seen[name] = args[0].detach()
 
-    sines: dict[str, Any] = {
-        name: module for name, module in model.named_children() if isinstance(module, QuantSine)
-    }
+    activations: dict[str, Any] = _activations(model)
     handles = []
-    for name, sine in sines.items():
-        quantizer = sine.act_quant.fused_activation_quant_proxy.tensor_quant
+    for name, activation in activations.items():
+        quantizer = activation.act_quant.fused_activation_quant_proxy.tensor_quant
         handles.append(quantizer.register_forward_pre_hook(partial(note, name)))
     training = model.training
     model.eval()
@@ -70,10 +68,15 @@ def _layer_inputs(model: QuantSiren, codes: Tensor) -> list[Tensor]:
         for handle in handles:
             handle.remove()
         model.train(training)
-    return [codes, *(seen[name] for name in sines)]
+    return [codes, *(seen[name] for name in activations)]
 
 
-def _measure(model: QuantSiren, plan: LayerPlan, index: int, x: Tensor) -> dict[str, Any]:
+def _activations(model: QuantInr) -> dict[str, QuantLookupActivation]:
+    """The activations by name, in order."""
+    return {n: m for n, m in model.named_children() if isinstance(m, QuantLookupActivation)}
+
+
+def _measure(model: QuantInr, plan: LayerPlan, index: int, x: Tensor) -> dict[str, Any]:
     layer = model.linears[index]
     proxy, weight = layer.weight_quant, layer.weight.detach()
     result: dict[str, Any] = {
@@ -94,9 +97,12 @@ def _measure(model: QuantSiren, plan: LayerPlan, index: int, x: Tensor) -> dict[
         result |= _pair("weight", "before", weight, step, -high, high)
         if index == 0:
             return result
-        low, high = -(2 ** (plan.act_bits - 1)), 2 ** (plan.act_bits - 1) - 1
-        unit_step = torch.tensor([2.0 ** -(plan.act_bits - 1)])
-        result |= _pair("act", "before", x, unit_step, low, high)
+        half = 2 ** (plan.act_bits - 1)
+        activation = list(_activations(model).values())[index - 1]
+        levels, lowest = (half, -half) if activation.act_quant.is_signed else (2 * half, 0)
+        stock_step = torch.tensor([activation.peak / levels])
+        result |= _pair("act", "before", x, stock_step, lowest, levels - 1)
+        low, high = -half, half - 1
         if isinstance(layer.input_quant, HadamardActQuantProxy):
             after = layer.input_quant.rotate_input(x)
             quantizer = layer.input_quant.fused_activation_quant_proxy.tensor_quant

@@ -24,9 +24,9 @@ class FitOptions:
     family: str = "siren"
     hidden: int = 128
     layers: int = 3
-    omega: float = 30.0
+    parameters: str = ""
     steps: int = 3000
-    learning_rate: float = 2e-3
+    learning_rate: float | None = None
     batch: int = 4096
     seed: int = 0
 

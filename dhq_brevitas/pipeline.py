@@ -9,7 +9,6 @@ from dataclasses import asdict
 from typing import Any
 
 from dhq_brevitas.files import text_digest
-from dhq_brevitas.inr import FAMILIES
 from dhq_brevitas.options import (
     BuildOptions,
     FitOptions,
@@ -20,7 +19,7 @@ from dhq_brevitas.options import (
 from dhq_brevitas.runs import RunFolder, StageRecord
 from dhq_brevitas.signals import load_image
 from dhq_brevitas.specs import plan_layers
-from dhq_brevitas.stages import RUNNERS, Stage, fit_spec, qat_spec, quant_spec, siren_spec
+from dhq_brevitas.stages import RUNNERS, Stage, fit_spec, inr_spec, qat_spec, quant_spec
 
 __all__ = ["LEVELS", "check_options", "run_stage"]
 
@@ -41,10 +40,8 @@ def check_options(stages: Mapping[str, StageOptions], fitted: Mapping[str, Any] 
     """
     fit = stages.get("fit")
     if isinstance(fit, FitOptions):
-        if fit.family not in FAMILIES:
-            raise ValueError(f"family={fit.family!r} is unknown: use {', '.join(FAMILIES)}")
         fit_spec(fit)
-        siren_spec(asdict(fit), 3)
+        inr_spec(asdict(fit), 3)
         fitted = asdict(fit)
     quantize = stages.get("quantize")
     if isinstance(quantize, QuantizeOptions):
@@ -56,7 +53,7 @@ def check_options(stages: Mapping[str, StageOptions], fitted: Mapping[str, Any] 
             raise ValueError(f"{prefix}{error}") from error
         spec = quant_spec(quantize)
         if fitted is not None:
-            plan_layers(siren_spec(fitted, 3), spec, 8)
+            plan_layers(inr_spec(fitted, 3), spec, 8)
     build = stages.get("build")
     if isinstance(build, BuildOptions):
         if build.cycles_per_sample < 1:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from dhq_brevitas.calibration import LEARNED, set_scale
-from dhq_brevitas.inr import QuantSiren
+from dhq_brevitas.inr import QuantInr
 from dhq_brevitas.proxies import HadamardWeightQuantProxy, rotate_back
 from dhq_brevitas.specs import ScaleKind, Side
 
@@ -28,7 +28,7 @@ FLOAT_MANTISSA_BITS = 8
 
 
 @torch.no_grad()
-def finalise(model: QuantSiren) -> None:
+def finalise(model: QuantInr) -> None:
     """Settles a trained network in place, so that every tool derives the same integers from it.
 
     * Float scales are rounded up, so that nothing is clipped, to odd mantissas of 8 bits. The
@@ -102,7 +102,7 @@ class Reference:
     dtype: str
 
 
-def evaluate(model: QuantSiren, codes: Tensor) -> Reference:
+def evaluate(model: QuantInr, codes: Tensor) -> Reference:
     """Exact evaluation of a model settled by :func:`finalise`, on ``codes`` float32 [N, n]."""
     exact = model.exact_in_float32(codes)
     if not exact:

@@ -69,7 +69,7 @@ def _title(summary: Mapping[str, Any]) -> str:
     options = summary.get("options", {})
     fit, quantize = options.get("fit"), options.get("quantize")
     if fit:
-        title += f"\n{fit['family']}: {fit['layers']} sine layers of {fit['hidden']}"
+        title += f"\n{fit['family']}: {fit['layers']} hidden layers of {fit['hidden']}"
     if quantize:
         title += (
             f", {quantize['scheme']}, W{quantize['weight_bits']}A{quantize['act_bits']}, "

@@ -3,13 +3,15 @@
 """Descriptions of an INR and of its quantization, from which :mod:`dhq_brevitas.inr` builds."""
 
 import itertools
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from torch import Tensor
+
 from dhq_brevitas.activations import MAX_PHASE_BITS, MIN_PHASE_BITS
+from dhq_brevitas.families import Activation, get_family
 from dhq_brevitas.hadamard import MAX_ORDER, largest_order
 
 __all__ = [
@@ -18,12 +20,12 @@ __all__ = [
     "MAX_LAYERS",
     "MIN_BITS",
     "Granularity",
+    "InrSpec",
     "LayerPlan",
     "QuantSpec",
     "ScaleKind",
     "Scheme",
     "Side",
-    "SirenSpec",
     "check_bits",
     "check_plans",
     "plan_layers",
@@ -68,22 +70,24 @@ class Side(StrEnum):
 
 
 @dataclass(frozen=True)
-class SirenSpec:
-    """Shape of a SIREN.
+class InrSpec:
+    """Shape of an INR.
 
     Attributes:
-        hidden: width of every sine layer.
-        layers: number of sine layers, 1 to 5; a linear layer follows.
+        hidden: width of every hidden layer.
+        layers: number of hidden layers, 1 to 5; a linear layer follows, and an encoding may precede
+            them.
         in_features: coordinates, out_features: samples (3 for RGB, 1 for grey).
-        omega_first, omega_hidden: ω_0 and ω_i of the other sine layers.
+        family: name of an INR family, see :func:`dhq_brevitas.families.get_family`.
+        parameters: the family's numbers, such as ω; those not given have their defaults.
     """
 
     hidden: int = 128
     layers: int = 3
     in_features: int = 2
     out_features: int = 3
-    omega_first: float = 30.0
-    omega_hidden: float = 30.0
+    family: str = "siren"
+    parameters: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         for name in ("hidden", "in_features", "out_features"):
@@ -91,21 +95,29 @@ class SirenSpec:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
         if not 1 <= self.layers <= MAX_LAYERS:
             raise ValueError(f"layers={self.layers} is out of range: use 1 to {MAX_LAYERS}")
-        for name in ("omega_first", "omega_hidden"):
-            omega = getattr(self, name)
-            if not (math.isfinite(omega) and omega > 0):
-                raise ValueError(f"{name}={omega} must be a positive number (30 is usual)")
+        checked = get_family(self.family).checked(self.parameters)
+        object.__setattr__(self, "parameters", checked)
+        self.encoding  # noqa: B018  raises ValueError for numbers the family cannot use
+
+    @property
+    def encoding(self) -> tuple[Tensor, Tensor] | None:
+        """Weight and bias of a first linear layer that is an encoding, which is not trained."""
+        family = get_family(self.family)
+        return family.encoding and family.encoding(self.in_features, self.parameters)
 
     @property
     def sizes(self) -> list[tuple[int, int]]:
         """(in_features, out_features) of every linear layer."""
         widths = [self.in_features, *[self.hidden] * self.layers, self.out_features]
+        if self.encoding is not None:
+            widths.insert(1, len(self.encoding[1]))
         return list(itertools.pairwise(widths))
 
     @property
-    def omegas(self) -> list[float]:
-        """ω of every sine layer."""
-        return [self.omega_first] + [self.omega_hidden] * (self.layers - 1)
+    def activations(self) -> list[Activation]:
+        """The activation behind every linear layer but the last."""
+        family = get_family(self.family)
+        return [family.activation(self.parameters, i) for i in range(len(self.sizes) - 1)]
 
 
 @dataclass(frozen=True)
@@ -119,9 +131,9 @@ class QuantSpec:
         first_weight_bits: own width of the first layer. It has few weights, which ω_0 amplifies: at
             8 bits it alone costs a picture 1 to 8 dB, at 12 next to nothing.
         last_weight_bits: own width of the last layer; None: as ``weight_bits``.
-        phase_bits: the sine's table has 2^phase_bits entries, 4 to 16.
-        sine_bits: sine output ahead of an input rotation, which is followed by the ``act_bits``
-            quantizer; None: ``act_bits`` + 2, at most 12.
+        phase_bits: the activation's table has 2^phase_bits entries, 4 to 16.
+        sine_bits: activation's output ahead of an input rotation, which is followed by the
+            ``act_bits`` quantizer; None: ``act_bits`` + 2, at most 12.
         rotation: side on which the layers are rotated (scheme ``dhq``). One value holds for every
             layer but the first, which has two inputs, and skips layers whose axis is odd; a tuple
             names the side of each layer.
@@ -189,9 +201,10 @@ class LayerPlan:
             of the quantizer after it; otherwise what the layer is given, which is the ``sine_bits``
             of the layer before or the width of the coordinates.
         granularity: of the weight scales; an output rotation mixes channels and needs ``tensor``.
-        sine_bits: output of the sine after the layer; None for the last layer, which has none.
+        sine_bits: output of the activation (a sine or another) after the layer; None for the last
+            layer, which has none.
         scale: kind of the weight scales and of that of a rotated input.
-        phase_bits: address bits of the sine's table; None for the last layer.
+        phase_bits: address bits of the activation's table; None for the last layer.
         signs_seed: of the rotation's random ±1 signs; None for the plain transform.
 
     Raises ValueError, which begins with the layer's name, for what does not go together.
@@ -254,7 +267,7 @@ class LayerPlan:
         return self.in_features * self.out_features
 
 
-def plan_layers(spec: SirenSpec, quant: QuantSpec, coordinate_bits: int) -> list[LayerPlan]:
+def plan_layers(spec: InrSpec, quant: QuantSpec, coordinate_bits: int) -> list[LayerPlan]:
     """One plan a linear layer. ``coordinate_bits``: signed width of the pixel codes.
 
     Raises ValueError if ``quant.rotation`` names a side for a layer that has no rotation there (odd
@@ -329,12 +342,12 @@ def check_plans(
         if (plan.sine_bits is None) != (index == len(sizes) - 1):
             raise ValueError(
                 f"{plan.name}: sine_bits={plan.sine_bits}, but every layer except the last is "
-                "followed by a sine"
+                "followed by an activation"
             )
         given = plan.sine_bits or 0
 
 
-def _sides(spec: SirenSpec, quant: QuantSpec) -> list[Side]:
+def _sides(spec: InrSpec, quant: QuantSpec) -> list[Side]:
     sizes = spec.sizes
     if quant.scheme == Scheme.STOCK:
         return [Side.NONE] * len(sizes)

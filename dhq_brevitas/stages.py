@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from dhq_brevitas.calibration import calibrate
+from dhq_brevitas.families import get_family
 from dhq_brevitas.files import atomic_path
-from dhq_brevitas.inr import FAMILIES, QuantSiren
+from dhq_brevitas.inr import Inr, QuantInr
 from dhq_brevitas.measure import measure_layers
 from dhq_brevitas.options import (
     BuildOptions,
@@ -36,10 +37,10 @@ from dhq_brevitas.signals import (
     psnr,
     save_image,
 )
-from dhq_brevitas.specs import QuantSpec, SirenSpec
+from dhq_brevitas.specs import InrSpec, QuantSpec
 from dhq_brevitas.training import TrainSpec, fit_float, tensor_psnr, train_quantized
 
-__all__ = ["RUNNERS", "Stage", "fit_spec", "qat_spec", "quant_spec", "siren_spec"]
+__all__ = ["RUNNERS", "Stage", "fit_spec", "inr_spec", "qat_spec", "quant_spec"]
 
 VERIFIED_SAMPLES = 64
 QONNX_BATCH = 4096
@@ -90,15 +91,31 @@ class Stage:
 # -- what options describe -------------------------------------------------------------------------
 
 
-def siren_spec(options: Mapping[str, Any], channels: int) -> SirenSpec:
+def inr_spec(options: Mapping[str, Any], channels: int) -> InrSpec:
     """The network that ``options`` of the fit describe."""
-    return SirenSpec(
+    return InrSpec(
         hidden=options["hidden"],
         layers=options["layers"],
         out_features=channels,
-        omega_first=options["omega"],
-        omega_hidden=options["omega"],
+        family=options["family"],
+        parameters=family_parameters(options["parameters"]),
     )
+
+
+def family_parameters(text: str) -> dict[str, float]:
+    """``omega=20,scale=5`` as a dictionary; ValueError for anything else."""
+    parameters: dict[str, float] = {}
+    for part in filter(None, text.split(",")):
+        name, separator, value = part.partition("=")
+        try:
+            if not separator:
+                raise ValueError
+            parameters[name.strip()] = float(value)
+        except ValueError:
+            raise ValueError(
+                f"parameters={text!r}: {part!r} is not NAME=NUMBER, for example omega=20"
+            ) from None
+    return parameters
 
 
 def quant_spec(options: QuantizeOptions) -> QuantSpec:
@@ -114,8 +131,11 @@ def quant_spec(options: QuantizeOptions) -> QuantSpec:
 
 
 def fit_spec(options: FitOptions) -> TrainSpec:
-    """The training of the float network."""
-    return TrainSpec(options.steps, options.batch, options.learning_rate, seed=options.seed)
+    """The training of the float network; the learning rate is the family's unless given."""
+    rate = options.learning_rate
+    if rate is None:
+        rate = get_family(options.family).learning_rate
+    return TrainSpec(options.steps, options.batch, rate, seed=options.seed)
 
 
 def qat_spec(options: QuantizeOptions) -> TrainSpec:
@@ -145,9 +165,7 @@ def run_fit(stage: Stage, options: FitOptions) -> tuple[dict[str, Any], list[str
     save_image(folder.file("original.png"), picture.pixels)
     for note in picture.notes:
         stage.say(f"note: {note}")
-    model = FAMILIES[options.family].float_network(
-        siren_spec(asdict(options), picture.channels), options.seed
-    )
+    model = Inr(inr_spec(asdict(options), picture.channels), options.seed)
     coordinates = stage.codes * coordinate_step(*picture.shape)
     trained = fit_float(
         model,
@@ -339,22 +357,18 @@ def load_state(stage: Stage, name: str) -> dict[str, Tensor]:
     return torch.load(stage.folder.file(name), weights_only=True)
 
 
-def load_float(stage: Stage) -> nn.Module:
+def load_float(stage: Stage) -> Inr:
     """The fitted float network."""
-    options = stage.earlier["fit"]
-    family = FAMILIES[options["family"]]
-    model = family.float_network(siren_spec(options, stage.pixels.shape[2]))
+    model = Inr(inr_spec(stage.earlier["fit"], stage.pixels.shape[2]))
     model.load_state_dict(load_state(stage, "float.pt"))
     return model
 
 
-def quant_network(stage: Stage, options: QuantizeOptions, model: Any) -> QuantSiren:
+def quant_network(stage: Stage, options: QuantizeOptions, model: Inr) -> QuantInr:
     """The quantized network of a float one, for the picture of this run."""
     height, width = stage.pixels.shape[:2]
-    family: Any = FAMILIES[stage.earlier["fit"]["family"]]
-    return family.quant_network.from_float(
-        model, quant_spec(options), coordinate_step(height, width), coordinate_bits(height, width)
-    )
+    step, bits = coordinate_step(height, width), coordinate_bits(height, width)
+    return QuantInr.from_float(model, quant_spec(options), step, bits, stage.codes)
 
 
 def run_qonnx_graph(

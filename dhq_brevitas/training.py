@@ -26,7 +26,7 @@ from tqdm.auto import tqdm
 
 from dhq_brevitas.calibration import LEARNED
 from dhq_brevitas.files import atomic_path
-from dhq_brevitas.inr import QuantSiren
+from dhq_brevitas.inr import QuantInr
 from dhq_brevitas.specs import ScaleKind
 
 __all__ = [
@@ -133,7 +133,7 @@ def fit_float(
 
 
 def train_quantized(
-    model: QuantSiren,
+    model: QuantInr,
     inputs: Tensor,
     target: Tensor,
     spec: TrainSpec,
@@ -172,12 +172,14 @@ def train_quantized(
     return run.finish(run.best["psnr"], run.best["step"])
 
 
-def quantized_groups(model: QuantSiren) -> list[dict[str, Any]]:
+def quantized_groups(model: QuantInr) -> list[dict[str, Any]]:
     """Adam's parameter groups; ``factor`` is the learning rate relative to the float network's."""
     groups: list[dict[str, Any]] = []
     for plan, linear, weight_factor, bias_factor in zip(
         model.plans, model.linears, model.fold_factors, model.bias_factors, strict=True
     ):
+        if not linear.weight.requires_grad:  # an encoding
+            continue
         groups.append({"params": [linear.weight], "factor": weight_factor})
         groups.append({"params": [linear.bias], "factor": bias_factor})
         if plan.scale != ScaleKind.PO2:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from dhq_brevitas import cli, pipeline, specs, training
 from dhq_brevitas.cli import main
+from dhq_brevitas.families import FAMILIES
 from dhq_brevitas.report import report_text
 from dhq_brevitas.runs import RunFolder
 from dhq_brevitas.signals import psnr
@@ -92,7 +93,7 @@ def test_report(exported, capsys):
     assert run("report", "--out", exported) == 0
     text = capsys.readouterr().out
     assert "16 x 10 pixels, RGB" in text
-    assert "siren: 1 sine layers of 16, dhq, W8A8, po2 scales per channel" in text
+    assert "siren: 1 hidden layers of 16, dhq, W8A8, po2 scales per channel" in text
     assert "QONNX" in text
     assert "0 of 480" in text
     assert "linear1  input" in text
@@ -181,7 +182,7 @@ def test_interrupted_run_continues_to_the_same_result(tmp_path, monkeypatch, cap
     for title, step in (("fit", 11), ("fine-tune", 2)):
 
         def one_step(job, *args, at=step, quantized=title != "fit"):
-            if job.step == at and isinstance(job.model, training.QuantSiren) == quantized:
+            if job.step == at and isinstance(job.model, training.QuantInr) == quantized:
                 os.kill(os.getpid(), signal.SIGINT)
             return original(job, *args)
 
@@ -342,7 +343,7 @@ def test_choices_are_those_of_the_descriptions():
     assert cli.HELP["scheme"]["choices"] == list(specs.Scheme)
     assert cli.HELP["scale"]["choices"] == list(specs.ScaleKind)
     assert cli.HELP["granularity"]["choices"] == list(specs.Granularity)
-    assert cli.HELP["family"]["choices"] == list(pipeline.FAMILIES)
+    assert list(cli.FAMILIES) == list(FAMILIES)
 
 
 def test_defaults_agree_with_the_descriptions():

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from dhq_brevitas.calibration import calibrate
-from dhq_brevitas.inr import FAMILIES, QuantSiren, Siren
+from dhq_brevitas.inr import Inr, QuantInr
 from dhq_brevitas.measure import kurtosis, measure_layers
 from dhq_brevitas.reference import evaluate, finalise
 from dhq_brevitas.signals import coordinate_bits, coordinate_step, pixel_codes
-from dhq_brevitas.specs import QuantSpec, Side, SirenSpec, plan_layers
+from dhq_brevitas.specs import InrSpec, QuantSpec, Side, plan_layers
 from dhq_brevitas.training import tensor_psnr
 
 # Brevitas calls Tensor.rename, which PyTorch announces as experimental.
@@ -30,9 +30,9 @@ def codes_of(height, width):
 
 def quantized(spec=None, height=16, width=16, **quant):
     """(calibrated network, codes, output of the float network)."""
-    siren = Siren(spec or SirenSpec(hidden=16, layers=2))
+    siren = Inr(spec or InrSpec(hidden=16, layers=2))
     step, bits = coordinate_step(height, width), coordinate_bits(height, width)
-    model = QuantSiren.from_float(siren, QuantSpec(**quant), step, bits)
+    model = QuantInr.from_float(siren, QuantSpec(**quant), step, bits)
     codes = codes_of(height, width)
     calibrate(model, codes)
     with torch.no_grad():
@@ -69,13 +69,16 @@ def test_phase_bits_out_of_range(bits):
         ({"layers": 0}, "layers=0 is out of range: use 1 to 5"),
         ({"layers": 6}, "layers=6 is out of range"),
         ({"hidden": 0}, "hidden=0 must be at least 1"),
-        ({"omega_first": -1.0}, "omega_first=-1.0 must be a positive number"),
-        ({"omega_hidden": math.nan}, "omega_hidden=nan must be a positive number"),
+        ({"parameters": {"omega_first": -1.0}}, "omega_first=-1.0 must be a positive number"),
+        ({"parameters": {"omega": math.nan}}, r"omega=nan must be a positive number \(30 is usual"),
+        ({"parameters": {"sigma": 1.0}}, "sigma=1.0 is no parameter of siren; it has: omega, "),
+        ({"family": "cosine"}, "family='cosine' is unknown: use siren, finer, "),
+        ({"family": "wire-complex"}, "cannot be quantized: its activation is a function of two"),
     ],
 )
 def test_bad_network(options, message):
     with pytest.raises(ValueError, match=message):
-        SirenSpec(**options)
+        InrSpec(**options)
 
 
 @pytest.mark.parametrize("name", ["scheme", "scale", "granularity", "rotation"])
@@ -85,7 +88,7 @@ def test_unknown_choice(name):
 
 
 def test_default_plan():
-    plans = plan_layers(SirenSpec(hidden=96), QuantSpec(weight_bits=6, act_bits=7), 8)
+    plans = plan_layers(InrSpec(hidden=96), QuantSpec(weight_bits=6, act_bits=7), 8)
     assert [p.name for p in plans] == ["linear0", "linear1", "linear2", "linear3"]
     assert [str(p.rotation) for p in plans] == ["none", "input", "input", "input"]
     assert [p.order for p in plans] == [1, 32, 32, 32]
@@ -95,18 +98,18 @@ def test_default_plan():
 
 
 def test_plan_of_stock_and_of_output_side():
-    stock = plan_layers(SirenSpec(), QuantSpec(scheme="stock", last_weight_bits=10), 7)
+    stock = plan_layers(InrSpec(), QuantSpec(scheme="stock", last_weight_bits=10), 7)
     assert all(p.rotation == Side.NONE and p.order == 1 for p in stock)
     assert [p.weight_bits for p in stock] == [12, 8, 8, 10]
     assert [p.sine_bits for p in stock] == [8, 8, 8, None]
     # Three outputs have no rotation, so the last layer is left out; one scale where channels mix.
-    output = plan_layers(SirenSpec(), QuantSpec(rotation="output"), 7)
+    output = plan_layers(InrSpec(), QuantSpec(rotation="output"), 7)
     assert [str(p.rotation) for p in output] == ["none", "output", "output", "none"]
     assert [str(p.granularity) for p in output] == ["channel", "tensor", "tensor", "channel"]
 
 
 def test_plan_names_each_side():
-    spec = SirenSpec(hidden=24, layers=2, out_features=4)
+    spec = InrSpec(hidden=24, layers=2, out_features=4)
     sides = ("output", "input", "output")
     plans = plan_layers(spec, QuantSpec(rotation=sides), 7)
     assert [(str(p.rotation), p.order) for p in plans] == [
@@ -117,21 +120,22 @@ def test_plan_names_each_side():
     with pytest.raises(ValueError, match="rotation has 2 entries, the network 3 linear layers"):
         plan_layers(spec, QuantSpec(rotation=("none", "input")), 7)
     with pytest.raises(ValueError, match="linear2 has no output-side rotation: its size 3 is odd"):
-        plan_layers(SirenSpec(hidden=24, layers=2), QuantSpec(rotation=sides), 7)
+        plan_layers(InrSpec(hidden=24, layers=2), QuantSpec(rotation=sides), 7)
 
 
 def test_size_without_rotation():
     with pytest.raises(ValueError, match=r"hidden=33 must be even .* or use scheme='stock'"):
-        plan_layers(SirenSpec(hidden=33), QuantSpec(), 7)
-    assert plan_layers(SirenSpec(hidden=33), QuantSpec(rotation="none"), 7)[1].order == 1
+        plan_layers(InrSpec(hidden=33), QuantSpec(), 7)
+    assert plan_layers(InrSpec(hidden=33), QuantSpec(rotation="none"), 7)[1].order == 1
 
 
 # -- float network ---------------------------------------------------------------------------------
 
 
 def test_siren_formula_and_initialisation():
-    spec = SirenSpec(hidden=40, layers=2, omega_first=20.0, omega_hidden=10.0, out_features=1)
-    model = Siren(spec, seed=3)
+    parameters = {"omega": 10.0, "omega_first": 20.0}
+    spec = InrSpec(hidden=40, layers=2, out_features=1, parameters=parameters)
+    model = Inr(spec, seed=3)
     first, second, last = model.linears
     assert first.weight.abs().max() <= 1 / 2
     assert 0.9 * math.sqrt(6 / 40) / 10 < second.weight.abs().max() <= math.sqrt(6 / 40) / 10
@@ -144,7 +148,7 @@ def test_seed_decides_and_leaves_the_global_generator_alone():
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
-    one, same, other = (Siren(SirenSpec(), seed=s) for s in (1, 1, 2))
+    one, same, other = (Inr(InrSpec(), seed=s) for s in (1, 1, 2))
     assert torch.equal(torch.rand(1), expected)
     assert torch.equal(one.linears[1].weight, same.linears[1].weight)
     assert not torch.equal(one.linears[1].weight, other.linears[1].weight)
@@ -180,7 +184,7 @@ def test_wide_quantizers_reproduce_the_float_network(scheme, side, scale, granul
     ],
 )
 def test_sizes_depths_channels_and_shapes(hidden, layers, channels, height, width):
-    spec = SirenSpec(hidden=hidden, layers=layers, out_features=channels)
+    spec = InrSpec(hidden=hidden, layers=layers, out_features=channels)
     model, codes, expected = quantized(spec, height, width, weight_bits=12, act_bits=12)
     output = output_of(model, codes)
     assert output.shape == (height * width, channels)
@@ -224,7 +228,7 @@ def test_float32_evaluation_is_exact(scheme, side, scale):
 
 
 def test_exactness_has_limits():
-    wide, codes, _ = quantized(SirenSpec(hidden=64, layers=2), weight_bits=12, act_bits=12)
+    wide, codes, _ = quantized(InrSpec(hidden=64, layers=2), weight_bits=12, act_bits=12)
     assert max(wide.accumulator_bits(codes)) > 25
     assert not wide.exact_in_float32(codes)
     floating, codes, _ = quantized(scale="float")
@@ -241,8 +245,8 @@ def test_accumulator_bits_hold_the_sums():
 
 
 def test_folding():
-    siren = Siren(SirenSpec(hidden=16, layers=2))
-    model = QuantSiren.from_float(siren, QuantSpec(), 2 / 20, 5)
+    siren = Inr(InrSpec(hidden=16, layers=2))
+    model = QuantInr.from_float(siren, QuantSpec(), 2 / 20, 5)
     turns = 30 / (2 * math.pi)
     torch.testing.assert_close(model.linears[0].weight, siren.linears[0].weight * turns / 10)
     torch.testing.assert_close(model.linears[1].weight, siren.linears[1].weight * turns)
@@ -255,30 +259,21 @@ def test_folding():
 
 
 def test_bad_coordinates():
-    siren = Siren(SirenSpec(hidden=16))
+    siren = Inr(InrSpec(hidden=16))
     with pytest.raises(ValueError, match="coordinate_step=0 must be positive"):
-        QuantSiren.from_float(siren, QuantSpec(), 0, 5)
+        QuantInr.from_float(siren, QuantSpec(), 0, 5)
     with pytest.raises(ValueError, match="coordinate_bits=0 is out of range"):
-        QuantSiren.from_float(siren, QuantSpec(), 0.1, 0)
+        QuantInr.from_float(siren, QuantSpec(), 0.1, 0)
 
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_state_dict_and_deepcopy(scale):
     model, codes, _ = quantized(scale=scale, signs_seed=7)
     expected = output_of(model, codes)
-    fresh = QuantSiren(model.spec, model.quant, 0.125, 4)
+    fresh = QuantInr(model.spec, model.quant, 0.125, 4)
     fresh.load_state_dict(model.state_dict())
     assert torch.equal(output_of(fresh, codes), expected)
     assert torch.equal(output_of(copy.deepcopy(model), codes), expected)
-
-
-def test_family_registry():
-    family = FAMILIES["siren"]
-    assert (family.spec, family.float_network, family.quant_network) == (
-        SirenSpec,
-        Siren,
-        QuantSiren,
-    )
 
 
 # -- the finished network --------------------------------------------------------------------------
@@ -335,7 +330,7 @@ def test_kurtosis_of_known_shapes():
 
 
 def test_layer_measurements():
-    model, codes, _ = quantized(SirenSpec(hidden=64, layers=2))
+    model, codes, _ = quantized(InrSpec(hidden=64, layers=2))
     first, middle, last = measure_layers(model, codes)
     assert set(first) == {
         "name",

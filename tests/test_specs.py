@@ -9,12 +9,12 @@ import torch
 from brevitas.core.restrict_val import PowerOfTwoRestrictValue
 
 from dhq_brevitas.calibration import calibrate
-from dhq_brevitas.inr import QuantSiren, Siren
+from dhq_brevitas.inr import Inr, QuantInr
 from dhq_brevitas.proxies import HadamardWeightQuantProxy
 from dhq_brevitas.signals import pixel_codes
-from dhq_brevitas.specs import QuantSpec, SirenSpec, plan_layers
+from dhq_brevitas.specs import InrSpec, QuantSpec, plan_layers
 
-SPEC = SirenSpec(hidden=16, layers=2, out_features=3)
+SPEC = InrSpec(hidden=16, layers=2, out_features=3)
 CODES = torch.from_numpy(pixel_codes(8, 8)).float()
 
 
@@ -41,7 +41,7 @@ def test_every_layer_is_built_as_its_own_plan_says():
     layers[1] = replace(
         layers[1], rotation="input", order=8, act_bits=6, scale="po2", signs_seed=5, weight_bits=3
     )
-    model = QuantSiren.from_float(Siren(SPEC), QuantSpec(layers=tuple(layers)), 1 / 4, 4)
+    model = QuantInr.from_float(Inr(SPEC), QuantSpec(layers=tuple(layers)), 1 / 4, 4)
     calibrate(model, CODES)
     first, middle, last = model.linears
     assert [layer.weight_quant.bit_width() for layer in model.linears] == [12, 3, 8]
@@ -57,7 +57,7 @@ def test_every_layer_is_built_as_its_own_plan_says():
         for layer in (first, middle, last)
     ]
     assert powers == [False, True, False]
-    assert [model.sine0.phase_bit_width, model.sine1.phase_bit_width] == [9, 12]
+    assert [model.activation0.phase_bit_width, model.activation1.phase_bit_width] == [9, 12]
     assert model.integer_layers(CODES)[1].x.abs().max() <= 32
 
 

@@ -8,9 +8,9 @@ import torch
 
 from dhq_brevitas import training
 from dhq_brevitas.calibration import calibrate
-from dhq_brevitas.inr import QuantSiren, Siren
+from dhq_brevitas.inr import Inr, QuantInr
 from dhq_brevitas.signals import coordinate_bits, coordinate_step, load_image, pixel_codes
-from dhq_brevitas.specs import QuantSpec, SirenSpec
+from dhq_brevitas.specs import InrSpec, QuantSpec
 from dhq_brevitas.training import (
     Interrupted,
     TrainSpec,
@@ -39,17 +39,17 @@ def data():
 @pytest.fixture(scope="module")
 def fitted(data):
     _, coordinates, target = data
-    siren = Siren(SirenSpec(hidden=16, layers=2))
+    siren = Inr(InrSpec(hidden=16, layers=2))
     fit_float(siren, coordinates, target, TrainSpec(200), progress=False)
     return siren
 
 
 def small_siren():
-    return Siren(SirenSpec(hidden=16, layers=2))
+    return Inr(InrSpec(hidden=16, layers=2))
 
 
 def quantized(siren, codes, **quant):
-    model = QuantSiren.from_float(
+    model = QuantInr.from_float(
         siren, QuantSpec(**quant), coordinate_step(SIZE, SIZE), coordinate_bits(SIZE, SIZE)
     )
     calibrate(model, codes)

@@ -1,0 +1,52 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""Every INR family from the float network to FINN, every code compared."""
+
+import numpy as np
+import pytest
+import torch
+
+from dhq_brevitas.calibration import calibrate
+from dhq_brevitas.export import export_qonnx
+from dhq_brevitas.families import FAMILIES, get_family
+from dhq_brevitas.finn_flow import build_dataflow, execute_dataflow
+from dhq_brevitas.inr import Inr, QuantInr
+from dhq_brevitas.reference import evaluate, finalise
+from dhq_brevitas.signals import coordinate_bits, coordinate_step, load_image, pixel_codes
+from dhq_brevitas.specs import InrSpec, QuantSpec
+from dhq_brevitas.stages import run_qonnx_graph
+from dhq_brevitas.training import TrainSpec, fit_float
+
+SIDE = 16
+STEP, BITS = coordinate_step(SIDE, SIDE), coordinate_bits(SIDE, SIDE)
+CODES = torch.from_numpy(pixel_codes(SIDE, SIDE)).float()
+# DHQ for every family; without rotation or with other scales for some whose outputs have no sign.
+NETWORKS = [
+    *[(family, {}) for family in FAMILIES],
+    ("gaussian", {"scheme": "stock"}),
+    ("relu", {"scale": "float", "signs_seed": 1}),
+]
+
+
+@pytest.mark.parametrize(("family", "quant"), NETWORKS, ids=str)
+def test_every_level_gives_the_same_codes(family, quant, tmp_path):
+    inr = Inr(InrSpec(hidden=16, layers=2, out_features=1, family=family))
+    target = torch.from_numpy(load_image("camera", SIDE, grey=True).pixels).flatten(0, 1)
+    spec = TrainSpec(30, 4096, get_family(family).learning_rate)
+    fit_float(inr, CODES * STEP, target, spec, progress=False)
+    model = QuantInr.from_float(inr, QuantSpec(**quant), STEP, BITS, CODES)
+    calibrate(model, CODES)
+    finalise(model)
+    reference = evaluate(model, CODES)
+    assert len(np.unique(reference.accumulators)) > 10
+
+    graph = export_qonnx(model, args=CODES[:1])
+    codes, _ = run_qonnx_graph(graph, CODES.numpy(), progress=False)
+    np.testing.assert_array_equal(codes, reference.accumulators)
+
+    result = build_dataflow(graph, tmp_path, cycles_per_sample=64, progress=False)
+    found = execute_dataflow(result.model, result.host.encode(CODES.numpy()), progress=False)
+    np.testing.assert_array_equal(found, reference.accumulators)
+    kinds = [node.op_type for node in result.model.graph.node]
+    assert kinds.count("LookupActivation_rtl") == len(inr.activations)
+    assert kinds.count("MVAU_rtl") == len(inr.linears)
