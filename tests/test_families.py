@@ -151,7 +151,9 @@ def test_measured_range_covers_the_trained_network():
     for limit, largest in zip(model.limits, measured, strict=True):
         assert largest <= limit <= largest * (1 + 2**-4)
     again = QuantInr(inr.spec, model.quant, STEP, BITS, model.limits)
-    tables = [m.act_quant.fused_activation_quant_proxy.activation_impl.table for m in list(again)[2::2]]
+    tables = [
+        m.act_quant.fused_activation_quant_proxy.activation_impl.table for m in list(again)[2::2]
+    ]
     assert len(tables) == 2
     for table, limit in zip(tables, model.limits, strict=True):
         x = (torch.arange(4096, dtype=torch.float64) - 2047.5) / 2048 * limit
