@@ -57,7 +57,7 @@ def test_every_layer_is_built_as_its_own_plan_says():
         for layer in (first, middle, last)
     ]
     assert powers == [False, True, False]
-    assert [model.activation0.table_bit_width, model.activation1.phase_bit_width] == [9, 12]
+    assert [model.activation0.table_bit_width, model.activation1.table_bit_width] == [9, 12]
     assert model.integer_layers(CODES)[1].x.abs().max() <= 32
 
 
