@@ -30,10 +30,19 @@ def simulator_cache_dir() -> Path:
 
     ``DHQ_RTLSIM_CACHE`` names another one.
     """
-    if named := os.environ.get("DHQ_RTLSIM_CACHE"):
+    return _cache_dir("rtlsim")
+
+
+def synthesis_cache_dir() -> Path:
+    """Folder of synthesis results, ``dhq_brevitas/synthesis``; or ``DHQ_SYNTHESIS_CACHE``."""
+    return _cache_dir("synthesis")
+
+
+def _cache_dir(kind: str) -> Path:
+    if named := os.environ.get(f"DHQ_{kind.upper()}_CACHE"):
         return Path(named).absolute()
     caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(caches).absolute() / "dhq_brevitas" / "rtlsim"
+    return Path(caches).absolute() / "dhq_brevitas" / kind
 
 
 def processors() -> int:

@@ -4,20 +4,16 @@
 
 An entry of the cache is named by a digest of everything it depends on: the texts as compiled, the
 memory contents, the top module, the flags, this package's harness, and the versions of Verilator
-and of the compiler. An entry appears by renaming a finished folder, so it is whole or not there; a
-lock keeps a second process from compiling the same design meanwhile.
+and of the compiler.
 """
 
-import contextlib
-import fcntl
 import hashlib
 import re
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from dhq_brevitas.finn_flow.cache import cache_entry
 from dhq_brevitas.finn_flow.environment import processors, simulator_cache_dir
 from dhq_brevitas.finn_flow.rtlsim.errors import SimulationError
 from dhq_brevitas.finn_flow.rtlsim.sources import Sources
@@ -67,7 +63,7 @@ def compile_design(
         shutil.rmtree(folder / "obj")
 
     try:
-        return _entry(f"{_safe(top)}-{key[:32]}", build) / LIBRARY
+        return cache_entry(simulator_cache_dir(), f"{_safe(top)}-{key[:32]}", build) / LIBRARY
     except SimulationError as error:
         raise SimulationError(f"{top} cannot be simulated: {error}") from error
 
@@ -120,7 +116,7 @@ def _runtime(tools: Toolchain, trace: bool) -> Path:
         archiver = Toolchain(tools.verilator, tools.root, Path("ar"), tools.version)
         archiver.compile(["rcs", "runtime.a", *(f"{Path(u).stem}.o" for u in units)], folder)
 
-    return _entry(f"runtime-{key[:32]}", build)
+    return cache_entry(simulator_cache_dir(), f"runtime-{key[:32]}", build)
 
 
 def _include_flags(tools: Toolchain) -> list[str]:
@@ -133,32 +129,6 @@ def _compile_all(tools: Toolchain, folder: Path, units: list[str], flags: list[s
 
     with ThreadPoolExecutor(processors()) as pool:
         list(pool.map(compile_one, units))
-
-
-def _entry(name: str, build: Callable[[Path, Path], None]) -> Path:
-    """Folder ``name`` of the cache; ``build(temporary folder, final folder)`` makes it."""
-    root = simulator_cache_dir()
-    entry = root / name
-    if entry.is_dir():
-        return entry
-    root.mkdir(parents=True, exist_ok=True)
-    with _locked(root / f"{name}.lock"):
-        if entry.is_dir():
-            return entry
-        folder = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=root))
-        try:
-            build(folder, entry)
-            folder.rename(entry)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-    return entry
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _safe(name: str) -> str:

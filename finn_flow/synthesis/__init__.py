@@ -1,0 +1,27 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""Synthesis of accelerators with Yosys: resources before placement, without Vivado.
+
+:func:`synthesise_design` takes a stitched design. What Yosys does differently from Vivado, and so
+what the figures are not: two small LUTs are never put into one LUT6, and nothing is placed, so there
+is no timing.
+"""
+
+from dhq_brevitas.finn_flow.synthesis.design import (
+    DesignSynthesis,
+    NodeSynthesis,
+    synthesise_design,
+)
+from dhq_brevitas.finn_flow.synthesis.parts import part_family
+from dhq_brevitas.finn_flow.synthesis.resources import Resources
+from dhq_brevitas.finn_flow.synthesis.yosys import SynthesisError, Yosys
+
+__all__ = [
+    "DesignSynthesis",
+    "NodeSynthesis",
+    "Resources",
+    "SynthesisError",
+    "Yosys",
+    "part_family",
+    "synthesise_design",
+]

@@ -1,0 +1,81 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""Sources of one design as Yosys gets them.
+
+What read_slang does not accept in FINN's library, or does not take as it is meant, is changed in
+the copy that is read, on top of the changes that Verilator needs
+(:mod:`dhq_brevitas.finn_flow.rtlsim.sources`). The library stays as it is.
+
+===============================  ===================================================================
+``.sv``                          `` `default_nettype`` inside a module goes
+``mvu.sv``                       the block ``blkRecoveryWatch`` goes; it only warns, after 100 ns
+``thresholding.sv``              a part-select that may be empty is guarded
+``memstream.sv``, ``fifo.sv``    shift registers marked SHREG_EXTRACT become one vector a bit, which
+                                 is what Yosys makes SRL16E and SRLC32E of; as arrays of words they
+                                 would be flip-flops and multiplexers
+===============================  ===================================================================
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from dhq_brevitas.finn_flow.errors import FlowError
+from dhq_brevitas.finn_flow.rtlsim.sources import Sources, collect
+
+_WATCHDOG = re.compile(
+    r"[ \t]*if\s*\(1\)\s*begin : blkRecoveryWatch\b.*?end : blkRecoveryWatch\b", re.S
+)
+_MODULE = re.compile(r"^\s*module\b", re.M)
+_SHIFT_REGISTER = re.compile(r"(\(\* SHREG_EXTRACT[^)]*\*\))\s*(\w+)\s+(\w+)\[([^;]+)\];")
+
+
+def read_sources(paths: Sequence[Path] | Sequence[str]) -> Sources:
+    """Sources as Yosys gets them; SimulationError for files that are missing or not Verilog."""
+    sources = collect(list(map(Path, paths)))
+    sources.texts = {name: patched(name, text) for name, text in sources.texts.items()}
+    return sources
+
+
+def patched(name: str, text: str) -> str:
+    """``text`` of file ``name`` with the changes of the module docstring."""
+    if name == "mvu.sv":
+        text = _WATCHDOG.sub("", text)
+    if name in ("memstream.sv", "fifo.sv"):
+        text = _shift_registers_by_bit(name, text)
+    module = _MODULE.search(text)
+    if name.endswith(".sv") and module is not None:
+        body = re.sub(r"`default_nettype\s+\w+", "", text[module.end() :])
+        text = text[: module.end()] + body
+    return text
+
+
+def _shift_registers_by_bit(name: str, text: str) -> str:
+    """Shift registers ``type name[depth]`` as vectors; the word read is ``name_word``."""
+    for declared in list(_SHIFT_REGISTER.finditer(text)):
+        attribute, word, array, depth = declared.groups()
+        shift = re.search(
+            rf"always_ff @\(posedge clk\) begin\s*if\((\w+)\)\s*{array} <= "
+            rf"\{{ (\w+), {array}\[0:[^\n]*\] \}};\s*end\b",
+            text,
+        )
+        read = re.search(rf"<= {array}\[(.*)\];", text)
+        if shift is None or read is None:
+            raise FlowError(
+                f"{name} of this FINN has a shift register {array} of a form that is not known "
+                "here; install finn-plus 1.6.1"
+            )
+        vectors = f"""\
+uwire [$clog2({depth})-1:0]  {array}_at = {read[1]};
+		{word}  {array}_word;
+		for(genvar  i = 0; i < $bits({word}); i++) begin : gen{array}
+			{attribute}
+			logic [({depth})-1:0]  {array};
+			always_ff @(posedge clk) begin
+				if({shift[1]})  {array} <= {{ {array}[({depth})-2:0], {shift[2]}[i] }};
+			end
+			assign	{array}_word[i] = {array}[{array}_at];
+		end"""
+        text = text.replace(declared[0], "").replace(shift[0], vectors)
+        text = text.replace(read[0], f"<= {array}_word;")
+    return text
