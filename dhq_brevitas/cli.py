@@ -24,6 +24,7 @@ from dhq_brevitas.options import (
     QuantizeOptions,
     SimulateOptions,
     StageOptions,
+    SynthOptions,
 )
 from dhq_brevitas.runs import STAGES, RunFolder
 
@@ -36,6 +37,7 @@ OPTIONS: dict[str, type[Any]] = {
     "export": ExportOptions,
     "build": BuildOptions,
     "simulate": SimulateOptions,
+    "synth": SynthOptions,
 }
 SUMMARIES = {
     "fit": "fit a float network to a picture",
@@ -43,6 +45,7 @@ SUMMARIES = {
     "export": "export it to QONNX and execute that",
     "build": "build the FINN dataflow graph",
     "simulate": "execute the dataflow graph",
+    "synth": "synthesise it with Yosys, node by node and as a whole (minutes)",
 }
 SHOWN = " (%(default)s)"
 # Written out here, because importing the families imports PyTorch.
@@ -98,6 +101,7 @@ examples:
   dhq run photo.png --out runs/photo --size 96 --hidden 64 --weight-bits 6
   dhq run camera --out runs/camera --until export     (needs no FINN)
   dhq quantize --out runs/photo --scheme stock        (repeats one stage)
+  dhq synth --out runs/photo                          (LUTs and DSPs; no part of dhq run)
   dhq report --out runs/photo
 
 A stage whose options and inputs are unchanged is skipped, so repeating an interrupted command
@@ -117,7 +121,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     run = _command(commands, "run", "run all stages", "dhq run astronaut --out runs/astronaut")
-    _add_options(run, list(OPTIONS.values()))
+    _add_options(run, [OPTIONS[stage] for stage in STAGES])
     run.add_argument(
         "--until", choices=STAGES, default=STAGES[-1], help="last stage to run" + SHOWN
     )
@@ -218,7 +222,7 @@ def _run(arguments: argparse.Namespace) -> int:
         pipeline.check_options(stages, None if fitted is None else fitted.options)
     except ValueError as error:
         return _fail(_flags(str(error)), 2)
-    if {"build", "simulate"} & set(stages):
+    if {"build", "simulate", "synth"} & set(stages):
         stage_functions.check_finn()
     progress = not arguments.quiet and sys.stderr.isatty()
     for stage, options in stages.items():

@@ -11,6 +11,7 @@ __all__ = [
     "QuantizeOptions",
     "SimulateOptions",
     "StageOptions",
+    "SynthOptions",
 ]
 
 
@@ -72,4 +73,13 @@ class SimulateOptions:
     level: str = "python"
 
 
-StageOptions = FitOptions | QuantizeOptions | ExportOptions | BuildOptions | SimulateOptions
+@dataclass(frozen=True)
+class SynthOptions:
+    """Synthesis; the part by default that of the build."""
+
+    fpga_part: str | None = None
+
+
+StageOptions = (
+    FitOptions | QuantizeOptions | ExportOptions | BuildOptions | SimulateOptions | SynthOptions
+)

@@ -30,6 +30,7 @@ PACKAGES = {
     "export": ("torch", "brevitas", "qonnx", "onnxruntime"),
     "build": ("finn-plus", "qonnx"),
     "simulate": ("finn-plus", "qonnx"),
+    "synth": ("finn-plus", "pyosys"),
 }
 
 

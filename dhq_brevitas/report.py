@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from dhq_brevitas.runs import RunFolder
+from dhq_brevitas.synth import synthesis_rows
 
 __all__ = ["COMPARISON", "report_text", "write_comparison"]
 
@@ -50,6 +51,7 @@ def report_text(summary: Mapping[str, Any]) -> str:
     """``summary`` (of :meth:`RunFolder.summary`) for people; what was not measured is left out."""
     parts = [_title(summary), _levels(summary), _layers(summary)]
     parts += [_figures(summary, *table) for table in TABLES.items()]
+    parts.append(_synthesis(summary))
     seconds = summary.get("seconds", {})
     if seconds:
         times = ", ".join(f"{stage} {value:.0f}" for stage, value in seconds.items())
@@ -113,6 +115,16 @@ def _figures(summary: Mapping[str, Any], heading: str, titles: Mapping[str, str]
         [title, f"{round(summary[key], 2)}"] for key, title in titles.items() if key in summary
     ]
     return _table(rows) if len(rows) > 1 else ""
+
+
+def _synthesis(summary: Mapping[str, Any]) -> str:
+    rows = synthesis_rows(summary)
+    if not rows:
+        return ""
+    return (
+        f"{_table(rows)}\n(by {summary['synthesis_tool']} for {summary['synthesis_part']}, before "
+        "placement; LUT includes LUTRAM; estimates are FINN's and ours)"
+    )
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:

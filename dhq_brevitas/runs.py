@@ -18,9 +18,11 @@ import numpy as np
 
 from dhq_brevitas.files import file_digest, read_json, text_digest, write_json
 
-__all__ = ["STAGES", "MissingStageError", "RunFolder", "StageRecord"]
+__all__ = ["BRANCHES", "STAGES", "MissingStageError", "RunFolder", "StageRecord"]
 
 STAGES = ("fit", "quantize", "export", "build", "simulate")
+#: Stages beside that chain, which nothing builds on, and the stage each builds on.
+BRANCHES = {"synth": "build"}
 SUMMARY = "summary.json"
 # Part of every key: raise it when a stage computes something else from the same options.
 FORMAT = 1
@@ -75,7 +77,7 @@ class RunFolder:
             return arrays[entry]
 
     def chain(self) -> dict[str, StageRecord]:
-        """The records that hold, in order, up to the first that is missing or outdated."""
+        """The records that hold: in order up to the first missing or outdated, then branches."""
         records: dict[str, StageRecord] = {}
         previous = ""
         for stage in STAGES:
@@ -84,12 +86,18 @@ class RunFolder:
                 break
             records[stage] = record
             previous = record.digest
+        for stage, parent in BRANCHES.items():
+            record = self._read(stage)
+            if parent not in records or record is None or not self._intact(record):
+                continue
+            if record.previous == records[parent].digest:
+                records[stage] = record
         return records
 
     def before(self, stage: str) -> dict[str, StageRecord]:
         """The records that ``stage`` builds on; MissingStageError if one of them does not hold."""
         chain = self.chain()
-        needed = STAGES[: STAGES.index(stage)]
+        needed = stages_before(stage)
         for name in needed:
             if name not in chain:
                 image = " IMAGE" if name == "fit" else ""
@@ -153,8 +161,8 @@ class RunFolder:
         write_json(self.file(SUMMARY), self.summary())
 
     def _previous(self, stage: str) -> str:
-        index = STAGES.index(stage)
-        return "" if index == 0 else self.before(stage)[STAGES[index - 1]].digest
+        needed = stages_before(stage)
+        return self.before(stage)[needed[-1]].digest if needed else ""
 
     def _read(self, stage: str) -> StageRecord | None:
         values = read_json(self.file(f"{stage}.json"))
@@ -171,6 +179,13 @@ class RunFolder:
             if not path.is_file() or file_digest(path) != digest:
                 return False
         return True
+
+
+def stages_before(stage: str) -> tuple[str, ...]:
+    """The stages that ``stage`` builds on, in order."""
+    if stage in BRANCHES:
+        return STAGES[: STAGES.index(BRANCHES[stage]) + 1]
+    return STAGES[: STAGES.index(stage)]
 
 
 def _finite(value: Any) -> Any:

@@ -38,6 +38,7 @@ from dhq_brevitas.signals import (
     save_image,
 )
 from dhq_brevitas.specs import InrSpec, QuantSpec
+from dhq_brevitas.synth import run_synth
 from dhq_brevitas.training import TrainSpec, fit_float, tensor_psnr, train_quantized
 
 __all__ = ["RUNNERS", "Stage", "fit_spec", "inr_spec", "qat_spec", "quant_spec"]
@@ -147,7 +148,7 @@ def check_finn() -> None:
     """ModuleNotFoundError that says what to install, if FINN is missing."""
     if importlib.util.find_spec("finn") is None:
         raise ModuleNotFoundError(
-            "build and simulate need FINN, which is not installed: pip install "
+            "build, simulate and synth need FINN, which is not installed: pip install "
             "'dhq-brevitas[finn]', or stop earlier with dhq run --until export"
         )
 
@@ -419,4 +420,5 @@ RUNNERS: dict[str, Callable[[Stage, Any], tuple[dict[str, Any], list[str]]]] = {
     "export": run_export,
     "build": run_build,
     "simulate": run_simulate,
+    "synth": run_synth,
 }

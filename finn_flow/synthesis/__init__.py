@@ -2,9 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Synthesis of accelerators with Yosys: resources before placement, without Vivado.
 
-:func:`synthesise_design` takes a stitched design. What Yosys does differently from Vivado, and so
-what the figures are not: two small LUTs are never put into one LUT6, and nothing is placed, so there
-is no timing.
+:func:`synthesise_design` takes a stitched design. Two limits of the figures: Yosys never puts two
+small LUTs into one LUT6, as Vivado does, and nothing is placed, so there is no timing.
 """
 
 from dhq_brevitas.finn_flow.synthesis.design import (

@@ -168,6 +168,7 @@ def node_sources(node: NodeProto) -> tuple[Sources, str]:
         return re.sub(rf"{node.name}(?!\d)", "node", text)
 
     sources.texts = {anonymous(file): anonymous(text) for file, text in sources.texts.items()}
+    sources.data = {anonymous(file): content for file, content in sources.data.items()}
     return sources, anonymous(name)
 
 

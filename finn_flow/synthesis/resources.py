@@ -68,7 +68,7 @@ class Resources:
     @classmethod
     def of_cells(cls, cells: Mapping[str, int]) -> "Resources":
         """From the number of cells by type. FlowError for a latch or an unmapped cell."""
-        counts = {name: 0 for name in cls.__dataclass_fields__} | {"ramb18": 0}
+        counts = dict.fromkeys(cls.__dataclass_fields__, 0) | {"ramb18": 0}
         for cell, number in cells.items():
             if cell in LUTRAM_CELLS:
                 counts["lutram"] += number * LUTRAM_CELLS[cell]

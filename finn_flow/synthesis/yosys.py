@@ -24,6 +24,7 @@ from dhq_brevitas.finn_flow.errors import FlowError
 from dhq_brevitas.finn_flow.rtlsim.sources import Sources
 
 PRIMITIVES = ("DSP48E1", "DSP48E2", "LUT6_2")
+READ_OPTIONS = ("--threads 1", "--allow-use-before-declare", "--ignore-assertions")
 NETLIST = "netlist.v"
 CELLS = "cells.json"
 LOG = "yosys.log"
@@ -142,7 +143,7 @@ class Yosys:
 
         def script(names: Sequence[str]) -> list[str]:
             return [
-                f"read_slang --threads 1 --allow-use-before-declare --ignore-assertions {boxes} --top {top} {chosen} "
+                f"read_slang {' '.join(READ_OPTIONS)} {boxes} --top {top} {chosen} "
                 f"{_PRIMITIVES_FILE} {' '.join(names)}",
                 f"techmap -map {_SHIFT_MAP_FILE}",
                 f"synth_xilinx -top {top} -family {family} -flatten -noiopad -noclkbuf "
