@@ -9,7 +9,7 @@
 PYTHON ?= python3
 VENV := .venv
 CORE_VENV := .venv-core
-REQUIREMENTS := --editable '.[finn,test]'
+REQUIREMENTS := --editable '.[finn,synth,test]'
 CORE_REQUIREMENTS := --editable '.[test]' torch==2.13.0 brevitas==0.13.4
 CONTENT := $(shell (cat pyproject.toml; echo $(REQUIREMENTS) $(CORE_REQUIREMENTS)) | cksum | tr ' ' -)
 READY := $(VENV)/ready-$(CONTENT)
@@ -18,7 +18,7 @@ PYTEST := -m pytest -q -n 2
 # RTL simulation compiles for minutes; it has a target of its own.
 RTL_TESTS := tests/rtl tests/rtlsim
 # What needs FINN, and so is left out of the core environment.
-FINN_TESTS := tests/finn_flow tests/integration tests/rtl tests/rtlsim tests/stitching
+FINN_TESTS := tests/finn_flow tests/integration tests/rtl tests/rtlsim tests/stitching tests/synthesis
 export OMP_NUM_THREADS ?= 1
 
 .NOTPARALLEL:

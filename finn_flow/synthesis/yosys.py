@@ -138,7 +138,7 @@ class Yosys:
         SynthesisError, with Yosys's first message, if it rejects the design.
         """
         chosen = " ".join(f"-G {name}={value}" for name, value in (parameters or {}).items())
-        primitives = self._primitives()
+        primitives = "".join(map(self.cell_declaration, PRIMITIVES))
         boxes = " ".join(f"--blackboxed-module {name}" for name in PRIMITIVES)
 
         def script(names: Sequence[str]) -> list[str]:
@@ -174,18 +174,21 @@ class Yosys:
         except SynthesisError as error:
             raise SynthesisError(f"{top} cannot be synthesised: {error}") from error
 
-    def _primitives(self) -> str:
-        """Verilog of the black boxes, without the timing that slang does not read."""
+    def cell_model(self, name: str) -> str:
+        """Verilog of a Xilinx cell in Yosys's library, without its timing."""
         library = "".join(
-            (self._share / "xilinx" / name).read_text() for name in ("cells_sim.v", "cells_xtra.v")
+            (self._share / "xilinx" / file).read_text() for file in ("cells_sim.v", "cells_xtra.v")
         )
-        texts = []
-        for name in PRIMITIVES:
-            found = re.search(rf"^module {name}\b.*?^endmodule", library, re.M | re.S)
-            if found is None:
-                raise SynthesisError(f"Yosys's library has no module {name}: install pyosys 0.70")
-            texts.append(re.sub(r"\bspecify\b.*?\bendspecify\b", "", found[0], flags=re.S) + "\n")
-        return "".join(texts)
+        found = re.search(rf"^module {name}\b.*?^endmodule", library, re.M | re.S)
+        if found is None:
+            raise SynthesisError(f"Yosys's library has no cell {name}: install pyosys 0.70")
+        return re.sub(r"\bspecify\b.*?\bendspecify\b", "", found[0], flags=re.S) + "\n"
+
+    def cell_declaration(self, name: str, body: str = "") -> str:
+        """Verilog of a Xilinx cell with ``body`` after its ports and parameters."""
+        ports, rest = self.cell_model(name).split(");", 1)
+        declared = re.findall(r"^ *(?:parameter|input|output)\b[^;]*;", rest, re.M)
+        return "\n".join([f"{ports});", *declared, body, "endmodule", ""])
 
 
 def _first_error(log: str, status: int) -> str:
