@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Models of the cells of a Xilinx netlist for Verilator.
 
-Small cells come from Yosys's library. For the two that have none there, these are the parts of UG579
-(DSP48E2) and UG573 (RAMB18E2) that FINN and Yosys use; anything else stops the simulation.
+Small cells come from Yosys's library. For the two that have none there, these are the parts of
+UG579 (DSP48E2) and UG573 (RAMB18E2) that FINN and Yosys use; anything else stops the simulation.
 """
 
 import re
