@@ -93,7 +93,14 @@ HELP: dict[str, dict[str, Any]] = {
     "cycles_per_sample": {"metavar": "N", "help": "clock cycles a pixel may take"},
     "fpga_part": {"metavar": "PART", "help": "FPGA part"},
     "clk_ns": {"metavar": "T", "help": "clock period in nanoseconds"},
-    "level": {"metavar": "LEVEL", "help": "python (FINN), or rtl: Verilog, too"},
+    "level": {
+        "metavar": "LEVEL",
+        # rtl, the level that matters, is another name of stitched.
+        "type": lambda name: "stitched" if name == "rtl" else name,
+        "help": "python: FINN's execution; node: then the Verilog of each layer by itself; "
+        "stitched or rtl: then that of the whole accelerator",
+    },
+    "samples": {"metavar": "N", "help": "pixels that --level node simulates, 0 for all"},
 }
 EPILOG = f"""\
 examples:
@@ -102,6 +109,7 @@ examples:
   dhq run camera --out runs/camera --until export     (needs no FINN)
   dhq quantize --out runs/photo --scheme stock        (repeats one stage)
   dhq synth --out runs/photo                          (LUTs and DSPs; no part of dhq run)
+  dhq simulate --out runs/photo --level rtl           (Verilog of the whole accelerator)
   dhq report --out runs/photo
 
 A stage whose options and inputs are unchanged is skipped, so repeating an interrupted command

@@ -68,9 +68,10 @@ class BuildOptions:
 
 @dataclass(frozen=True)
 class SimulateOptions:
-    """Execution of the dataflow graph."""
+    """Execution of the dataflow graph; ``samples`` is for level "node", 0 means all."""
 
     level: str = "python"
+    samples: int = 512
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from dhq_brevitas.options import (
     SimulateOptions,
     StageOptions,
 )
+from dhq_brevitas.rtl_levels import RTL_LEVELS
 from dhq_brevitas.runs import RunFolder, StageRecord
 from dhq_brevitas.signals import load_image
 from dhq_brevitas.specs import plan_layers
@@ -23,7 +24,7 @@ from dhq_brevitas.stages import RUNNERS, Stage, fit_spec, inr_spec, qat_spec, qu
 
 __all__ = ["LEVELS", "check_options", "run_stage"]
 
-LEVELS = ("python", "rtl")
+LEVELS = ("python", *RTL_LEVELS)
 PACKAGES = {
     "fit": ("torch",),
     "quantize": ("torch", "brevitas"),
@@ -66,8 +67,11 @@ def check_options(stages: Mapping[str, StageOptions], fitted: Mapping[str, Any] 
                 f"fpga_part={build.fpga_part!r} is no FPGA part, for example xczu3eg-sbva484-1-e"
             )
     simulate = stages.get("simulate")
-    if isinstance(simulate, SimulateOptions) and simulate.level not in LEVELS:
-        raise ValueError(f"level={simulate.level!r} does not exist: use {', '.join(LEVELS)}")
+    if isinstance(simulate, SimulateOptions):
+        if simulate.level not in LEVELS:
+            raise ValueError(f"level={simulate.level!r} does not exist: use {', '.join(LEVELS)}")
+        if simulate.samples < 0:
+            raise ValueError(f"samples={simulate.samples} must be at least 1, or 0 for all")
 
 
 def run_stage(

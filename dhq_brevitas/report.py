@@ -18,7 +18,7 @@ LEVELS = {
     "quant": ("quantized, PyTorch", "psnr_quant"),
     "qonnx": ("QONNX", "psnr_qonnx"),
     "finn": ("FINN, Python", "psnr_finn"),
-    "rtl": ("RTL, stitched", "psnr_rtl"),
+    "rtl": ("RTL", "psnr_rtl"),
 }
 MISMATCHES = {
     "qonnx": "mismatch_quant_qonnx",
@@ -49,7 +49,7 @@ LAYER_COLUMNS = {
 
 def report_text(summary: Mapping[str, Any]) -> str:
     """``summary`` (of :meth:`RunFolder.summary`) for people; what was not measured is left out."""
-    parts = [_title(summary), _levels(summary), _layers(summary)]
+    parts = [_title(summary), _levels(summary), _layers(summary), _nodes(summary)]
     parts += [_figures(summary, *table) for table in TABLES.items()]
     parts.append(_synthesis(summary))
     seconds = summary.get("seconds", {})
@@ -83,11 +83,14 @@ def _title(summary: Mapping[str, Any]) -> str:
 def _levels(summary: Mapping[str, Any]) -> str:
     rows = [["level", "PSNR dB", "codes differing from the level above"]]
     for level, (title, key) in LEVELS.items():
-        if key not in summary:
-            continue
         mismatch = summary.get(MISMATCHES.get(level, ""))
-        difference = "" if mismatch is None else f"{mismatch} of {summary['codes_compared']}"
-        rows.append([title, f"{summary[key]:.2f}", difference])
+        if key not in summary and mismatch is None:
+            continue
+        # Layers simulated one by one may have seen a part of the picture, which has no PSNR then.
+        quality = f"{summary[key]:.2f}" if key in summary else ""
+        compared = summary.get(f"{level}_codes_compared", summary.get("codes_compared"))
+        difference = "" if mismatch is None else f"{mismatch} of {compared}"
+        rows.append([title, quality, difference])
     return _table(rows) if len(rows) > 1 else ""
 
 
@@ -107,6 +110,20 @@ def _cell(layer: Mapping[str, Any], key: str) -> str:
     if before is None:
         return ""
     return f"{before:.1f}" if after is None else f"{before:.1f} -> {after:.1f}"
+
+
+def _nodes(summary: Mapping[str, Any]) -> str:
+    rows = [["layer in RTL", "cycles a sample", "estimate", "codes differing from its Python"]]
+    rows += [
+        [
+            node["name"],
+            f"{node['cycles'] / node['samples']:.1f}",
+            str(node["cycles_estimate"]),
+            f"{node['mismatches']} of {node['codes']}",
+        ]
+        for node in summary.get("nodes", ())
+    ]
+    return _table(rows) if len(rows) > 1 else ""
 
 
 def _figures(summary: Mapping[str, Any], heading: str, titles: Mapping[str, str]) -> str:

@@ -28,6 +28,7 @@ from dhq_brevitas.options import (
     SimulateOptions,
 )
 from dhq_brevitas.reference import evaluate, finalise
+from dhq_brevitas.rtl_levels import RTL_LEVELS
 from dhq_brevitas.runs import RunFolder
 from dhq_brevitas.signals import (
     Picture,
@@ -285,7 +286,7 @@ def run_build(stage: Stage, options: BuildOptions) -> tuple[dict[str, Any], list
 
 
 def run_simulate(stage: Stage, options: SimulateOptions) -> tuple[dict[str, Any], list[str]]:
-    """Execution of the dataflow graph on the whole picture: finn.npz."""
+    """Execution of the dataflow graph on the whole picture: finn.npz; then the RTL, if asked."""
     check_finn()
     from qonnx.core.modelwrapper import ModelWrapper
 
@@ -302,46 +303,16 @@ def run_simulate(stage: Stage, options: SimulateOptions) -> tuple[dict[str, Any]
     stage.save_outputs("finn", outputs, accumulators)
     quality = stage.psnr(outputs)
     stage.say(
-        f"FINN, {options.level}: {quality:.2f} dB, {differing} of {accumulators.size} output codes "
+        f"FINN, Python: {quality:.2f} dB, {differing} of {accumulators.size} output codes "
         "differ from QONNX"
     )
     results: dict[str, Any] = {"psnr_finn": quality, "mismatch_qonnx_finn": differing}
     files = ["finn.npz", "finn.png"]
-    if options.level == "rtl":
-        results |= simulate_rtl(stage, model, host, accumulators)
-        files += ["rtl.npz", "rtl.png"]
+    if options.level in RTL_LEVELS:
+        measured, written = RTL_LEVELS[options.level](stage, options, model, host, accumulators)
+        results |= measured
+        files += written
     return results, files
-
-
-def simulate_rtl(stage: Stage, model: Any, host: Any, expected: np.ndarray) -> dict[str, Any]:
-    """RTL simulation of the stitched accelerator on the whole picture: rtl.npz, folder stitched."""
-    from dhq_brevitas.finn_flow.rtlsim import enable_verilator
-    from dhq_brevitas.finn_flow.stitching import simulate_stitched
-
-    enable_verilator()
-    stage.say("stitching the accelerator and compiling it with Verilator")
-    accumulators, statistics = simulate_stitched(
-        model,
-        host.encode(stage.codes.numpy()),
-        folder=stage.folder.file("stitched"),
-        progress=stage.progress,
-    )
-    outputs = host.decode(accumulators)
-    differing = int(np.count_nonzero(accumulators != expected))
-    stage.save_outputs("rtl", outputs, accumulators)
-    quality = stage.psnr(outputs)
-    stage.say(
-        f"RTL, stitched: {quality:.2f} dB, {differing} of {accumulators.size} output codes differ "
-        f"from FINN; {statistics.cycles_per_sample:.2f} cycles a sample, "
-        f"{statistics.samples_per_second:.0f} samples simulated a second"
-    )
-    return {
-        "psnr_rtl": quality,
-        "mismatch_finn_rtl": differing,
-        "cycles_per_sample": statistics.cycles_per_sample,
-        "latency_cycles": statistics.latency_cycles,
-        "rtl_samples_per_second": statistics.samples_per_second,
-    }
 
 
 # -- files of the stages ---------------------------------------------------------------------------

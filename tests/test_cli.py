@@ -220,7 +220,8 @@ def test_interrupted_run_continues_to_the_same_result(tmp_path, monkeypatch, cap
         (["--cycles-per-sample", "0"], "--cycles-per-sample 0 must be at least 1"),
         (["--clk-ns", "0"], "--clk-ns 0.0 must be positive"),
         (["--fpga-part", "tin"], "--fpga-part 'tin' is no FPGA part"),
-        (["--level", "wafer"], "--level 'wafer' does not exist: use python, rtl"),
+        (["--level", "wafer"], "--level 'wafer' does not exist: use python, node, stitched"),
+        (["--samples", "-1"], "--samples -1 must be at least 1, or 0 for all"),
     ],
 )
 def test_bad_values_are_refused_before_any_work(tmp_path, capsys, options, message):

@@ -14,7 +14,7 @@ module hadamard_sign_sequencer #(
     parameter int unsigned PERIOD = 1,  // words until the row repeats, a power of two ≤ WORDS
     parameter int unsigned WORDS  = 1,  // words per block
     parameter int unsigned BLOCKS = 1,
-    parameter bit [BLOCKS*PERIOD*LANES-1:0] ROWS = '0  // row (block·PERIOD + word), lane 0 in the LSB
+    parameter bit [BLOCKS*PERIOD*LANES-1:0] ROWS = (BLOCKS*PERIOD*LANES)'(0)  // row (block·PERIOD + word), lane 0 in the LSB
 ) (
     // A constant table uses neither clock, reset nor step.
     // verilator lint_off UNUSEDSIGNAL
@@ -27,7 +27,12 @@ module hadamard_sign_sequencer #(
 
   localparam int unsigned DEPTH = BLOCKS * PERIOD;
 
-  if (ROWS == {DEPTH{ROWS[LANES-1:0]}}) begin : g_constant
+  // Above 8192 rows Verilator suspects a mistake.
+  // verilator lint_off WIDTHCONCAT
+  localparam bit CONSTANT = ROWS == {DEPTH{ROWS[LANES-1:0]}};
+  // verilator lint_on WIDTHCONCAT
+
+  if (CONSTANT) begin : g_constant
     assign bits = ROWS[LANES-1:0];
   end else begin : g_table
     localparam int unsigned WORD_WIDTH = dhq_rtl_pkg::index_width(WORDS);

@@ -48,7 +48,7 @@ module hadamard_transform #(
     parameter int unsigned SIMD = 8,  // lanes, a power of two from 1 to N
     parameter int unsigned IN_WIDTH = 8,  // signed, 1 to 24
     parameter int unsigned CHANNELS = N,  // a multiple of N: after so many elements SIGNS repeats
-    parameter bit [CHANNELS-1:0] SIGNS = '0,  // bit c set: channel c enters negated
+    parameter bit [CHANNELS-1:0] SIGNS = CHANNELS'(0),  // bit c set: channel c enters negated
     parameter int unsigned SHIFT = 0,  // below IN_WIDTH + log2 N
     parameter int unsigned OUT_WIDTH = IN_WIDTH + $clog2(N),  // signed, 2 to 64
     parameter bit NARROW = 0,  // clip to ±(2^(OUT_WIDTH-1) - 1)
@@ -99,8 +99,8 @@ module hadamard_transform #(
 
   // The same for all blocks: bit block·distance + i.
   function automatic bit [CHANNELS-1:0] pair_signs(input int unsigned distance);
-    pair_signs = '0;
-    for (int unsigned block = 0; block < BLOCKS; block++)
+    pair_signs = CHANNELS'(block_pairs(0, distance));
+    for (int unsigned block = 1; block < BLOCKS; block++)
       pair_signs |= CHANNELS'(block_pairs(block, distance)) << (block * distance);
   endfunction
 

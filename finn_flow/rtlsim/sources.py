@@ -1,15 +1,23 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
-"""Sources of one design as Verilator gets them: copies, patched, with their memory contents.
+"""Sources of one design: copies, corrected, with their memory contents.
 
-FINN's library holds two constructs that Verilator does not accept. They are changed in the copy
-that is compiled; the library stays as it is.
+Three files of FINN's library are changed in the copy; the library stays as it is. Two hold
+constructs that Verilator does not accept, and are changed only where it compiles them. One holds an
+error, which is corrected wherever this package writes or simulates the file.
 
-=================  =========================================================================
-``add_multi.sv``   a constant function declared inside a generate block moves, with its type, to
-                   module scope
-``fifo.sv``        the unpacked structure returned by a constant function becomes a packed one
-=================  =========================================================================
+====================  ======================================================================
+``add_multi.sv``      Verilator: a constant function declared inside a generate block moves,
+                      with its type, to module scope
+``fifo.sv``           Verilator: the unpacked structure returned by a constant function becomes
+                      a packed one
+``mvu_vvu_axi.sv``    error: the output queue of the MVAU is one or two words too short. It has
+                      room for CORE_PIPELINE_DEPTH + 1 results; when the output stalls while a
+                      result comes in every cycle (SIMD = MW), one is waiting, one is pushed in
+                      the cycle before the lock takes effect and the pipeline holds as many as
+                      it has stages, one more than CORE_PIPELINE_DEPTH where SIMD + 1 is a power
+                      of two above 2. The file's own assertion reports the loss.
+====================  ======================================================================
 
 FINN writes absolute paths of memory contents into its wrappers. They are replaced by paths of
 copies named by content, so that the same design generated twice is the same text, and so that a
@@ -66,11 +74,11 @@ class Sources:
 
 
 def collect(paths: list[str] | list[Path], *, patch: bool = True) -> Sources:
-    """Reads the files, packages first, each once.
+    """Reads the files, packages first, each once, with the error above corrected.
 
-    With ``patch``, the constructs above are replaced. SimulationError for a missing file, for a
-    kind of file that Verilator does not read (VHDL, netlists) and for two different files of one
-    name.
+    With ``patch``, the constructs for Verilator are replaced as well. SimulationError for a missing
+    file, for a kind of file that Verilator does not read (VHDL, netlists) and for two different
+    files of one name.
     """
     sources = Sources()
     ordered = sorted(map(Path, paths), key=lambda path: _PACKAGE.search(path.name) is None)
@@ -82,7 +90,7 @@ def collect(paths: list[str] | list[Path], *, patch: bool = True) -> Sources:
             )
         if not path.is_file():
             raise SimulationError(f"source {path} does not exist; generate the HDL again")
-        text = _with_data(path.read_text(), path.parent, sources.data)
+        text = _corrected(path.name, _with_data(path.read_text(), path.parent, sources.data))
         if patch:
             text = _patched(path.name, text)
         group = sources.headers if path.suffix in HEADERS else sources.texts
@@ -115,6 +123,16 @@ def _with_data(text: str, folder: Path, data: dict[str, bytes]) -> str:
         return f'"{DATA_FOLDER}/{key}/{path.name}"'
 
     return _PATH.sub(replace, text)
+
+
+def _corrected(name: str, text: str) -> str:
+    if name == "mvu_vvu_axi.sv":
+        return re.sub(
+            r"(localparam int unsigned\s+MAX_IN_FLIGHT = CORE_PIPELINE_DEPTH);",
+            r"\1 + 2;  // dhq_brevitas: was CORE_PIPELINE_DEPTH, which overflows",
+            text,
+        )
+    return text
 
 
 def _patched(name: str, text: str) -> str:

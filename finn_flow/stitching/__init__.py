@@ -16,15 +16,17 @@ from qonnx.core.modelwrapper import ModelWrapper
 
 from dhq_brevitas.finn_flow.errors import FlowError
 from dhq_brevitas.finn_flow.stitching.design import StitchedDesign, open_stitched, stitch
-from dhq_brevitas.finn_flow.stitching.nodes import simulate_nodes
+from dhq_brevitas.finn_flow.stitching.nodes import NodeResult, prepare_nodes, simulate_nodes
 from dhq_brevitas.finn_flow.stitching.prepare import check_simulable
 from dhq_brevitas.finn_flow.stitching.simulate import SimulationStats, run_signal
 
 __all__ = [
+    "NodeResult",
     "SimulationStats",
     "StitchedDesign",
     "check_simulable",
     "open_stitched",
+    "prepare_nodes",
     "simulate_nodes",
     "simulate_stitched",
     "stitch",

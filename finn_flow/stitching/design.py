@@ -18,7 +18,7 @@ from dhq_brevitas.finn_flow.errors import FlowError
 from dhq_brevitas.finn_flow.rtlsim.compiler import compile_design
 from dhq_brevitas.finn_flow.rtlsim.errors import SimulationError
 from dhq_brevitas.finn_flow.rtlsim.sources import collect
-from dhq_brevitas.finn_flow.stitching.folder import FINN_FILE_LIST, write_folder
+from dhq_brevitas.finn_flow.stitching.folder import FILE_LIST, write_folder
 from dhq_brevitas.finn_flow.stitching.prepare import fifos, generate_nodes, insert_infrastructure
 from dhq_brevitas.finn_flow.stitching.simulate import StreamFormat, run_signal
 from dhq_brevitas.finn_flow.stitching.top import make_top
@@ -60,7 +60,8 @@ class StitchedDesign:
 
     def library(self, *, trace: bool = False) -> Path:
         """The compiled simulator, from the cache if it was compiled before."""
-        paths = (self.folder / FINN_FILE_LIST).read_text().split()
+        names = (self.folder / FILE_LIST).read_text().splitlines()
+        paths = [self.folder / name for name in names]
         return compile_design(collect(paths), self.top, trace=trace)
 
 

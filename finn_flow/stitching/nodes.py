@@ -1,10 +1,13 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
-"""``simulate_nodes``: every layer simulated by itself, through FINN's own node execution."""
+"""``simulate_nodes``: the RTL of every layer by itself, through FINN's own node execution."""
+
+from dataclasses import dataclass
 
 import numpy as np
 from finn.transformation.fpgadataflow.prepare_rtlsim import PrepareRTLSim
 from finn.transformation.fpgadataflow.set_exec_mode import SetExecMode
+from onnx import NodeProto
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 from tqdm import tqdm
@@ -16,6 +19,33 @@ from dhq_brevitas.finn_flow.execute import with_batch_size
 from dhq_brevitas.finn_flow.rtlsim import SimulationError, enable_verilator
 from dhq_brevitas.finn_flow.stitching.prepare import check_simulable, generate_nodes
 
+#: FINN unpacks the beats of a simulation in a time that grows with their number squared.
+BATCH_SIZE = 128
+#: Layers that put out what they take in; their Python in FINN insists on float32.
+PASSING = ("StreamingDataWidthConverter", "StreamingFIFO")
+
+
+@dataclass(frozen=True)
+class NodeResult:
+    """One layer, simulated by itself.
+
+    Attributes:
+        name, op_type: of the node.
+        samples: samples simulated.
+        codes: output codes compared with the Python of the layer.
+        mismatches: how many of them differ.
+        cycles: clock cycles of a batch, its pipeline filled once, added over the batches.
+        cycles_estimate: FINN's estimate for a sample.
+    """
+
+    name: str
+    op_type: str
+    samples: int
+    codes: int
+    mismatches: int
+    cycles: int
+    cycles_estimate: int
+
 
 def simulate_nodes(
     model: ModelWrapper,
@@ -23,43 +53,112 @@ def simulate_nodes(
     *,
     fpga_part: str = DEFAULT_FPGA_PART,
     clk_period_ns: float = 5.0,
+    batch_size: int = BATCH_SIZE,
     progress: bool = True,
-) -> tuple[np.ndarray, dict[str, int]]:
-    """Integer outputs with the RTL of one layer simulated after the other, and their cycles.
+) -> tuple[np.ndarray, list[NodeResult]]:
+    """Integer outputs with the RTL of one layer simulated after the other, each one compared.
+
+    A layer gets what the RTL of the layer before it put out; on the same input its Python
+    runs as well, so that a difference is counted at the layer that makes it.
 
     Args:
         model: a graph of RTL layers; left as it is.
-        codes: integer inputs [samples, …], of the datatype of the graph input, simulated at once.
+        codes: integer inputs [samples, …], of the datatype of the graph input.
         fpga_part: as in the build.
         clk_period_ns: as in the build.
+        batch_size: samples simulated at once.
         progress: show a progress bar.
 
-    Returns (int64 [samples, …], clock cycles of all samples by node name). UnsupportedNodeError
-    or SimulationError name the node that cannot be simulated, and why.
+    Returns (int64 [samples, …], :class:`NodeResult` of every node from input to output).
+    UnsupportedNodeError or SimulationError name the node that cannot be simulated, and why.
     """
     check_simulable(model)
-    enable_verilator()
     codes = np.asarray(codes)
-    batched = with_batch_size(model, len(codes))
-    batched = generate_nodes(batched, fpga_part, clk_period_ns)
-    batched = batched.transform(SetExecMode("rtlsim"))
+    batch_size = min(batch_size, len(codes))
+    if batch_size < 1:
+        raise FlowError(f"batch_size={batch_size} and {len(codes)} samples must be at least 1")
+    batched = prepare_nodes(with_batch_size(model, batch_size), fpga_part, clk_period_ns)
+    graph = batched.graph
+    constants = {i.name: batched.get_initializer(i.name) for i in graph.initializer}
+    cycles = dict.fromkeys((node.name for node in graph.node), 0)
+    mismatches, compared = dict(cycles), dict(cycles)
+    outputs = []
+    starts = range(0, len(codes), batch_size)
+    with tqdm(
+        total=len(starts) * len(graph.node), desc="RTL, nodes", disable=not progress, leave=False
+    ) as bar:
+        for start in starts:
+            batch = codes[start : start + batch_size].astype(np.float32)
+            used = len(batch)
+            # FINN's layers take one batch size: the last batch is filled up with its first sample.
+            filling = np.repeat(batch[:1], batch_size - used, axis=0)
+            context = {**constants, graph.input[0].name: np.concatenate([batch, filling])}
+            for node in graph.node:
+                bar.set_postfix_str(node.name)
+                shape = batched.get_tensor_shape(node.output[0])
+                expected = _in_python(node, context, shape, batched)
+                cycles[node.name] += _in_rtl(node, context, shape, batched)
+                differing = context[node.output[0]][:used] != expected[:used]
+                mismatches[node.name] += int(np.count_nonzero(differing))
+                compared[node.name] += differing.size
+                bar.update()
+            outputs.append(context[graph.output[0].name][:used].astype(np.int64))
+    results = [
+        NodeResult(
+            node.name,
+            node.op_type,
+            len(codes),
+            compared[node.name],
+            mismatches[node.name],
+            cycles[node.name],
+            int(getCustomOp(node).get_exp_cycles()) // batch_size,
+        )
+        for node in graph.node
+    ]
+    return np.concatenate(outputs), results
+
+
+def prepare_nodes(
+    model: ModelWrapper, fpga_part: str = DEFAULT_FPGA_PART, clk_period_ns: float = 5.0
+) -> ModelWrapper:
+    """Copy of ``model`` that ``execute_onnx`` simulates: HDL generated, each node compiled."""
+    check_simulable(model)
+    enable_verilator()
+    model = generate_nodes(model, fpga_part, clk_period_ns).transform(SetExecMode("rtlsim"))
     try:
-        batched = batched.transform(PrepareRTLSim(num_workers=1))
+        return model.transform(PrepareRTLSim(num_workers=1))
     except SimulationError as error:
         raise SimulationError(f"a layer cannot be simulated: {error}") from error
-    context = {i.name: batched.get_initializer(i.name) for i in batched.graph.initializer}
-    context[batched.graph.input[0].name] = codes.astype(np.float32)
-    cycles = {}
-    for node in tqdm(batched.graph.node, desc="RTL, nodes", disable=not progress, leave=False):
-        op = getCustomOp(node)
-        context.setdefault(
-            node.output[0], np.zeros(batched.get_tensor_shape(node.output[0]), np.float32)
-        )
-        try:
-            op.execute_node(context, batched.graph)
-        except SimulationError as error:
-            raise SimulationError(f"{describe(node)}: {error}") from error
-        except Exception as error:
-            raise FlowError(f"{describe(node)} failed in simulation: {error}") from error
-        cycles[node.name] = int(op.get_nodeattr("cycles_rtlsim"))
-    return context[batched.graph.output[0].name].astype(np.int64), cycles
+
+
+def _in_rtl(
+    node: NodeProto, context: dict[str, np.ndarray], shape: list[int], model: ModelWrapper
+) -> int:
+    """Simulates ``node``, puts its output into ``context`` and returns the clock cycles."""
+    op = getCustomOp(node)
+    context[node.output[0]] = np.zeros(shape, np.float32)
+    try:
+        op.execute_node(context, model.graph)
+    except SimulationError as error:
+        raise SimulationError(f"{describe(node)}: {error}") from error
+    except Exception as error:
+        raise FlowError(f"{describe(node)} failed in simulation: {error}") from error
+    return int(op.get_nodeattr("cycles_rtlsim"))
+
+
+def _in_python(
+    node: NodeProto, context: dict[str, np.ndarray], shape: list[int], model: ModelWrapper
+) -> np.ndarray:
+    """Output of the Python of ``node``; float64, in which sums beyond 24 bits stay exact."""
+    if node.op_type.startswith(PASSING):
+        return context[node.input[0]].reshape(shape)
+    wide = {
+        name: context[name].astype(np.float64) if context[name].dtype.kind == "f" else context[name]
+        for name in node.input
+    }
+    wide[node.output[0]] = np.empty(shape)
+    op = getCustomOp(node)
+    op.set_nodeattr("exec_mode", "cppsim")
+    op.execute_node(wide, model.graph)
+    op.set_nodeattr("exec_mode", "rtlsim")
+    return wide[node.output[0]]

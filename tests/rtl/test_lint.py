@@ -21,7 +21,11 @@ MODULES = {
         "BLOCKS=3 NEGATE=3'h2 SHIFT=1 OUT_WIDTH=4 WORDS=4",
         "OUT_WIDTH=32",
     ],
-    "hadamard_sign_sequencer": ["", "LANES=2 PERIOD=4 WORDS=8 BLOCKS=3 ROWS=24'h123456"],
+    "hadamard_sign_sequencer": [
+        "",
+        "PERIOD=4096 WORDS=4096 BLOCKS=5",
+        "LANES=2 PERIOD=4 WORDS=8 BLOCKS=3 ROWS=24'h123456",
+    ],
     "hadamard_transform": [
         "",
         "N=2 SIMD=1",
@@ -32,6 +36,8 @@ MODULES = {
         "N=4096 SIMD=1 IN_WIDTH=24",
         "N=16 SIMD=4 SIGNS=16'hffff OUT_WIDTH=13",
         'N=32 SIMD=2 RAM_STYLE="block"',
+        "N=4096 SIMD=512 CHANNELS=12288 SIGNS=12288'h5",
+        "N=4096 SIMD=512 CHANNELS=12288",
     ],
     "hadamard_word_stage": ["", "SIMD=4 DEPTH=8 WORDS=16 SWAPS=32'h1234 SKID=1", "DEPTH=512"],
     "lookup_activation": [

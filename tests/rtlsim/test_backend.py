@@ -181,6 +181,25 @@ def test_several_processes(source, cache):
     assert len([p for p in cache.iterdir() if p.is_dir() and p.name.startswith("accu")]) == 1
 
 
+def _simulate_once(arguments: tuple[str, str, str]) -> tuple[list[int], int]:
+    source, folder, trace = arguments
+    return simulate(Path(source), Path(folder), trace=trace)
+
+
+def test_several_processes_simulate_at_once(source, tmp_path):
+    """Each in a folder and with a waveform of its own, from one compiled design."""
+    jobs = []
+    for index in range(3):
+        (tmp_path / str(index)).mkdir()
+        folder = tmp_path / str(index)
+        jobs.append((str(source), str(folder), str(folder / "wave.fst")))
+    with multiprocessing.get_context("spawn").Pool(3) as pool:
+        results = pool.map(_simulate_once, jobs, chunksize=1)
+    assert results == [(SUMS, results[0][1])] * 3
+    waves = [Path(trace).read_bytes() for _, _, trace in jobs]
+    assert all(len(wave) > 300 for wave in waves)
+
+
 def test_sources_that_cannot_be_simulated(tmp_path):
     netlist = tmp_path / "core.vhd"
     netlist.write_text("")

@@ -2,12 +2,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A small network as one Verilog design: exact on a signal, at the rate the folding promises."""
 
+import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from layer_graphs import codes, requant
 from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.custom_op.registry import getCustomOp
 
 from dhq_brevitas.export import export_qonnx
 from dhq_brevitas.finn_flow import FlowError, build_dataflow, execute_dataflow, with_batch_size
@@ -19,6 +22,7 @@ from dhq_brevitas.finn_flow.stitching import (
     simulate_stitched,
     stitch,
 )
+from dhq_brevitas.finn_flow.stitching import nodes as nodes_module
 from networks import grid_codes, sine_network
 
 CYCLES = 64
@@ -64,10 +68,65 @@ def test_equal_under_stalls(design, signal, expected, stalls):
 
 
 def test_layer_by_layer(dataflow, signal, expected):
-    outputs, cycles = simulate_nodes(dataflow, signal[:50], progress=False)
+    """In batches of 32, the last one filled up."""
+    outputs, nodes = simulate_nodes(dataflow, signal[:50], batch_size=32, progress=False)
     np.testing.assert_array_equal(outputs, expected[:50])
-    assert len(cycles) == len(dataflow.graph.node)
-    assert max(cycles.values()) == pytest.approx(50 * CYCLES, rel=0.02)
+    assert [node.name for node in nodes] == [node.name for node in dataflow.graph.node]
+    assert all(node.mismatches == 0 and node.samples == 50 for node in nodes)
+    assert [node.codes for node in nodes] == [50 * 16] * (len(nodes) - 1) + [50 * 3]
+    assert max(node.cycles_estimate for node in nodes) == CYCLES
+    assert max(node.cycles for node in nodes) == pytest.approx(64 * CYCLES, rel=0.02)
+
+
+def flip_weight(op) -> None:
+    # FINN feeds the weights of a layer by itself from this file rather than from its memory.
+    path = Path(op.get_nodeattr("code_gen_dir_ipgen")) / "input_1.npy"
+    weights = np.load(path)
+    weights.flat[5] = int(weights.flat[5]) ^ 4
+    np.save(path, weights)
+
+
+def flip_table(op) -> None:
+    (path,) = Path(op.get_nodeattr("code_gen_dir_ipgen")).glob("*table*.dat")
+    lines = path.read_text().splitlines()
+    lines[7] = f"{int(lines[7], 16) ^ 4:02x}"
+    path.write_text("\n".join(lines) + "\n")
+
+
+def flip_sign(op) -> None:
+    path = Path(op.get_nodeattr("code_gen_dir_ipgen")) / f"{op.get_nodeattr('gen_top_module')}.v"
+    path.write_text(with_flipped_sign(path.read_text()))
+
+
+def with_flipped_sign(text: str) -> str:
+    """A wrapper of the Hadamard kernel with the sign of channel 3 changed."""
+    return re.sub(
+        r"\.SIGNS\((\d+)'h(\w+)\)", lambda m: f".SIGNS({m[1]}'h{int(m[2], 16) ^ 8:x})", text
+    )
+
+
+FLIPS = {
+    "MVAU_rtl": flip_weight,
+    "LookupActivation_rtl": flip_table,
+    "HadamardTransform_rtl": flip_sign,
+}
+
+
+@pytest.mark.parametrize("op_type", FLIPS)
+def test_flipped_bit_in_a_layer_is_counted_there(dataflow, signal, monkeypatch, op_type):
+    """Negative control: one bit of the first layer of a kind changed after its HDL is written."""
+    generate = nodes_module.generate_nodes
+
+    def flipped(*arguments):
+        model = generate(*arguments)
+        FLIPS[op_type](getCustomOp(model.get_nodes_by_op_type(op_type)[0]))
+        return model
+
+    monkeypatch.setattr(nodes_module, "generate_nodes", flipped)
+    _, nodes = simulate_nodes(dataflow, signal[:128], progress=False)
+    wrong = [node for node in nodes if node.mismatches]
+    assert [node.name for node in wrong] == [f"{op_type}_0"]
+    assert wrong[0].mismatches < wrong[0].codes
 
 
 def test_streamed_parameters(tmp_path):
@@ -78,15 +137,42 @@ def test_streamed_parameters(tmp_path):
     assert stats.cycles_per_sample == 4
 
 
-def test_rtlsim_exec_of_finn(design, signal, expected):
+def test_rtlsim_exec_of_finn(design, signal, expected, tmp_path):
+    """With a waveform, which FINN asks for by its own property."""
     from finn.core.rtlsim_exec import rtlsim_exec
 
     enable_verilator()
     model = with_batch_size(design.model, 20)
+    model.set_metadata_prop("rtlsim_trace", str(tmp_path / "whole.fst"))
     context = {model.graph.input[0].name: signal[:20].astype(np.float32)}
     rtlsim_exec(model, context)
     np.testing.assert_array_equal(context[model.graph.output[0].name], expected[:20])
     assert int(model.get_metadata_prop("cycles_rtlsim")) >= 20 * CYCLES
+    assert_fst(tmp_path / "whole.fst")
+
+
+def test_waveform_of_a_layer(dataflow, signal, tmp_path, monkeypatch):
+    """FINN's rtlsim_trace of a node, kept by PrepareRTLSim and its execution."""
+    generate = nodes_module.generate_nodes
+    path = tmp_path / "layer.fst"
+
+    def traced(*arguments):
+        model = generate(*arguments)
+        op = getCustomOp(model.get_nodes_by_op_type("LookupActivation_rtl")[0])
+        op.set_nodeattr("rtlsim_trace", str(path))
+        return model
+
+    monkeypatch.setattr(nodes_module, "generate_nodes", traced)
+    _, nodes = simulate_nodes(dataflow, signal[:32], progress=False)
+    assert all(node.mismatches == 0 for node in nodes)
+    assert_fst(path)
+
+
+def assert_fst(path: Path) -> None:
+    """An FST file starts with a header block, type 0 of length 329; one with values is longer."""
+    content = path.read_bytes()
+    assert content[:9] == bytes([0, 0, 0, 0, 0, 0, 0, 1, 73])
+    assert len(content) > 2000
 
 
 def test_design_is_found_again(design, signal, expected):
@@ -108,16 +194,18 @@ def test_folder(design):
     assert "2 beats per sample" in readme
 
 
-@pytest.mark.parametrize("kind", ["memblock", "table"])
+@pytest.mark.parametrize("kind", ["memblock", "table", "sign"])
 def test_flipped_bit_is_detected(design, signal, expected, tmp_path, kind):
-    folder = tmp_path / "flipped"
+    folder = tmp_path / "flipped in a copy"
     shutil.copytree(design.folder, folder)
-    listed = folder / "all_verilog_srcs.txt"
-    listed.write_text(listed.read_text().replace(str(design.folder), str(folder)))
-    memory = sorted(folder.glob(f"data/*/*{kind}*.dat"))[0]
-    lines = memory.read_text().splitlines()
-    lines[0] = f"{int(lines[0], 16) ^ 4:0{len(lines[0])}x}"
-    memory.write_text("\n".join(lines) + "\n")
+    if kind == "sign":
+        (wrapper,) = folder.glob("HadamardTransform_rtl_0.v")
+        wrapper.write_text(with_flipped_sign(wrapper.read_text()))
+    else:
+        memory = sorted(folder.glob(f"data/*/*{kind}*.dat"))[0]
+        lines = memory.read_text().splitlines()
+        lines[0] = f"{int(lines[0], 16) ^ 4:0{len(lines[0])}x}"
+        memory.write_text("\n".join(lines) + "\n")
     flipped = StitchedDesign(design.model, folder, design.top, design.fifo_depths)
     outputs, _ = simulate_stitched(flipped, signal, progress=False)
     assert np.any(outputs != expected)
