@@ -40,7 +40,7 @@ OPTIONS: dict[str, type[Any]] = {
     "synth": SynthOptions,
 }
 SUMMARIES = {
-    "fit": "fit a float network to a picture",
+    "fit": "fit a float network to a signal",
     "quantize": "quantize it: calibrate, then fine-tune",
     "export": "export it to QONNX and execute that",
     "build": "build the FINN dataflow graph",
@@ -48,10 +48,30 @@ SUMMARIES = {
     "synth": "synthesise it with Yosys, node by node and as a whole (minutes)",
 }
 SHOWN = " (%(default)s)"
-# Written out here, because importing the families imports PyTorch.
+# Written out here, because importing them imports PyTorch.
 FAMILIES = ("siren", "finer", "gaussian", "wire", "relu", "quadinr", "hosc")
+TASKS = (
+    "picture",
+    "super-resolution",
+    "denoising",
+    "inpainting",
+    "audio",
+    "shape",
+    "tomography",
+)
 HELP: dict[str, dict[str, Any]] = {
-    "size": {"metavar": "N", "help": "pixels on the longer side of the picture"},
+    "task": {"metavar": "NAME", "help": f"what to do: {', '.join(TASKS)}; or a .py file"},
+    "task_parameters": {
+        "metavar": "NAME=X,…",
+        "help": "numbers of the task: noise=0.2 (denoising), kept=0.5 (inpainting), angles=45 "
+        "(tomography), reach=1 (shape)",
+    },
+    "size": {
+        "metavar": "N",
+        "type": int,
+        "help": "samples on the longest side: pixels of a picture (128), samples of a sound (2048),"
+        " points of a shape's grid (32)",
+    },
     "grey": {"help": "turn the picture grey"},
     "family": {"metavar": "NAME", "help": f"kind of network: {', '.join(FAMILIES)}; or a .py file"},
     "hidden": {"metavar": "N", "help": "width of the hidden layers"},
@@ -66,7 +86,7 @@ HELP: dict[str, dict[str, Any]] = {
         "type": float,
         "help": "its learning rate at the start (the family's)",
     },
-    "batch": {"metavar": "N", "help": "pixels a training step"},
+    "batch": {"metavar": "N", "help": "samples a training step"},
     "seed": {"metavar": "N", "help": "seed of all random numbers"},
     "scheme": {"choices": ["dhq", "stock"], "help": "Hadamard-rotated or stock quantizers"},
     "scale": {
@@ -90,7 +110,7 @@ HELP: dict[str, dict[str, Any]] = {
     "phase_bits": {"metavar": "B", "help": "address bits of the activations' tables, 4 to 16"},
     "qat_steps": {"metavar": "N", "help": "fine-tuning steps of the quantized network"},
     "qat_learning_rate": {"metavar": "R", "help": "learning rate of fine-tuning"},
-    "cycles_per_sample": {"metavar": "N", "help": "clock cycles a pixel may take"},
+    "cycles_per_sample": {"metavar": "N", "help": "clock cycles a sample may take"},
     "fpga_part": {"metavar": "PART", "help": "FPGA part"},
     "clk_ns": {"metavar": "T", "help": "clock period in nanoseconds"},
     "level": {
@@ -107,6 +127,9 @@ examples:
   dhq run astronaut --out runs/astronaut
   dhq run photo.png --out runs/photo --size 96 --hidden 64 --weight-bits 6
   dhq run camera --out runs/camera --until export     (needs no FINN)
+  dhq run coffee --task inpainting --family finer --out runs/coffee
+  dhq run chord --task audio --out runs/chord
+  dhq run torus --task shape --hidden 64 --out runs/torus
   dhq quantize --out runs/photo --scheme stock        (repeats one stage)
   dhq synth --out runs/photo                          (LUTs and DSPs; no part of dhq run)
   dhq simulate --out runs/photo --level rtl           (Verilog of the whole accelerator)
@@ -122,7 +145,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser of ``dhq``; importing nothing heavy, so that help is quick."""
     parser = argparse.ArgumentParser(
         prog="dhq",
-        description="Implicit neural representations, Hadamard-quantized, from a picture to a "
+        description="Implicit neural representations, Hadamard-quantized, from a signal to a "
         "checked FINN dataflow graph.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -134,8 +157,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--until", choices=STAGES, default=STAGES[-1], help="last stage to run" + SHOWN
     )
     for stage, options in OPTIONS.items():
-        image = "IMAGE " if stage == "fit" else ""
-        example = f"dhq {stage} {image.replace('IMAGE', 'camera')}--out runs/camera"
+        signal = "camera " if stage == "fit" else ""
+        example = f"dhq {stage} {signal}--out runs/camera"
         command = _command(commands, stage, SUMMARIES[stage], example)
         _add_options(command, [options])
     _command(commands, "report", "print the results as tables", "dhq report --out runs/camera")
@@ -166,9 +189,12 @@ def _add_options(parser: argparse.ArgumentParser, kinds: Sequence[type[Any]]) ->
             if option.name in seen:
                 continue
             seen.add(option.name)
-            if option.name == "image":
+            if option.name == "signal":
                 parser.add_argument(
-                    "image", metavar="IMAGE", help="picture file, or a name such as astronaut"
+                    "signal",
+                    metavar="SIGNAL",
+                    help="file with a picture, sound or mesh, or a name such as astronaut, chord "
+                    "or torus",
                 )
                 continue
             flag = "--" + option.name.replace("_", "-")

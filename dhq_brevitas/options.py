@@ -17,10 +17,12 @@ __all__ = [
 
 @dataclass(frozen=True)
 class FitOptions:
-    """Float fit: the picture, the network and its training."""
+    """Float fit: the signal, the task, the network and its training."""
 
-    image: str
-    size: int = 128
+    signal: str
+    task: str = "picture"
+    task_parameters: str = ""
+    size: int | None = None
     grey: bool = False
     family: str = "siren"
     hidden: int = 128

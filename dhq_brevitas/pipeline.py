@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from dhq_brevitas.files import text_digest
 from dhq_brevitas.options import (
     BuildOptions,
     FitOptions,
@@ -18,9 +17,19 @@ from dhq_brevitas.options import (
 )
 from dhq_brevitas.rtl_levels import RTL_LEVELS
 from dhq_brevitas.runs import RunFolder, StageRecord
-from dhq_brevitas.signals import load_image
 from dhq_brevitas.specs import plan_layers
-from dhq_brevitas.stages import RUNNERS, Stage, fit_spec, inr_spec, qat_spec, quant_spec
+from dhq_brevitas.stages import (
+    RUNNERS,
+    SIGNAL,
+    Stage,
+    fit_spec,
+    inr_spec,
+    load_problem,
+    numbers,
+    qat_spec,
+    quant_spec,
+)
+from dhq_brevitas.tasks import Problem, get_task
 
 __all__ = ["LEVELS", "check_options", "run_stage"]
 
@@ -42,8 +51,10 @@ def check_options(stages: Mapping[str, StageOptions], fitted: Mapping[str, Any] 
     """
     fit = stages.get("fit")
     if isinstance(fit, FitOptions):
+        get_task(fit.task)
+        numbers("task_parameters", fit.task_parameters)
         fit_spec(fit)
-        inr_spec(asdict(fit), 3)
+        inr_spec(asdict(fit), 2, 3)
         fitted = asdict(fit)
     quantize = stages.get("quantize")
     if isinstance(quantize, QuantizeOptions):
@@ -55,7 +66,7 @@ def check_options(stages: Mapping[str, StageOptions], fitted: Mapping[str, Any] 
             raise ValueError(f"{prefix}{error}") from error
         spec = quant_spec(quantize)
         if fitted is not None:
-            plan_layers(inr_spec(fitted, 3), spec, 8)
+            plan_layers(inr_spec(fitted, 2, 3), spec, 8)
     build = stages.get("build")
     if isinstance(build, BuildOptions):
         if build.cycles_per_sample < 1:
@@ -87,17 +98,20 @@ def run_stage(
     result, and what the stage raises.
     """
     earlier = folder.before(name)
-    determines, picture = asdict(options), None
+    determines = asdict(options)
     if isinstance(options, FitOptions):
-        picture = load_image(options.image, options.size, options.grey)
-        determines["image"] = [picture.pixels.shape, text_digest(picture.pixels.tobytes().hex())]
+        problem = load_problem(options)
+        determines["data"] = problem.digest()
+    else:
+        problem = Problem.load(folder.file(SIGNAL))
     key = folder.key(name, determines)
     record = folder.holds(name, key)
     if record is not None:
         folder.write_summary()
         return record, False
     start = time.monotonic()
-    stage = Stage(folder, key, {s: r.options for s, r in earlier.items()}, progress, say, picture)
+    known = {stage: record.options for stage, record in earlier.items()} | {name: asdict(options)}
+    stage = Stage(folder, key, known, progress, say, problem)
     results, files = RUNNERS[name](stage, options)
     seconds = time.monotonic() - start
     versions = {package: _version(package) for package in PACKAGES[name]}

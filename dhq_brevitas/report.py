@@ -5,8 +5,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from dhq_brevitas.runs import RunFolder
 from dhq_brevitas.synth import synthesis_rows
 
@@ -63,11 +61,12 @@ def report_text(summary: Mapping[str, Any]) -> str:
 
 
 def _title(summary: Mapping[str, Any]) -> str:
-    picture = summary.get("picture")
-    if picture is None:
+    signal = summary.get("signal")
+    if signal is None:
         return "nothing has been computed in this folder yet"
-    kind = "grey" if picture["channels"] == 1 else "RGB"
-    title = f"{picture['name']}, {picture['width']} x {picture['height']} pixels, {kind}"
+    size = " x ".join(map(str, signal["shape"]))
+    channels = "1 channel" if signal["channels"] == 1 else f"{signal['channels']} channels"
+    title = f"{signal['task']}: {signal['name']}, {size}, {channels}"
     options = summary.get("options", {})
     fit, quantize = options.get("fit"), options.get("quantize")
     if fit:
@@ -158,16 +157,17 @@ def write_comparison(folder: RunFolder) -> bool:
 
     Returns False, and writes nothing, when there is no reconstruction yet.
     """
-    from dhq_brevitas.signals import save_comparison
+    from dhq_brevitas.tasks import Problem, get_task
 
-    files = {name for record in folder.chain().values() for name in record.files}
+    chain = folder.chain()
+    files = {name for record in chain.values() for name in record.files}
     levels = [level for level in LEVELS if f"{level}.npz" in files]
     if not levels:
         return False
-    pixels = np.load(folder.file("picture.npy"))
-    panels = []
-    for level in dict.fromkeys([levels[0], levels[-1]]):
-        outputs = folder.array(f"{level}.npz", "outputs")
-        panels.append((LEVELS[level][0], outputs.reshape(pixels.shape)))
-    save_comparison(folder.file(COMPARISON), pixels, panels)
+    panels = [
+        (LEVELS[level][0], folder.array(f"{level}.npz", "outputs"))
+        for level in dict.fromkeys([levels[0], levels[-1]])
+    ]
+    task = get_task(chain["fit"].options["task"])
+    task.compare(folder.file(COMPARISON), Problem.load(folder.file("signal.npz")), panels)
     return True

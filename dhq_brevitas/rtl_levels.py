@@ -24,7 +24,7 @@ Results = tuple[dict[str, Any], list[str]]
 def simulate_node_level(
     stage: "Stage", options: "SimulateOptions", model: Any, host: Any, expected: np.ndarray
 ) -> Results:
-    """Every layer's own RTL, through FINN's node execution, on samples spread over the picture.
+    """Every layer's own RTL, through FINN's node execution, on samples spread over the signal.
 
     Keys: ``nodes`` (each with its mismatches and cycles), ``mismatch_finn_rtl``,
     ``rtl_samples_compared``, ``rtl_codes_compared``; ``psnr_rtl`` and rtl.npz if these are all.
@@ -53,13 +53,14 @@ def simulate_node_level(
     results = {"nodes": [asdict(node) for node in nodes], **_compared(differing, accumulators)}
     if count < samples:
         return results, []
-    return results | _picture(stage, host, accumulators), ["rtl.npz", "rtl.png"]
+    quality, files = _reconstruction(stage, host, accumulators)
+    return results | quality, files
 
 
 def simulate_stitched_level(
     stage: "Stage", options: "SimulateOptions", model: Any, host: Any, expected: np.ndarray
 ) -> Results:
-    """The whole accelerator as one Verilog design on the whole picture: rtl.npz, folder stitched.
+    """The whole accelerator as one Verilog design on the whole signal: rtl.npz, folder stitched.
 
     Keys: ``psnr_rtl``, ``mismatch_finn_rtl``, ``rtl_samples_compared``, ``rtl_codes_compared``,
     ``cycles_per_sample``, ``latency_cycles``, ``fifo_depths``, ``rtl_samples_per_second``.
@@ -80,8 +81,9 @@ def simulate_stitched_level(
         design, host.encode(stage.codes.numpy()), progress=stage.progress
     )
     differing = int(np.count_nonzero(accumulators != expected))
+    quality, files = _reconstruction(stage, host, accumulators)
     results: dict[str, Any] = {
-        **_picture(stage, host, accumulators),
+        **quality,
         **_compared(differing, accumulators),
         "latency_cycles": statistics.latency_cycles,
         "fifo_depths": design.fifo_depths,
@@ -96,7 +98,7 @@ def simulate_stitched_level(
         f"codes differ from FINN; {rate}{statistics.samples_per_second:.0f} samples simulated a "
         "second"
     )
-    return results, ["rtl.npz", "rtl.png", f"stitched/{design.top}.v"]
+    return results, [*files, f"stitched/{design.top}.v"]
 
 
 def _compared(differing: int, accumulators: np.ndarray) -> dict[str, int]:
@@ -107,10 +109,10 @@ def _compared(differing: int, accumulators: np.ndarray) -> dict[str, int]:
     }
 
 
-def _picture(stage: "Stage", host: Any, accumulators: np.ndarray) -> dict[str, float]:
+def _reconstruction(stage: "Stage", host: Any, accumulators: np.ndarray) -> Results:
     outputs = host.decode(accumulators)
-    stage.save_outputs("rtl", outputs, accumulators)
-    return {"psnr_rtl": stage.psnr(outputs)}
+    files = stage.save_outputs("rtl", outputs, accumulators)
+    return stage.quality("rtl", outputs), files
 
 
 RTL_LEVELS: dict[str, Callable[..., Results]] = {

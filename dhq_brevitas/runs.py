@@ -100,10 +100,10 @@ class RunFolder:
         needed = stages_before(stage)
         for name in needed:
             if name not in chain:
-                image = " IMAGE" if name == "fit" else ""
+                signal = " SIGNAL" if name == "fit" else ""
                 raise MissingStageError(
                     f"{stage} needs the result of {name}, which {self.path} does not hold (or not "
-                    f"any more): run dhq {name}{image} --out {self.path} first"
+                    f"any more): run dhq {name}{signal} --out {self.path} first"
                 )
         return {name: chain[name] for name in needed}
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
-"""Pictures as signals: loading, pixel coordinates as exact integers, PSNR, picture files."""
+"""Signals on grids: coordinates as exact integers, PSNR; pictures: loading, files."""
 
 import io
 import os
@@ -17,8 +17,11 @@ __all__ = [
     "MIN_SIDE",
     "Picture",
     "bundled_pictures",
+    "code_bits",
     "coordinate_bits",
     "coordinate_step",
+    "grid_codes",
+    "grid_step",
     "load_image",
     "pixel_codes",
     "psnr",
@@ -201,33 +204,48 @@ def _check_size(shape: Sequence[int], what: str) -> None:
         )
 
 
-def pixel_codes(height: int, width: int) -> np.ndarray:
-    """Integer coordinates of every pixel, row by row: int64 [H·W, 2].
+def grid_codes(shape: Sequence[int]) -> np.ndarray:
+    """Integer coordinates of every point of a grid, last axis fastest: int64 [points, axes].
 
-    Column 0 is row - H//2, column 1 is column - W//2. The float coordinate of a code is
-    code · :func:`coordinate_step`.
+    Column i is index - shape[i]//2. The float coordinate of a code is code · :func:`grid_step`.
     """
-    _check_positive(height, width)
-    rows, columns = np.mgrid[:height, :width]
-    return np.stack([rows.ravel() - height // 2, columns.ravel() - width // 2], axis=1)
+    _check_shape(shape)
+    indices = np.indices(tuple(shape)).reshape(len(shape), -1).T
+    return indices - np.array([side // 2 for side in shape])
+
+
+def grid_step(shape: Sequence[int]) -> float:
+    """Distance between grid points, 2 / max(shape): the longest side spans [-1, 1)."""
+    _check_shape(shape)
+    return 2.0 / max(shape)
+
+
+def code_bits(codes: np.ndarray) -> int:
+    """Signed bits that hold every code, 2 at least."""
+    low, high = int(codes.min()), int(codes.max())
+    return max(2, 1 + max(max(high, 0).bit_length(), max(-low - 1, 0).bit_length()))
+
+
+def pixel_codes(height: int, width: int) -> np.ndarray:
+    """:func:`grid_codes` of a picture: row - H//2 and column - W//2, int64 [H·W, 2]."""
+    return grid_codes((height, width))
 
 
 def coordinate_step(height: int, width: int) -> float:
-    """Distance between pixels, 2 / max(H, W): the longer side spans [-1, 1)."""
-    _check_positive(height, width)
-    return 2.0 / max(height, width)
+    """:func:`grid_step` of a picture."""
+    return grid_step((height, width))
 
 
 def coordinate_bits(height: int, width: int) -> int:
     """Signed bits that hold every code of :func:`pixel_codes`: side 128 needs 7 (-64 … 63)."""
-    _check_positive(height, width)
-    longer = max(height, width)
-    return max(max(longer // 2 - 1, 0).bit_length(), (longer - 1 - longer // 2).bit_length()) + 1
+    _check_shape((height, width))
+    side = max(height, width)
+    return max(max(side // 2 - 1, 0).bit_length(), (side - 1 - side // 2).bit_length()) + 1
 
 
-def _check_positive(height: int, width: int) -> None:
-    if height < 1 or width < 1:
-        raise ValueError(f"height={height}, width={width}: both must be at least 1")
+def _check_shape(shape: Sequence[int]) -> None:
+    if len(shape) == 0 or min(shape) < 1:
+        raise ValueError(f"shape={tuple(shape)}: every side must be at least 1")
 
 
 def psnr(reference: np.ndarray, other: np.ndarray, value_range: float = 2.0) -> float:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
-"""The stages of a run, from a picture to the executed dataflow graph.
+"""The stages of a run, from a signal to the executed dataflow graph.
 
 Each stage reads files of the run folder, writes its own there, and returns values for the summary
 and the names of its files. :mod:`dhq_brevitas.pipeline` runs them.
@@ -30,20 +30,25 @@ from dhq_brevitas.options import (
 from dhq_brevitas.reference import evaluate, finalise
 from dhq_brevitas.rtl_levels import RTL_LEVELS
 from dhq_brevitas.runs import RunFolder
-from dhq_brevitas.signals import (
-    Picture,
-    coordinate_bits,
-    coordinate_step,
-    pixel_codes,
-    psnr,
-    save_image,
-)
+from dhq_brevitas.signals import psnr
 from dhq_brevitas.specs import InrSpec, QuantSpec
 from dhq_brevitas.synth import run_synth
-from dhq_brevitas.training import TrainSpec, fit_float, tensor_psnr, train_quantized
+from dhq_brevitas.tasks import Problem, Task, get_task
+from dhq_brevitas.training import TrainSpec, fit_float, train_quantized
 
-__all__ = ["RUNNERS", "Stage", "fit_spec", "inr_spec", "qat_spec", "quant_spec"]
+__all__ = [
+    "RUNNERS",
+    "SIGNAL",
+    "Stage",
+    "fit_spec",
+    "inr_spec",
+    "load_problem",
+    "numbers",
+    "qat_spec",
+    "quant_spec",
+]
 
+SIGNAL = "signal.npz"
 VERIFIED_SAMPLES = 64
 QONNX_BATCH = 4096
 
@@ -57,67 +62,82 @@ class Stage:
     earlier: Mapping[str, dict[str, Any]]
     progress: bool
     say: Callable[[str], None]
-    picture: Picture | None = None
+    problem: Problem
 
     @property
-    def pixels(self) -> np.ndarray:
-        """The picture the run is about, [H, W, C]."""
-        return np.load(self.folder.file("picture.npy"))
+    def task(self) -> Task:
+        """The kind of reconstruction."""
+        return get_task(self.earlier["fit"]["task"])
 
     @property
     def codes(self) -> Tensor:
-        """Pixel codes of the whole picture, float32 [H·W, 2]."""
-        return torch.from_numpy(pixel_codes(*self.pixels.shape[:2])).float()
-
-    @property
-    def target(self) -> Tensor:
-        """Samples of the whole picture, float32 [H·W, C]."""
-        return torch.from_numpy(self.pixels).flatten(0, 1)
+        """Codes of the whole reconstruction, float32 [N, d]."""
+        return self.problem.inputs
 
     def save_outputs(
         self, level: str, outputs: np.ndarray, codes: np.ndarray | None = None
-    ) -> None:
-        """Writes ``<level>.npz`` and the reconstruction ``<level>.png``."""
+    ) -> list[str]:
+        """Writes ``<level>.npz`` and the reconstruction (``<level>.png``, say); their names."""
         arrays: dict[str, Any] = {"outputs": outputs}
         if codes is not None:
             arrays["codes"] = codes
         with atomic_path(self.folder.file(f"{level}.npz")) as temporary:
             np.savez_compressed(temporary, **arrays)
-        save_image(self.folder.file(f"{level}.png"), outputs.reshape(self.pixels.shape))
+        shown = self.task.write(self.problem, outputs, self.folder.file(level))
+        return [f"{level}.npz", shown.name]
 
-    def psnr(self, outputs: np.ndarray) -> float:
-        """PSNR of outputs [H·W, C] against the picture."""
-        return psnr(self.target.numpy(), outputs)
+    def quality(self, level: str, outputs: np.ndarray) -> dict[str, float]:
+        """``psnr_<level>`` of outputs [N, c] against the reference; the task's other metrics."""
+        metrics = {"psnr": psnr(self.problem.values, outputs)}
+        metrics |= self.task.metrics(self.problem, outputs)
+        return {f"{name}_{level}": value for name, value in metrics.items()}
 
 
 # -- what options describe -------------------------------------------------------------------------
 
 
-def inr_spec(options: Mapping[str, Any], channels: int) -> InrSpec:
-    """The network that ``options`` of the fit describe."""
+def inr_spec(options: Mapping[str, Any], axes: int, channels: int) -> InrSpec:
+    """The network that ``options`` of the fit describe, for ``axes`` coordinates.
+
+    Parameters of the family are those given, else those that suit the task, else its own.
+    """
+    given = numbers("parameters", options["parameters"])
+    suitable = get_task(options["task"]).family_parameters.get(options["family"], {})
     return InrSpec(
         hidden=options["hidden"],
         layers=options["layers"],
+        in_features=axes,
         out_features=channels,
         family=options["family"],
-        parameters=family_parameters(options["parameters"]),
+        parameters={**suitable, **given},
     )
 
 
-def family_parameters(text: str) -> dict[str, float]:
+def load_problem(options: FitOptions) -> Problem:
+    """The data that ``options`` describe; ValueError for what cannot be used."""
+    return get_task(options.task).problem(
+        options.signal,
+        options.size,
+        options.grey,
+        options.seed,
+        numbers("task_parameters", options.task_parameters),
+    )
+
+
+def numbers(argument: str, text: str) -> dict[str, float]:
     """``omega=20,scale=5`` as a dictionary; ValueError for anything else."""
-    parameters: dict[str, float] = {}
+    found: dict[str, float] = {}
     for part in filter(None, text.split(",")):
         name, separator, value = part.partition("=")
         try:
             if not separator:
                 raise ValueError
-            parameters[name.strip()] = float(value)
+            found[name.strip()] = float(value)
         except ValueError:
             raise ValueError(
-                f"parameters={text!r}: {part!r} is not NAME=NUMBER, for example omega=20"
+                f"{argument}={text!r}: {part!r} is not NAME=NUMBER, for example omega=20"
             ) from None
-    return parameters
+    return found
 
 
 def quant_spec(options: QuantizeOptions) -> QuantSpec:
@@ -158,78 +178,79 @@ def check_finn() -> None:
 
 
 def run_fit(stage: Stage, options: FitOptions) -> tuple[dict[str, Any], list[str]]:
-    """Float fit: picture.npy, float.pt."""
-    picture = stage.picture
-    assert picture is not None
-    folder = stage.folder
-    with atomic_path(folder.file("picture.npy")) as temporary:
-        np.save(temporary, picture.pixels)
-    save_image(folder.file("original.png"), picture.pixels)
-    for note in picture.notes:
+    """Float fit: signal.npz, float.pt."""
+    problem, folder = stage.problem, stage.folder
+    problem.save(folder.file(SIGNAL))
+    original = stage.task.write(problem, problem.values, folder.file("original"))
+    for note in problem.notes:
         stage.say(f"note: {note}")
-    model = Inr(inr_spec(asdict(options), picture.channels), options.seed)
-    coordinates = stage.codes * coordinate_step(*picture.shape)
+    model = Inr(inr_spec(asdict(options), problem.axes, problem.channels), options.seed)
     trained = fit_float(
         model,
-        coordinates,
-        stage.target,
+        problem.fit_inputs * problem.step,
+        problem.fit_target,
         fit_spec(options),
         folder.file("fit_checkpoint.pt"),
         stage.key,
         stage.progress,
+        problem.project,
     )
     save_state(stage, "float.pt", model)
     with torch.no_grad():
-        stage.save_outputs("float", model(coordinates).numpy())
-    stage.say(f"float network: {trained.psnr:.2f} dB")
-    height, width = picture.shape
+        outputs = model(problem.inputs * problem.step).numpy()
+    files = stage.save_outputs("float", outputs)
+    quality = stage.quality("float", outputs)
+    stage.say(f"float network: {quality['psnr_float']:.2f} dB")
     results = {
-        "picture": {
-            "name": picture.name,
-            "height": height,
-            "width": width,
-            "channels": picture.channels,
-            "notes": list(picture.notes),
+        "signal": {
+            "task": problem.task,
+            "name": problem.name,
+            "shape": list(problem.shape),
+            "channels": problem.channels,
+            "notes": list(problem.notes),
         },
-        "psnr_float": trained.psnr,
+        "psnr_fit": trained.psnr,
+        **problem.results,
+        **quality,
     }
-    return results, ["picture.npy", "original.png", "float.pt", "float.npz", "float.png"]
+    return results, [SIGNAL, original.name, "float.pt", *files]
 
 
 def run_quantize(stage: Stage, options: QuantizeOptions) -> tuple[dict[str, Any], list[str]]:
     """Calibration, fine-tuning and reference evaluation: quant.pt, quant.npz."""
-    codes, target = stage.codes, stage.target
+    codes, problem = stage.codes, stage.problem
     model = quant_network(stage, options, load_float(stage))
     calibrate(model, codes)
     model.eval()
     with torch.no_grad():
-        calibrated = tensor_psnr(model(codes), target)
+        calibrated = psnr(problem.values, model(codes).numpy())
     stage.say(f"calibrated network: {calibrated:.2f} dB")
     trained = train_quantized(
         model,
-        codes,
-        target,
+        problem.fit_inputs,
+        problem.fit_target,
         qat_spec(options),
         stage.folder.file("quantize_checkpoint.pt"),
         stage.key,
         stage.progress,
+        problem.project,
     )
     layers = measure_layers(model, codes)
     finalise(model)
     reference = evaluate(model, codes)
     save_state(stage, "quant.pt", model)
-    stage.save_outputs("quant", reference.outputs, reference.accumulators)
-    quality = stage.psnr(reference.outputs)
-    stage.say(f"quantized network: {quality:.2f} dB")
+    files = stage.save_outputs("quant", reference.outputs, reference.accumulators)
+    quality = stage.quality("quant", reference.outputs)
+    stage.say(f"quantized network: {quality['psnr_quant']:.2f} dB")
     results = {
         "psnr_calibrated": calibrated,
-        "psnr_quant": quality,
+        **quality,
         "qat_best_step": trained.step,
         "accumulator_bits": model.accumulator_bits(codes),
         "reference_dtype": reference.dtype,
         "layers": layers,
     }
-    return results, ["quant.pt", "quant.npz", "quant.png"]
+    return results, ["quant.pt", *files]
 
 
 def run_export(stage: Stage, options: ExportOptions) -> tuple[dict[str, Any], list[str]]:
@@ -245,19 +266,19 @@ def run_export(stage: Stage, options: ExportOptions) -> tuple[dict[str, Any], li
     accumulators, outputs = run_qonnx_graph(graph, codes.numpy(), stage.progress)
     expected = stage.folder.array("quant.npz", "codes")
     differing = int(np.count_nonzero(accumulators != expected))
-    stage.save_outputs("qonnx", outputs, accumulators)
-    quality = stage.psnr(outputs)
+    files = stage.save_outputs("qonnx", outputs, accumulators)
+    quality = stage.quality("qonnx", outputs)
     stage.say(
-        f"QONNX graph: {quality:.2f} dB, {differing} of {accumulators.size} output codes differ "
-        "from PyTorch"
+        f"QONNX graph: {quality['psnr_qonnx']:.2f} dB, {differing} of {accumulators.size} output "
+        "codes differ from PyTorch"
     )
     results = {
-        "psnr_qonnx": quality,
+        **quality,
         "mismatch_quant_qonnx": differing,
         "samples_compared": len(codes),
         "codes_compared": accumulators.size,
     }
-    return results, ["model.onnx", "qonnx.npz", "qonnx.png"]
+    return results, ["model.onnx", *files]
 
 
 def run_build(stage: Stage, options: BuildOptions) -> tuple[dict[str, Any], list[str]]:
@@ -286,7 +307,7 @@ def run_build(stage: Stage, options: BuildOptions) -> tuple[dict[str, Any], list
 
 
 def run_simulate(stage: Stage, options: SimulateOptions) -> tuple[dict[str, Any], list[str]]:
-    """Execution of the dataflow graph on the whole picture: finn.npz; then the RTL, if asked."""
+    """Execution of the dataflow graph on the whole signal: finn.npz; then the RTL, if asked."""
     check_finn()
     from qonnx.core.modelwrapper import ModelWrapper
 
@@ -300,14 +321,13 @@ def run_simulate(stage: Stage, options: SimulateOptions) -> tuple[dict[str, Any]
     outputs = host.decode(accumulators)
     expected = stage.folder.array("qonnx.npz", "codes")
     differing = int(np.count_nonzero(accumulators != expected))
-    stage.save_outputs("finn", outputs, accumulators)
-    quality = stage.psnr(outputs)
+    files = stage.save_outputs("finn", outputs, accumulators)
+    quality = stage.quality("finn", outputs)
     stage.say(
-        f"FINN, Python: {quality:.2f} dB, {differing} of {accumulators.size} output codes "
-        "differ from QONNX"
+        f"FINN, Python: {quality['psnr_finn']:.2f} dB, {differing} of {accumulators.size} "
+        "output codes differ from QONNX"
     )
-    results: dict[str, Any] = {"psnr_finn": quality, "mismatch_qonnx_finn": differing}
-    files = ["finn.npz", "finn.png"]
+    results: dict[str, Any] = {**quality, "mismatch_qonnx_finn": differing}
     if options.level in RTL_LEVELS:
         measured, written = RTL_LEVELS[options.level](stage, options, model, host, accumulators)
         results |= measured
@@ -331,15 +351,15 @@ def load_state(stage: Stage, name: str) -> dict[str, Tensor]:
 
 def load_float(stage: Stage) -> Inr:
     """The fitted float network."""
-    model = Inr(inr_spec(stage.earlier["fit"], stage.pixels.shape[2]))
+    problem = stage.problem
+    model = Inr(inr_spec(stage.earlier["fit"], problem.axes, problem.channels))
     model.load_state_dict(load_state(stage, "float.pt"))
     return model
 
 
 def quant_network(stage: Stage, options: QuantizeOptions, model: Inr) -> QuantInr:
-    """The quantized network of a float one, for the picture of this run."""
-    height, width = stage.pixels.shape[:2]
-    step, bits = coordinate_step(height, width), coordinate_bits(height, width)
+    """The quantized network of a float one, for the signal of this run."""
+    step, bits = stage.problem.step, stage.problem.bits
     return QuantInr.from_float(model, quant_spec(options), step, bits, stage.codes)
 
 

@@ -38,6 +38,8 @@ __all__ = [
     "train_quantized",
 ]
 
+Projection = Callable[[Tensor], Tensor]
+
 PROGRESS_EVERY = 20
 # A scale moves all values of its tensor at once, so it learns more slowly than they do.
 SCALE_RATE = 0.1
@@ -110,6 +112,7 @@ def fit_float(
     checkpoint: str | os.PathLike[str] | None = None,
     key: str = "",
     progress: bool = True,
+    project: Projection | None = None,
 ) -> TrainResult:
     """Trains a float network in place, so that model(inputs) ≈ target.
 
@@ -119,16 +122,20 @@ def fit_float(
             same ``key`` and ``spec``, training continues from it. It is deleted at the end.
         key: text that identifies data and network.
         progress: show a bar with the PSNR of recent steps.
+        project: outputs [N, m] -> what ``target`` [K, m] gives, where samples are not given
+            themselves (line integrals, say): then project(model(inputs)) ≈ target, and every step
+            takes all inputs.
 
     Raises Interrupted after Ctrl-C or SIGTERM, once the step is finished and the state is saved.
     Raises ValueError for a loss that is not finite (too large a learning rate).
     """
-    _check_data(inputs, target)
-    run = _Run(model, lambda: [{"params": list(model.parameters())}], spec, checkpoint, key)
+    _check_data(inputs, target, project)
+    groups = [{"params": list(model.parameters())}]
+    run = _Run(model, lambda: groups, spec, checkpoint, key, project)
     run.train(inputs, target, "fit", progress)
     model.eval()
     with torch.no_grad():
-        psnr = tensor_psnr(model(inputs), target)
+        psnr = tensor_psnr(run.predict(inputs), target)
     return run.finish(psnr, spec.steps)
 
 
@@ -140,6 +147,7 @@ def train_quantized(
     checkpoint: str | os.PathLike[str] | None = None,
     key: str = "",
     progress: bool = True,
+    project: Projection | None = None,
 ) -> TrainResult:
     """Fine-tunes a calibrated quantized network in place (quantization-aware training).
 
@@ -153,13 +161,13 @@ def train_quantized(
     Float and dyadic scales are learned; power-of-two scales stay as calibrated, since a step of
     theirs is a factor of two.
     """
-    _check_data(inputs, target)
-    run = _Run(model, lambda: quantized_groups(model), spec, checkpoint, key)
+    _check_data(inputs, target, project)
+    run = _Run(model, lambda: quantized_groups(model), spec, checkpoint, key, project)
 
     def evaluate() -> float:
         model.eval()
         with torch.no_grad():
-            psnr = tensor_psnr(model(inputs), target)
+            psnr = tensor_psnr(run.predict(inputs), target)
         model.train()
         return psnr
 
@@ -194,8 +202,9 @@ def _learned_scales(module: nn.Module) -> list[nn.Parameter]:
     return [m.value for m in module.modules() if isinstance(m, LEARNED)]
 
 
-def _check_data(inputs: Tensor, target: Tensor) -> None:
-    if inputs.ndim != 2 or target.ndim != 2 or len(inputs) != len(target) or len(inputs) == 0:
+def _check_data(inputs: Tensor, target: Tensor, project: Projection | None) -> None:
+    paired = len(inputs) == len(target) or project is not None
+    if inputs.ndim != 2 or target.ndim != 2 or not paired or len(inputs) == 0:
         raise ValueError(
             f"inputs {tuple(inputs.shape)} and target {tuple(target.shape)} must be [N, n] and "
             "[N, m]"
@@ -223,6 +232,7 @@ class _Run:
     spec: TrainSpec
     checkpoint: str | os.PathLike[str] | None
     key: str
+    project: Projection | None = None
     step: int = 0
     best: dict[str, Any] | None = None
     resumed_from: int = 0
@@ -284,13 +294,20 @@ class _Run:
                     self._save()
                     saved_at = time.monotonic()
 
+    def predict(self, inputs: Tensor) -> Tensor:
+        """What is compared with the target."""
+        outputs = self.model(inputs)
+        return outputs if self.project is None else self.project(outputs)
+
     def _one_step(self, inputs: Tensor, target: Tensor) -> Tensor:
-        chosen = batch_indices(len(inputs), self.spec, self.step)
+        chosen = None
+        if self.project is None:
+            chosen = batch_indices(len(inputs), self.spec, self.step)
         x, y = (inputs, target) if chosen is None else (inputs[chosen], target[chosen])
         rate = self.spec.learning_rate * self.spec.rate_fraction(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["factor"]
-        loss = (self.model(x) - y).square().mean()
+        loss = (self.predict(x) - y).square().mean()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()

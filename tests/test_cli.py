@@ -16,6 +16,7 @@ from dhq_brevitas.families import FAMILIES
 from dhq_brevitas.report import report_text
 from dhq_brevitas.runs import RunFolder
 from dhq_brevitas.signals import psnr
+from dhq_brevitas.tasks import TASKS, Problem
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -61,8 +62,8 @@ def summary(folder):
 
 def test_summary(exported):
     values = summary(exported)
-    assert values["picture"]["height"] == 10
-    assert values["picture"]["width"] == 16
+    assert values["signal"]["shape"] == [10, 16]
+    assert values["signal"]["task"] == "picture"
     assert values["mismatch_quant_qonnx"] == 0
     assert values["samples_compared"] == 160
     assert values["codes_compared"] == 480
@@ -78,7 +79,8 @@ def test_summary(exported):
 
 def test_pictures_show_the_outputs(exported):
     values = summary(exported)
-    original = np.load(exported / "picture.npy")
+    problem = Problem.load(exported / "signal.npz")
+    original = problem.grid(problem.values)
     for level in ("float", "quant", "qonnx"):
         outputs = RunFolder(exported).array(f"{level}.npz", "outputs").reshape(original.shape)
         assert psnr(original, outputs) == pytest.approx(values[f"psnr_{level}"])
@@ -92,7 +94,7 @@ def test_pictures_show_the_outputs(exported):
 def test_report(exported, capsys):
     assert run("report", "--out", exported) == 0
     text = capsys.readouterr().out
-    assert "16 x 10 pixels, RGB" in text
+    assert "10 x 16, 3 channels" in text
     assert "siren: 1 hidden layers of 16, dhq, W8A8, po2 scales per channel" in text
     assert "QONNX" in text
     assert "0 of 480" in text
@@ -113,12 +115,12 @@ def test_report_shows_finn_values():
             "psnr_finn": 30.0,
             "mismatch_qonnx_finn": 0,
             "lut_estimate": 1234,
-            "picture": {"name": "p", "width": 2, "height": 2, "channels": 1},
+            "signal": {"task": "picture", "name": "p", "shape": [2, 2], "channels": 1},
         }
     )
     assert "FINN, Python  30.00    0 of 12" in text
     assert "LUT              1234" in text
-    assert "grey" in text
+    assert "picture: p, 2 x 2, 1 channel" in text
 
 
 # -- skipping, repeating, resuming -----------------------------------------------------------------
@@ -147,7 +149,7 @@ def test_changed_options_repeat_later_stages_only(tmp_path, capsys):
     assert "quantize: unchanged" not in text
     values = summary(tmp_path)
     assert values["options"]["quantize"]["weight_bits"] == 4
-    assert values["picture"]["channels"] == 1
+    assert values["signal"]["channels"] == 1
 
 
 def test_a_stage_alone_reads_the_folder_and_outdates_later_ones(tmp_path, capsys):
@@ -345,6 +347,7 @@ def test_choices_are_those_of_the_descriptions():
     assert cli.HELP["scale"]["choices"] == list(specs.ScaleKind)
     assert cli.HELP["granularity"]["choices"] == list(specs.Granularity)
     assert list(cli.FAMILIES) == list(FAMILIES)
+    assert list(cli.TASKS) == list(TASKS)
 
 
 def test_defaults_agree_with_the_descriptions():
