@@ -2,13 +2,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Distribution-aware Hadamard quantization (DHQ) of implicit neural representations for Brevitas.
 
-The PyTorch side: the transform, quantizers and activations for Brevitas layers. The QONNX export is
+The PyTorch side: the transform, quantizers and activations for Brevitas layers, and :func:`fit`,
+which makes a network for an array. The QONNX export is
 ``dhq_brevitas.export``, the mapping to hardware ``dhq_brevitas.finn_flow``; neither is imported
 here.
 """
 
 from dhq_brevitas import quantizers
 from dhq_brevitas.activations import QuantCos, QuantLookupActivation, QuantSine
+from dhq_brevitas.fitting import Fitted, Quantized, fit
 from dhq_brevitas.hadamard import (
     MAX_ORDER,
     hadamard_matrix,
@@ -24,12 +26,15 @@ from dhq_brevitas.scaling import DyadicRestrictValue
 __all__ = [
     "MAX_ORDER",
     "DyadicRestrictValue",
+    "Fitted",
     "HadamardActQuantProxy",
     "HadamardWeightQuantProxy",
     "NoRotationWarning",
     "QuantCos",
     "QuantLookupActivation",
     "QuantSine",
+    "Quantized",
+    "fit",
     "hadamard_matrix",
     "hadamard_transform",
     "hadamard_transform_int",

@@ -1,5 +1,6 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
+import importlib.util
 import json
 import subprocess
 import sys
@@ -29,6 +30,34 @@ def test_qat_step_benchmark(tmp_path):
     text = run("qat_step_benchmark.py", "--hidden", 8, "--batch", 16, "--steps", 2, "--json", out)
     assert "1.00 x stock" in text
     assert set(json.loads(out.read_text())) >= {"stock", "dhq"}
+
+
+def test_own_family_and_task(tmp_path):
+    """A family and a task outside the package, through the whole command line."""
+    options = ["--size", 16, "--hidden", 16, "--layers", 2, "--steps", 200, "--qat-steps", 2]
+    finn = importlib.util.find_spec("finn") is not None
+    until = "simulate" if finn else "export"
+    run("own_family_and_task.py", "--out", tmp_path, *options, "--until", until)
+    values = json.loads((tmp_path / "summary.json").read_text())
+    assert values["signal"]["task"] == "ripples"
+    assert values["mismatch_quant_qonnx"] == 0
+    assert values["cosine_quant"] > 0.5
+    assert (tmp_path / "comparison.png").exists()
+    if finn:
+        assert values["mismatch_qonnx_finn"] == 0
+        assert values["cosine_finn"] == values["cosine_quant"]
+
+
+def test_family_table(tmp_path):
+    small = ["--size", 8, "--hidden", 8, "--steps", 5, "--qat-steps", 2, "--rows", 1]
+    text = run("family_table.py", "--out", tmp_path, *small)
+    assert "| picture | siren  |" in text
+    assert "W rotated" in text
+    if importlib.util.find_spec("finn") is not None:
+        assert "| 0 of 192 |" in text
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.json")}
+    assert run("family_table.py", "--out", tmp_path, *small) == text
+    assert {path: path.stat().st_mtime_ns for path in before} == before  # nothing is done twice
 
 
 @pytest.mark.parametrize("script", sorted(path.name for path in EXAMPLES.glob("*.py")))

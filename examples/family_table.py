@@ -1,0 +1,229 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""INR families and tasks: float, stock W8A8 and DHQ W8A8 side by side, and their distributions.
+
+    python examples/family_table.py --out runs/families
+    python examples/family_table.py --out runs/quick --size 16 --hidden 16 --steps 30 --qat-steps 5
+
+Prints two tables as Markdown and writes them to OUT/tables.md. Every number of the first is the
+PSNR in dB on the whole signal of a network that exists: the same float network, then the same
+post-training calibration and fine-tuning with each quantizer (first layer's weights 12 bits,
+power-of-two scales a channel). "mismatch" counts the output codes in which FINN's dataflow graph of
+the DHQ network differs from QONNX; the column needs FINN.
+
+Small settings by default, so that it runs on two cores in half an hour; larger pictures and
+networks order the families differently. Each cell is kept in OUT, so an interrupted run continues.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from dhq_brevitas.calibration import calibrate
+from dhq_brevitas.families import FAMILIES, get_family
+from dhq_brevitas.files import atomic_path, read_json, text_digest, write_json
+from dhq_brevitas.inr import Inr, QuantInr
+from dhq_brevitas.measure import measure_layers
+from dhq_brevitas.reference import evaluate, finalise
+from dhq_brevitas.signals import psnr
+from dhq_brevitas.specs import InrSpec, QuantSpec
+from dhq_brevitas.tasks import TASKS, Problem, get_task
+from dhq_brevitas.training import TrainSpec, fit_float, train_quantized
+
+SOURCES = {"audio": "chord", "shape": "torus", "tomography": "phantom"}
+# Sizes beside --size, which is that of pictures.
+SIZES = {"audio": 16, "shape": 0.375, "tomography": 0.75}
+MIN_SIZE = 8
+SCHEMES = {
+    "stock": {"scheme": "stock"},
+    "dhq": {},
+    "dhq, signs": {"signs_seed": 0},
+}
+# One task with all families, and all tasks with one family.
+ROWS = [("picture", family) for family in FAMILIES]
+ROWS += [(task, "siren") for task in TASKS if task != "picture"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, default=Path("runs/families"), help="folder of cells")
+    parser.add_argument("--signal", default="astronaut", help="picture for the picture tasks")
+    parser.add_argument("--size", type=int, default=64, help="pixels on its longer side")
+    parser.add_argument("--hidden", type=int, default=64, help="width of the two hidden layers")
+    parser.add_argument("--steps", type=int, default=1500, help="training steps, float")
+    parser.add_argument("--qat-steps", type=int, default=300, help="fine-tuning steps")
+    parser.add_argument("--rows", type=int, default=len(ROWS), help="only the first N rows")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)
+
+    rows = []
+    bar = tqdm(ROWS[: options.rows], unit="row")
+    for task, family in bar:
+        bar.set_description(f"{task}, {family}")
+        rows.append(Row(options, task, family).cells())
+    text = f"{quality_table(rows)}\n\n{distribution_table(rows)}"
+    with atomic_path(options.out / "tables.md") as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+    print(text)
+
+
+class Row:
+    """One task with one family: a float network and what quantizers make of it."""
+
+    def __init__(self, options: argparse.Namespace, task: str, family: str) -> None:
+        self.options, self.task, self.family = options, task, family
+        size = max(MIN_SIZE, int(options.size * SIZES.get(task, 1)))
+        self.problem: Problem = get_task(task).problem(SOURCES.get(task, options.signal), size)
+        numbers = get_task(task).family_parameters.get(family, {})
+        self.spec = InrSpec(
+            hidden=options.hidden,
+            layers=2,
+            in_features=self.problem.axes,
+            out_features=self.problem.channels,
+            family=family,
+            parameters=numbers,
+        )
+
+    def cells(self) -> dict[str, Any]:
+        """All numbers of the row."""
+        results = {"task": self.task, "family": self.family, "float": self.cell("float", self.fit)}
+        for scheme, quant in SCHEMES.items():
+            results[scheme] = self.cell(scheme, lambda quant=quant: self.quantize(quant))
+        if find_spec("finn") is not None:
+            results["finn"] = self.cell("finn", self.map_to_finn)
+        return results
+
+    def cell(self, name: str, compute: Any) -> Mapping[str, Any]:
+        """The stored result of a cell, or a new one."""
+        settings = [self.options.steps, self.options.qat_steps, self.options.hidden]
+        key = text_digest([name, self.problem.digest(), self.family, settings])
+        path = self.options.out / f"{self.task}-{self.family}-{name}-{key[:12]}.json"
+        stored = read_json(path)
+        if stored is None:
+            stored = compute()
+            write_json(path, stored)
+        return stored
+
+    @property
+    def weights(self) -> Path:
+        """File of the float network."""
+        key = text_digest([self.problem.digest(), self.options.steps, self.options.hidden])
+        return self.options.out / f"{self.task}-{self.family}-{key[:12]}.pt"
+
+    def network(self) -> Inr:
+        """The fitted float network."""
+        model = Inr(self.spec)
+        model.load_state_dict(torch.load(self.weights, weights_only=True))
+        return model
+
+    def fit(self) -> dict[str, Any]:
+        problem, model = self.problem, Inr(self.spec)
+        training = TrainSpec(self.options.steps, 4096, get_family(self.family).learning_rate)
+        inputs = problem.fit_inputs * problem.step
+        fit_float(
+            model, inputs, problem.fit_target, training, progress=False, project=problem.project
+        )
+        with atomic_path(self.weights) as temporary:
+            torch.save(model.state_dict(), temporary)
+        with torch.no_grad():
+            outputs = model(problem.inputs * problem.step).numpy()
+        return {"psnr": psnr(problem.values, outputs)}
+
+    def quantized(self, quant: Mapping[str, Any]) -> QuantInr:
+        problem = self.problem
+        model = QuantInr.from_float(
+            self.network(), QuantSpec(**quant), problem.step, problem.bits, problem.inputs
+        )
+        calibrate(model, problem.inputs)
+        return model
+
+    def trained(self, quant: Mapping[str, Any]) -> QuantInr:
+        problem, model = self.problem, self.quantized(quant)
+        training = TrainSpec(self.options.qat_steps, 4096, 1e-4)
+        train_quantized(
+            model,
+            problem.fit_inputs,
+            problem.fit_target,
+            training,
+            progress=False,
+            project=problem.project,
+        )
+        return model
+
+    def quantize(self, quant: Mapping[str, Any]) -> dict[str, Any]:
+        model = self.trained(quant)
+        layers = measure_layers(model, self.problem.inputs)
+        finalise(model)
+        outputs = evaluate(model, self.problem.inputs).outputs
+        return {"psnr": psnr(self.problem.values, outputs), "layers": layers}
+
+    def map_to_finn(self) -> dict[str, Any]:
+        from dhq_brevitas.export import export_qonnx
+        from dhq_brevitas.finn_flow import build_dataflow, execute_dataflow
+        from dhq_brevitas.stages import run_qonnx_graph
+
+        model, codes = self.quantized({}), self.problem.inputs
+        finalise(model)
+        graph = export_qonnx(model, args=codes[:1])
+        expected, _ = run_qonnx_graph(graph, codes.numpy(), progress=False)
+        with tempfile.TemporaryDirectory() as folder:
+            built = build_dataflow(graph, folder, cycles_per_sample=256, progress=False)
+            inputs = built.host.encode(codes.numpy())
+            found = execute_dataflow(built.model, inputs, progress=False)
+        return {"differing": int(np.count_nonzero(found != expected)), "codes": expected.size}
+
+
+def quality_table(rows: list[dict[str, Any]]) -> str:
+    """PSNR of every cell."""
+    heads = ["task", "family", "float", *SCHEMES, "mismatch"]
+    lines = []
+    for row in rows:
+        values = [f"{row[name]['psnr']:.2f}" for name in ("float", *SCHEMES)]
+        finn = row.get("finn")
+        mismatch = "" if finn is None else f"{finn['differing']} of {finn['codes']}"
+        lines.append([row["task"], row["family"], *values, mismatch])
+    return markdown(heads, lines)
+
+
+def distribution_table(rows: list[dict[str, Any]]) -> str:
+    """Kurtosis of the second and third linear layer's tensors, raw, rotated and with signs."""
+    heads = ["family", "layer", "W raw", "W rotated", "W signs", "A raw", "A rotated", "A signs"]
+    heads += ["A SQNR raw", "rotated", "signs"]
+    lines = []
+    for row in rows:
+        if row["task"] != "picture":
+            continue
+        for plain, signed in zip(row["dhq"]["layers"], row["dhq, signs"]["layers"], strict=True):
+            if "act_kurtosis_after" not in plain:
+                continue
+            numbers = [
+                layer.get(f"{tensor}_{when}")
+                for tensor in ("weight_kurtosis", "act_kurtosis", "act_sqnr")
+                for layer, when in ((plain, "before"), (plain, "after"), (signed, "after"))
+            ]
+            texts = ["" if number is None else f"{number:.1f}" for number in numbers]
+            lines.append([row["family"], plain["name"], *texts])
+    return markdown(heads, lines)
+
+
+def markdown(heads: list[str], lines: list[list[str]]) -> str:
+    """A Markdown table with aligned columns."""
+    rows = [heads, *lines]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
+    cells = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
+    cells.insert(1, ["-" * width for width in widths])
+    return "\n".join("| " + " | ".join(row) + " |" for row in cells)
+
+
+if __name__ == "__main__":
+    main()

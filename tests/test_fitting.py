@@ -1,0 +1,131 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import dhq_brevitas as dhq
+from dhq_brevitas.fitting import CoordinateGrid
+
+QUICK = {"hidden": 16, "layers": 2, "steps": 250, "progress": False}
+
+
+def field(points: np.ndarray) -> np.ndarray:
+    """Two channels, in units of their own, over space and time."""
+    return np.stack([300 + 5 * np.sin(3 * points[:, 0]), 300 - points[:, 1] ** 2], axis=1)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    axes = np.meshgrid(np.linspace(-1, 1, 12), np.arange(5) * 0.25 + 7, indexing="ij")
+    points = np.stack([axis.ravel() for axis in axes], axis=1)
+    return points, field(points), dhq.fit(points, field(points), **QUICK)
+
+
+def test_values_come_back_in_their_units(fitted):
+    points, values, result = fitted
+    out = result(points)
+    assert out.dtype == np.float32
+    error = np.mean((out - values) ** 2)
+    expected = 10 * np.log10((values.max() - values.min()) ** 2 / error)
+    assert result.psnr == pytest.approx(expected, abs=0.01)
+    assert result.psnr > 20
+
+
+def test_quantized_values(fitted):
+    points, values, result = fitted
+    quantized = result.quantize(steps=4, progress=False)
+    out = quantized(points)
+    error = np.mean((out - values) ** 2)
+    expected = 10 * np.log10((values.max() - values.min()) ** 2 / error)
+    assert quantized.psnr == pytest.approx(expected, abs=0.01)
+    assert quantized.psnr > result.psnr - 4
+    inputs = quantized.inputs(points[:3])
+    assert torch.equal(inputs, torch.from_numpy(result.codes[:3]).float())
+
+
+def test_one_axis_and_one_channel_may_be_vectors():
+    time = np.arange(100) * 0.01
+    result = dhq.fit(time, np.sin(9 * time), family="gaussian", **QUICK)
+    assert result(time).shape == (100, 1)
+    assert result.grid.bits == 7
+
+
+def test_same_seed_same_network(fitted):
+    points, values, result = fitted
+    again = dhq.fit(points, values, **QUICK)
+    assert torch.equal(again.network.linears[0].weight, result.network.linears[0].weight)
+
+
+# -- coordinates -----------------------------------------------------------------------------------
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    count=st.integers(2, 300),
+    start=st.floats(-1e3, 1e3),
+    spacing=st.floats(1e-3, 1e3),
+    gap=st.integers(1, 50),
+)
+def test_points_of_a_grid_keep_their_place(count, start, spacing, gap):
+    steps = np.unique(np.concatenate([np.arange(count), [count - 1 + gap]]))
+    points = (start + spacing * steps)[:, None]
+    grid = CoordinateGrid.of(points)
+    codes = grid.codes(points)[:, 0]
+    np.testing.assert_array_equal(codes - codes[0], steps)
+    assert grid.rounding == 0
+    assert codes.min() * grid.step >= -1
+    assert codes.max() * grid.step <= 1
+    np.testing.assert_allclose(grid.origin + codes * grid.spacing, points[:, 0], atol=1e-6)
+
+
+def test_scattered_points_are_rounded_to_12_bits():
+    points = np.random.default_rng(0).random((500, 2)) * [1, 1000]
+    grid = CoordinateGrid.of(points)
+    assert grid.bits == 12
+    assert 0.4 < grid.rounding <= 0.5
+    back = grid.origin + grid.codes(points) * grid.spacing
+    assert (np.abs(back - points) <= np.array([1, 1000]) / 4095 / 2 * 1.001).all()
+
+
+def test_an_axis_that_does_not_vary():
+    points = np.stack([np.arange(8), np.full(8, 3)], axis=1)
+    grid = CoordinateGrid.of(points.astype(float))
+    assert (grid.codes(points)[:, 1] == 0).all()
+
+
+# -- what cannot be fitted -------------------------------------------------------------------------
+
+LINE = np.arange(8.0)
+
+
+@pytest.mark.parametrize(
+    ("coordinates", "values", "message"),
+    [
+        (
+            np.zeros((2, 2, 2)),
+            LINE,
+            r"coordinates of shape \(2, 2, 2\) .* must be numbers \[N\] or",
+        ),
+        (np.zeros(0), np.zeros(0), r"coordinates of shape \(0,\)"),
+        (LINE.astype(str), LINE, "must be numbers"),
+        (np.where(LINE > 6, np.nan, LINE), LINE, "coordinates hold NaN or infinity"),
+        (LINE, LINE[:-1], r"values of shape \(7,\) must be numbers \[8\] or \[8, channels\]"),
+        (LINE, np.zeros((8, 2, 2)), r"values of shape \(8, 2, 2\)"),
+        (LINE, np.where(LINE > 6, np.inf, LINE), "values hold NaN or infinity"),
+        (LINE, np.ones(8), "values are all 1; there is nothing to fit"),
+    ],
+)
+def test_arrays_that_cannot_be_fitted(coordinates, values, message):
+    with pytest.raises(ValueError, match=message):
+        dhq.fit(coordinates, values, **QUICK)
+
+
+def test_coordinates_of_another_rank_or_far_away(fitted):
+    points, _, result = fitted
+    with pytest.raises(ValueError, match="have 1 axes, the network has 2"):
+        result(points[:, 0])
+    with pytest.raises(ValueError, match="coordinates leave the range of the network"):
+        result(points * 100)
