@@ -3,7 +3,8 @@
 #
 # make demo: a bundled picture through to the checked dataflow graph, in runs/demo.
 # make test: lint, types and tests, with FINN and, for the core, with the newer Brevitas and PyTorch.
-# Both set up their virtual environments first, and again whenever pyproject.toml or the lines
+# make test-rtl: the benches of the RTL kernels in full, of which make test runs a part.
+# All set up their virtual environments first, and again whenever pyproject.toml or the lines
 # below change what they hold; PYTHON chooses the interpreter (3.11 or newer).
 
 PYTHON ?= python3
@@ -15,7 +16,7 @@ CONTENT := $(shell (cat pyproject.toml; echo $(REQUIREMENTS) $(CORE_REQUIREMENTS
 READY := $(VENV)/ready-$(CONTENT)
 CORE_READY := $(CORE_VENV)/ready-$(CONTENT)
 PYTEST := -m pytest -q -n 2
-# RTL simulation compiles for minutes; it has a target of its own.
+# Their default form, a part of make test, has every size of the kernels once.
 RTL_TESTS := tests/rtl tests/rtlsim
 # What needs FINN, and so is left out of the core environment.
 FINN_TESTS := tests/finn_flow tests/integration tests/rtl tests/rtlsim tests/stitching tests/synthesis
@@ -28,7 +29,7 @@ help:
 	@echo "make demo   fit, quantize, export, map to FINN and check a bundled picture (runs/demo)"
 	@echo "make test   lint, types, all tests"
 	@echo "make lint types test-finn test-core   the parts of make test"
-	@echo "make test-rtl  kernel benches and RTL simulation under Verilator (minutes)"
+	@echo "make test-rtl  kernel benches with every variant and width (a quarter of an hour)"
 	@echo "make clean  remove the virtual environments and runs/"
 
 # Two cores do one job here, so PyTorch gets both.
@@ -48,10 +49,10 @@ types: $(READY)
 	cd .typecheck && ../$(VENV)/bin/mypy --config-file ../pyproject.toml
 
 test-finn: $(READY)
-	$(VENV)/bin/python $(PYTEST) $(addprefix --ignore=,$(RTL_TESTS))
+	$(VENV)/bin/python $(PYTEST)
 
 test-rtl: $(READY)
-	$(VENV)/bin/python $(PYTEST) $(RTL_TESTS)
+	$(VENV)/bin/python $(PYTEST) $(RTL_TESTS) -m "exhaustive or not exhaustive"
 
 test-core: $(CORE_READY)
 	$(CORE_VENV)/bin/python $(PYTEST) $(addprefix --ignore=,$(FINN_TESTS))

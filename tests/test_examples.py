@@ -60,6 +60,14 @@ def test_family_table(tmp_path):
     assert {path: path.stat().st_mtime_ns for path in before} == before  # nothing is done twice
 
 
+def test_rtl_table(tmp_path):
+    pytest.importorskip("finn", reason="RTL simulation needs FINN")
+    options = ["--hidden", 16, "--size", 8, "--factors", 4]
+    row = run("rtl_table.py", "--out", tmp_path, *options).splitlines()[-1].split()
+    assert row[:4] == ["16", "64", "64", "64.00"]
+    assert row[5:7] == ["64", "0"]
+
+
 @pytest.mark.parametrize("script", sorted(path.name for path in EXAMPLES.glob("*.py")))
 def test_help_shows_a_command_line(script):
     if script == "brevitas_to_finn.py":

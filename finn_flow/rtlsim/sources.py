@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Sources of one design: copies, corrected, with their memory contents.
 
-Three files of FINN's library are changed in the copy; the library stays as it is. Two hold
+Four files of FINN's library are changed in the copy; the library stays as it is. Three hold
 constructs that Verilator does not accept, and are changed only where it compiles them. One holds an
 error, which is corrected wherever this package writes or simulates the file.
 
@@ -11,6 +11,7 @@ error, which is corrected wherever this package writes or simulates the file.
                       with its type, to module scope
 ``fifo.sv``           Verilator: the unpacked structure returned by a constant function becomes
                       a packed one
+``skid.sv``           Verilator: a message that announces a number gets it (tiled MVAUs)
 ``mvu_vvu_axi.sv``    error: the output queue of the MVAU is one or two words too short. It has
                       room for CORE_PIPELINE_DEPTH + 1 results; when the output stalls while a
                       result comes in every cycle (SIMD = MW), one is waiting, one is pushed in
@@ -138,6 +139,8 @@ def _corrected(name: str, text: str) -> str:
 def _patched(name: str, text: str) -> str:
     if name == "add_multi.sv":
         return _move_constant_function(text)
+    if name == "skid.sv":
+        return re.sub(r'(\$error\("[^"]*%0d FEED_STAGES[^"]*")\)', r"\1, FEED_STAGES)", text)
     if name == "fifo.sv":
         return re.sub(
             r"typedef struct \{(\s*int unsigned\s+lo;)", r"typedef struct packed {\1", text

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A stitched design as a folder that any tool can read."""
 
+import shutil
 from pathlib import Path
 
 from dhq_brevitas.finn_flow.rtlsim.sources import collect
@@ -30,7 +31,17 @@ of {in_type}, two's complement, the first in the lowest bits, {in_beats} beats p
 beat of the output carries {out_lanes} of {out_type}, {out_beats} beats per sample. Unused bits on
 top are zero.
 
-`constraints.xdc` has the clock; add pins or an interface of your board.
+`constraints.xdc` has the clock; add pins or an interface of your board. Define the macro SYNTHESIS
+for synthesis if your tool does not; without it the kernels carry assertions.
+
+The FIFOs between the layers, `StreamingFIFO_*.v`, have the depths in `fifo_depths.json`: the
+largest fill seen, and one, when samples entered at the rate of the slowest layer. FINN's tools find
+the same design in `stitched.onnx` and `all_verilog_srcs.txt`, whose paths are absolute. The
+integers are those of the graph's input and output; scales and biases around them are in that
+graph, too.
+
+`mvu_vvu_axi.sv` of FINN's library has one changed line, marked there: its output queue was too
+short for a stall while a result comes in every cycle.
 Sources other than `{name}.v` come from FINN's RTL library and from dhq_brevitas, both under a
 BSD 3-clause licence; their headers name the authors.
 """
@@ -44,6 +55,7 @@ create_clock -name ap_clk -period {period:.3f} [get_ports ap_clk]
 def write_folder(folder: Path, top: Top, period_ns: float, facts: dict[str, object]) -> list[Path]:
     """Writes sources, top, file lists, constraints and README; returns the sources to compile."""
     folder.mkdir(parents=True, exist_ok=True)
+    _remove_design(folder)
     sources = collect(list(top.sources), patch=False)
     names = sources.write(folder, "./data")
     (folder / f"{top.name}.v").write_text(top.text)
@@ -62,3 +74,16 @@ def write_folder(folder: Path, top: Top, period_ns: float, facts: dict[str, obje
         )
     )
     return paths
+
+
+def _remove_design(folder: Path) -> None:
+    """Removes the sources and memory contents that an earlier call wrote."""
+    listed = folder / FILE_LIST
+    if not listed.is_file():
+        return
+    for name in listed.read_text().splitlines():
+        # Plain names only: nothing outside the folder.
+        if name == Path(name).name:
+            (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / "data", ignore_errors=True)
+    listed.unlink()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from layer_graphs import codes, requant
+from layer_graphs import codes, requant, thresholding
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
@@ -192,6 +192,21 @@ def test_folder(design):
     readme = (design.folder / "README.md").read_text()
     assert "`s_axis_0_tdata`" in readme
     assert "2 beats per sample" in readme
+
+
+def test_second_design_in_a_folder_replaces_the_first(tmp_path):
+    first = stitch(requant(), tmp_path, fifo_depths=[2, 2], top="first")
+    names = (tmp_path / "filelist.f").read_text().split()
+    assert "Requant_rtl_0.v" in names
+    assert (tmp_path / "first.v").is_file()
+    second = stitch(thresholding(), tmp_path, fifo_depths=[2, 2], top="second")
+    left = {path.name for path in tmp_path.iterdir() if path.suffix in (".v", ".sv", ".vh")}
+    assert left == set((tmp_path / "filelist.f").read_text().split())
+    x = codes("INT11", 50, 8)
+    outputs, _ = simulate_stitched(second, x, progress=False)
+    np.testing.assert_array_equal(outputs, execute_dataflow(thresholding(), x, progress=False))
+    with pytest.raises(FlowError, match="is gone; stitch the graph again"):
+        simulate_stitched(first.model, codes("INT12", 4, 8), progress=False)
 
 
 @pytest.mark.parametrize("kind", ["memblock", "table", "sign"])
