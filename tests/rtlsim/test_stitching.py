@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from layer_graphs import codes, requant, thresholding
+from layer_graphs import codes, hadamard, requant
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
@@ -199,12 +199,12 @@ def test_second_design_in_a_folder_replaces_the_first(tmp_path):
     names = (tmp_path / "filelist.f").read_text().split()
     assert "Requant_rtl_0.v" in names
     assert (tmp_path / "first.v").is_file()
-    second = stitch(thresholding(), tmp_path, fifo_depths=[2, 2], top="second")
+    second = stitch(hadamard(), tmp_path, fifo_depths=[2, 2], top="second")
     left = {path.name for path in tmp_path.iterdir() if path.suffix in (".v", ".sv", ".vh")}
     assert left == set((tmp_path / "filelist.f").read_text().split())
-    x = codes("INT11", 50, 8)
+    x = codes("INT6", 50, 32)
     outputs, _ = simulate_stitched(second, x, progress=False)
-    np.testing.assert_array_equal(outputs, execute_dataflow(thresholding(), x, progress=False))
+    np.testing.assert_array_equal(outputs, execute_dataflow(hadamard(), x, progress=False))
     with pytest.raises(FlowError, match="is gone; stitch the graph again"):
         simulate_stitched(first.model, codes("INT12", 4, 8), progress=False)
 
