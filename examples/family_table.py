@@ -8,8 +8,9 @@
 Prints two tables as Markdown and writes them to OUT/tables.md. Every number of the first is the
 PSNR in dB on the whole signal of a network that exists: the same float network, then the same
 post-training calibration and fine-tuning with each quantizer (first layer's weights 12 bits,
-power-of-two scales a channel). "mismatch" counts the output codes in which FINN's dataflow graph of
-the DHQ network differs from QONNX; the column needs FINN.
+power-of-two scales a channel). "given" is the PSNR of the data themselves where these are not the
+signal: noisy pixels, coarse pixels repeated, filtered back-projection. "mismatch" counts the output
+codes in which FINN's dataflow graph of the DHQ network differs from QONNX; the column needs FINN.
 
 Small settings by default, so that it runs on two cores in half an hour; larger pictures and
 networks order the families differently. Each cell is kept in OUT, so an interrupted run continues.
@@ -96,7 +97,8 @@ class Row:
 
     def cells(self) -> dict[str, Any]:
         """All numbers of the row."""
-        results = {"task": self.task, "family": self.family, "float": self.cell("float", self.fit)}
+        results: dict[str, Any] = {"task": self.task, "family": self.family}
+        results |= {"given": self.problem.results, "float": self.cell("float", self.fit)}
         for scheme, quant in SCHEMES.items():
             results[scheme] = self.cell(scheme, lambda quant=quant: self.quantize(quant))
         if find_spec("finn") is not None:
@@ -185,13 +187,15 @@ class Row:
 
 def quality_table(rows: list[dict[str, Any]]) -> str:
     """PSNR of every cell."""
-    heads = ["task", "family", "float", *SCHEMES, "mismatch"]
+    heads = ["task", "family", "given", "float", *SCHEMES, "mismatch"]
     lines = []
     for row in rows:
         values = [f"{row[name]['psnr']:.2f}" for name in ("float", *SCHEMES)]
         finn = row.get("finn")
         mismatch = "" if finn is None else f"{finn['differing']} of {finn['codes']}"
-        lines.append([row["task"], row["family"], *values, mismatch])
+        given = row["given"].get("psnr_given")
+        shown = "" if given is None else f"{given:.2f}"
+        lines.append([row["task"], row["family"], shown, *values, mismatch])
     return markdown(heads, lines)
 
 

@@ -51,7 +51,7 @@ def test_own_family_and_task(tmp_path):
 def test_family_table(tmp_path):
     small = ["--size", 8, "--hidden", 8, "--steps", 5, "--qat-steps", 2, "--rows", 1]
     text = run("family_table.py", "--out", tmp_path, *small)
-    assert "| picture | siren  |" in text
+    assert "| picture | siren  |       |" in text
     assert "W rotated" in text
     if importlib.util.find_spec("finn") is not None:
         assert "| 0 of 192 |" in text
