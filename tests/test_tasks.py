@@ -11,10 +11,13 @@ from scipy.io import wavfile
 from skimage.transform import radon
 
 from dhq_brevitas import tasks
+from dhq_brevitas.inr import Inr
 from dhq_brevitas.signals import psnr
+from dhq_brevitas.specs import InrSpec
 from dhq_brevitas.tasks import TASKS, Problem, get_task, register_task
 from dhq_brevitas.tasks.shapes import mesh_of
 from dhq_brevitas.tasks.tomography import radon_weights
+from dhq_brevitas.training import TrainSpec, fit_float, tensor_psnr
 
 SOURCES = {
     "picture": ("astronaut", 16),
@@ -133,6 +136,22 @@ def test_tomography_measures_its_slice():
     projected = data.project(torch.from_numpy(data.values)).numpy()
     np.testing.assert_allclose(projected, data.fit_values, atol=1e-5)
     assert 10 < data.results["psnr_given"] < 30
+
+
+def test_fitting_through_a_projection():
+    """The samples are never given, only sums of pairs; the network finds those sums."""
+    inputs = torch.linspace(-1, 1, 16).unsqueeze(1)
+    sums = torch.sin(3 * inputs)[0::2] + torch.sin(3 * inputs)[1::2]
+    model = Inr(InrSpec(hidden=16, layers=1, in_features=1, out_features=1))
+    spec = TrainSpec(200, batch=4)  # a batch would not do: sums need them all
+    result = fit_float(
+        model, inputs, sums, spec, progress=False, project=lambda y: y[0::2] + y[1::2]
+    )
+    found = model(inputs)[0::2] + model(inputs)[1::2]
+    assert result.psnr == pytest.approx(tensor_psnr(found.detach(), sums))
+    assert result.psnr > 20
+    with pytest.raises(ValueError, match=r"inputs \(16, 1\) and target \(8, 1\) must be"):
+        fit_float(model, inputs, sums, spec, progress=False)
 
 
 @pytest.mark.parametrize("name", ["sphere", "box", "torus"])
