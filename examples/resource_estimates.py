@@ -37,7 +37,8 @@ FITTED: list[dict[str, Any]] = [
     *({"table": t, "lanes": 1, "bits": 18, "scale": 9} for t in (7, 12)),
     *({"table": 8, "lanes": 2, "bits": 20, "channels": c} for c in (64, 256)),
     {"table": 12, "lanes": 1, "bits": 20, "scale": 9, "channels": 128},
-    {"table": 9, "lanes": 2, "bits": 16, "clip": True},
+    *({"table": t, "lanes": 2, "bits": 16, "clip": True} for t in (6, 7, 8, 9)),
+    {"table": 8, "lanes": 1, "bits": 14, "clip": True},
 ]
 HELD_OUT: list[dict[str, Any]] = [
     {"order": 128, "lanes": 1, "bits": 8},
@@ -50,7 +51,9 @@ HELD_OUT: list[dict[str, Any]] = [
     {"table": 11, "lanes": 2, "bits": 20},
     {"table": 9, "lanes": 1, "bits": 21, "channels": 128},
     {"table": 12, "lanes": 2, "bits": 19, "scale": 12, "channels": 64},
-    {"table": 8, "lanes": 1, "bits": 14, "clip": True},
+    {"table": 7, "lanes": 1, "bits": 20, "clip": True},
+    {"table": 8, "lanes": 4, "bits": 12, "clip": True},
+    {"table": 11, "lanes": 1, "bits": 16, "clip": True},
 ]
 
 

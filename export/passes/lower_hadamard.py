@@ -4,6 +4,7 @@
 
 import numpy as np
 from onnx import helper
+from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 from qonnx.transformation.base import Transformation
@@ -16,7 +17,8 @@ class LowerHadamardToMatMul(Transformation):
     """x -> HadamardTransform becomes x -> MatMul(D·(I ⊗ H)·c), a constant n by n float32 matrix.
 
     Every HadamardTransform with constant signs (or none) matches. Integer inputs give the same
-    integers; a normalised transform agrees to float32 rounding. Raises ValueError for signs that
+    integers, and the matrix of an unnormalised transform is annotated INT2, so that FINN can make a
+    matrix-vector unit of it; a normalised one agrees to float32 rounding. Raises ValueError for signs that
     are computed in the graph.
     """
 
@@ -37,6 +39,8 @@ class LowerHadamardToMatMul(Transformation):
                 matrix /= np.sqrt(order)
             name = model.make_new_valueinfo_name()
             model.set_initializer(name, matrix.astype(np.float32))
+            if not operator.get_nodeattr("normalize"):
+                model.set_tensor_datatype(name, DataType["INT2"])
             lowered = helper.make_node("MatMul", [node.input[0], name], node.output, name=node.name)
             index = list(model.graph.node).index(node)
             model.graph.node.remove(node)

@@ -107,7 +107,7 @@ def synthesise_design(
     yosys = Yosys()
     jobs: dict[str, tuple[Sources, str]] = {
         # The longest first.
-        "": (read_sources((design.folder / FINN_FILE_LIST).read_text().split()), design.top)
+        "": (stitched_sources(design), design.top)
     }
     nodes = list(design.model.graph.node)
     for node in nodes:
@@ -140,6 +140,11 @@ def synthesise_design(
         tool=yosys.version,
         netlist=entries[""],
     )
+
+
+def stitched_sources(design: StitchedDesign) -> Sources:
+    """Sources of a stitched design; its ``top`` is the top module."""
+    return read_sources((design.folder / FINN_FILE_LIST).read_text().split())
 
 
 def read_resources(entry: Path) -> Resources:

@@ -7,7 +7,7 @@
 //   quadrants 1 and 3;  |y| · 2^24 = base[i] + (slope[i] · f) / 2^12 (floor), i = r / 2^12, f the rest
 //   base[i] = round(2^24 · sin(pi/2 · i/1024)), slope[i] = base[i+1] - base[i]
 //
-// The table errs by at most (pi/2/1024)^2 / 8 = 3e-7, five units of 2^-24. TABLE_FILE has a line for
+// The table errs by at most (pi/2/1024)^2 / 8 = 3e-7, five units of 2^-24; the phase by two of 2^-24 turns. TABLE_FILE has a line for
 // each i: slope in 16 bits, base in 25 bits, as one hexadecimal number. Six cycles, one value a cycle.
 // |t| >= 2^22 counts as whole turns (a float32 of that size hardly has anything else).
 

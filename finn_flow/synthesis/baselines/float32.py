@@ -28,11 +28,10 @@ def multiply(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     # float64 holds the product exactly; scaled up, its rounding is that of an unlimited exponent.
     exact = _flush(a).astype(np.float64) * _flush(b).astype(np.float64)
     small = np.abs(exact) < 2.0**-100
-    rounded = np.where(small, exact * 2.0**120, exact).astype(np.float32).astype(np.float64)
-    rounded = np.where(small, rounded * 2.0**-120, rounded)
-    kept = np.where(np.abs(rounded) < TINY, 0.0, rounded)
     with np.errstate(over="ignore"):
-        return kept.astype(np.float32)
+        rounded = np.where(small, exact * 2.0**120, exact).astype(np.float32).astype(np.float64)
+    rounded = np.where(small, rounded * 2.0**-120, rounded)
+    return np.where(np.abs(rounded) < TINY, np.copysign(0.0, exact), rounded).astype(np.float32)
 
 
 def sine(t: np.ndarray) -> np.ndarray:
