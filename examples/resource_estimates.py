@@ -119,8 +119,11 @@ def layer(point: dict[str, Any]) -> ModelWrapper:
 
 def measure(point: dict[str, Any], yosys: Yosys) -> tuple[dict[str, int], Resources]:
     """(estimate, synthesis) of a point."""
-    node = generate_nodes(layer(point), PART, 5.0).graph.node[0]
+    model = generate_nodes(layer(point), PART, 5.0)
+    node = model.graph.node[0]
     op = getCustomOp(node)
+    if "table" in point:
+        op.minimize_weight_bit_width(model)
     estimate = {
         "lut": int(op.lut_estimation(PART)),
         "dsp": int(op.dsp_estimation(PART)),

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Hardware layer: streaming Walsh-Hadamard transform with an optional power-of-two requantiser."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,14 @@ from dhq_brevitas.finn_flow.errors import FlowError
 from dhq_brevitas.finn_flow.ops.channelwise import ChannelwiseOp
 from dhq_brevitas.hadamard import MAX_ORDER, hadamard_transform_int
 
-# A delay line up to this depth is built from shift registers, a deeper one from block RAM.
-MAX_SHIFT_REGISTER_DEPTH = 128
+# A delay line from this depth on is block RAM, as in hadamard_delay.sv.
+BLOCK_RAM_DEPTH = 256
+# Fitted, see HadamardTransform.
+WORD_STAGE_LUTS = 6.35
+INDEX_BIT_LUTS = 4.04
+READ_MUX_LUTS = 0.08
+CONTROL_LUTS = -4.05
+REQUANT_LUTS = 0.69
 
 
 class HadamardTransform(ChannelwiseOp):
@@ -34,14 +41,18 @@ class HadamardTransform(ChannelwiseOp):
     Input and output: [numInputVectors..., NumChannels], carried as floats. ``SIMD``: channels per
     cycle, a power of two that divides Order.
 
-    LUT estimate, w_i = b + i bits after stage i = 1 … log2(Order):
-        adders        Σ_i SIMD · w_i
-        delay lines   of the log2(Order / SIMD) stages whose butterfly spans cycles, with depth
-                      d = 1, 2, 4 … Order / (2·SIMD): SIMD · w_i · ceil(d / 32) for d <= 128 (shift
-                      registers), else block RAM of ceil(SIMD · w_i / 36) · ceil(d / 512) RAMB18;
-                      plus SIMD · w_i for its multiplexer
-        requantiser   SIMD · (w + 2 · output bits)
-    It multiplies nothing: no DSP.
+    LUT estimate, in the notation of the kernel: v_i = b + i bits enter stage i = 0 … log2(Order) - 1.
+    The first log2(Order / SIMD) stages span words and hold two delay lines of depth d = Order /
+    (2·SIMD), … 2, 1; the others span lanes.
+        adders        SIMD · (v_i + 1) over words; SIMD · v_i over lanes, where the last bits of sum
+                      and difference are one
+        delay lines   2 · SIMD · v_i bits of d words: RAM32M16 (14 bits in 8 LUTs) for d <= 32,
+                      RAM64M8 (7 bits in 8 LUTs) for each 64 words of d < 256; block RAM from 256
+        control       WORD_STAGE_LUTS · word stages + INDEX_BIT_LUTS · Σ log2 d
+                      + READ_MUX_LUTS · 2 · SIMD · v_i for delay lines of 128 words + CONTROL_LUTS
+        requantiser   REQUANT_LUTS · SIMD · (bits after the shift + output bits)
+    The coefficients are fitted to synthesis by Yosys for UltraScale+
+    (``examples/resource_estimates.py``); signs are not in the fit. It multiplies nothing: no DSP.
     """
 
     FOLDING = "SIMD"
@@ -148,32 +159,42 @@ class HadamardTransform(ChannelwiseOp):
         return [last - self.stages + stage for stage in range(1, self.stages + 1)]
 
     def _delay_lines(self) -> list[tuple[int, int]]:
-        """(depth, bits) of the delay line of every stage whose butterfly spans cycles."""
+        """(depth, bits) of both delay lines of every stage whose butterfly spans cycles."""
         spans = self.stages - (self.lanes.bit_length() - 1)
         return [
-            (1 << i, width * self.lanes) for i, width in enumerate(self._stage_widths()[:spans])
+            (1 << (spans - 1 - stage), (width - 1) * self.lanes)
+            for stage, width in enumerate(self._stage_widths()[:spans])
+            for _ in range(2)
         ]
 
     def lut_estimation(self, fpgapart: str) -> int:
-        widths = self._stage_widths()
-        luts = self.lanes * sum(widths)
-        for depth, bits in self._delay_lines():
-            luts += bits
-            if depth <= MAX_SHIFT_REGISTER_DEPTH:
-                luts += bits * -(-depth // 32)
-        if self.get_nodeattr("requantShift") >= 0:
-            luts += self.lanes * (widths[-1] + 2 * self.get_output_datatype().bitwidth())
-        return luts
+        widths, delays = self._stage_widths(), self._delay_lines()
+        spans = len(delays) // 2
+        luts: float = self.lanes * (sum(widths[:spans]) + sum(w - 1 for w in widths[spans:]))
+        luts += CONTROL_LUTS + WORD_STAGE_LUTS * spans
+        for depth, bits in delays:
+            luts += INDEX_BIT_LUTS / 2 * math.log2(depth)
+            if 2 <= depth <= 32:
+                luts += 8 * math.ceil(bits / 14)
+            elif depth < BLOCK_RAM_DEPTH and depth > 1:
+                luts += 8 * math.ceil(bits / 7) * math.ceil(depth / 64)
+            if 64 < depth < BLOCK_RAM_DEPTH:
+                luts += READ_MUX_LUTS * bits
+        shift = int(self.get_nodeattr("requantShift"))
+        if shift >= 0:
+            kept = widths[-1] - shift + self.get_output_datatype().bitwidth()
+            luts += REQUANT_LUTS * self.lanes * kept
+        return round(luts)
 
     def bram_estimation(self, fpgapart: str) -> int:
         return sum(
-            -(-bits // 36) * -(-depth // 512)
+            math.ceil(bits / 36) * math.ceil(depth / 512)
             for depth, bits in self._delay_lines()
-            if depth > MAX_SHIFT_REGISTER_DEPTH
+            if depth >= BLOCK_RAM_DEPTH
         )
 
     def bram_efficiency_estimation(self, fpgapart: str) -> float:
-        used = sum(d * bits for d, bits in self._delay_lines() if d > MAX_SHIFT_REGISTER_DEPTH)
+        used = sum(depth * bits for depth, bits in self._delay_lines() if depth >= BLOCK_RAM_DEPTH)
         blocks = self.bram_estimation(fpgapart)
         return used / (blocks * 36 * 512) if blocks else 1
 

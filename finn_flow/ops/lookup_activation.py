@@ -20,6 +20,15 @@ DSP_OPERANDS = {"DSP58": (27, 24), "DSP48E2": (27, 18), "DSP48E1": (25, 18)}
 RAMB18_SHAPES = ((16384, 1), (8192, 2), (4096, 4), (2048, 9), (1024, 18))
 # A table with at most this many address bits goes to LUTs unless ram_style says otherwise.
 MAX_LUT_TABLE_BITS = 8
+# Folding a table costs about as many LUTs per lane as a table of this many address bits.
+MIN_FOLDED_TABLE_BITS = 7
+# LUTs: fitted, see LookupActivation.lut_estimation.
+ADDER_LUTS = 0.455
+TABLE_LUTS = 0.873
+FOLD_LUTS = 1.70
+CLIP_LUTS = 1.03
+PARAMETER_LUTS = 0.062
+CONTROL_LUTS = 11.7
 
 
 class LookupActivation(ChannelwiseOp):
@@ -61,6 +70,8 @@ class LookupActivation(ChannelwiseOp):
             # 1 if M or B differ between channels
             "perChannel": ("i", False, 0, {0, 1}),
             "ram_style": ("s", False, "auto", {"auto", "block", "distributed"}),
+            # halvings of the table in the kernel, for estimates; see table_fold
+            "tableFold": ("i", False, 0, {0, 1, 2}),
         }
 
     def get_input_datatype(self, ind: int = 0) -> BaseDataType:
@@ -111,9 +122,15 @@ class LookupActivation(ChannelwiseOp):
         model.set_tensor_datatype(node.output[0], self.get_output_datatype())
 
     def minimize_weight_bit_width(self, model: ModelWrapper, datatype_only: bool = False) -> None:
-        """Sets the datatypes of M and B to the smallest signed integers that hold them."""
+        """Sets the datatypes of M and B to the smallest signed integers that hold them.
+
+        Sets also what estimates need to know of the table: how often the kernel folds it.
+        """
         if datatype_only:
             return
+        out = self.get_output_datatype()
+        table = model.get_initializer(self.onnx_node.input[3]).astype(np.int64)
+        self.set_nodeattr("tableFold", table_fold(table, out.bitwidth()) if out.signed() else 0)
         for index, attribute in ((1, "scaleDataType"), (2, "biasDataType")):
             tensor = self.onnx_node.input[index]
             datatype = smallest_signed_datatype(model.get_initializer(tensor))
@@ -170,23 +187,42 @@ class LookupActivation(ChannelwiseOp):
         return self.lanes * tiles
 
     def lut_estimation(self, fpgapart: str) -> int:
+        """LUTs, with coefficients fitted to synthesis (``examples/resource_estimates.py``).
+
+        For each lane: ADDER_LUTS for each bit of x·M + B (with wrap only the bits of the address and
+        below), TABLE_LUTS · output bits · 2^(stored address bits - 6) for a table in LUTs, FOLD_LUTS
+        an output bit to unfold a table, CLIP_LUTS an address bit to clip; PARAMETER_LUTS a bit of
+        per-channel parameters; CONTROL_LUTS once.
+        """
         bits = int(self.get_nodeattr("tableBits"))
-        luts = 0
-        if not self.multiplies() and self.get_input_datatype(2).bitwidth() > 1:
-            luts += self.accumulator_bits()
+        fold = int(self.get_nodeattr("tableFold"))
+        out_bits = self.get_output_datatype().bitwidth()
+        address_bits = int(self.get_nodeattr("shift")) + bits
+        sum_bits = self.accumulator_bits()
+        if self.get_nodeattr("wrap"):
+            sum_bits = min(sum_bits, address_bits)
+        luts = 0.0
+        if self.multiplies() or self.get_input_datatype(2).bitwidth() > 1:
+            luts += ADDER_LUTS * sum_bits
         if not self.get_nodeattr("wrap"):
-            luts += bits + 2
+            luts += CLIP_LUTS * (bits + 2)
         if self.table_in_luts():
-            luts += self.get_output_datatype().bitwidth() * max(1, 1 << max(0, bits - 6))
+            luts += TABLE_LUTS * out_bits * max(1, 1 << max(0, bits - fold - 6))
+        if fold:
+            luts += FOLD_LUTS * out_bits
         if self.get_nodeattr("perChannel"):
-            parameter_bits = sum(self.get_input_datatype(i).bitwidth() for i in (1, 2))
-            luts += parameter_bits * math.ceil(self.channels / self.lanes / 64)
-        return self.lanes * luts
+            kept = [
+                min(self.get_input_datatype(i).bitwidth(), sum_bits)
+                for i in (1, 2)
+                if i == 2 or self.multiplies()
+            ]
+            luts += PARAMETER_LUTS * sum(kept) * (self.channels // self.lanes)
+        return round(self.lanes * luts + CONTROL_LUTS)
 
     def bram_estimation(self, fpgapart: str) -> int:
         if self.table_in_luts():
             return 0
-        entries = 1 << int(self.get_nodeattr("tableBits"))
+        entries = 1 << (int(self.get_nodeattr("tableBits")) - int(self.get_nodeattr("tableFold")))
         width = self.get_output_datatype().bitwidth()
         blocks = min(
             math.ceil(entries / depth) * math.ceil(width / columns)
@@ -196,7 +232,8 @@ class LookupActivation(ChannelwiseOp):
 
     def bram_efficiency_estimation(self, fpgapart: str) -> float:
         blocks = self.bram_estimation(fpgapart)
-        bits = self.get_output_datatype().bitwidth() << int(self.get_nodeattr("tableBits"))
+        stored = int(self.get_nodeattr("tableBits")) - int(self.get_nodeattr("tableFold"))
+        bits = self.get_output_datatype().bitwidth() << stored
         return bits / (blocks * 18 * 1024) if blocks else 1
 
     def get_op_and_param_counts(self) -> dict[str, int]:
@@ -225,3 +262,17 @@ def smallest_signed_datatype(values: np.ndarray) -> BaseDataType:
 
 def _magnitude(datatype: BaseDataType) -> int:
     return max(abs(int(datatype.min())), abs(int(datatype.max())))
+
+
+def table_fold(table: np.ndarray, bits: int) -> int:
+    """Halvings of the table that the kernel can undo: 1 if it is odd, 2 if a quarter wave holds it.
+
+    0 also for tables of less than 2^MIN_FOLDED_TABLE_BITS entries, and where negating a stored
+    entry would overflow ``bits`` bits.
+    """
+    half = len(table) // 2
+    if len(table) < 1 << MIN_FOLDED_TABLE_BITS or np.any(table[::-1] != -table):
+        return 0
+    if np.any(table[:half] == -(1 << (bits - 1))):
+        return 0
+    return 2 if np.array_equal(table[:half][::-1], table[:half]) else 1

@@ -8,10 +8,7 @@ import numpy as np
 from qonnx.core.modelwrapper import ModelWrapper
 
 from dhq_brevitas.finn_flow.ops.channelwise_rtl import ChannelwiseRtl
-from dhq_brevitas.finn_flow.ops.lookup_activation import LookupActivation
-
-# Folding a table costs about as many LUTs per lane as a table of this many address bits.
-MIN_FOLDED_TABLE_BITS = 7
+from dhq_brevitas.finn_flow.ops.lookup_activation import LookupActivation, table_fold
 
 
 class LookupActivation_rtl(LookupActivation, ChannelwiseRtl):
@@ -98,17 +95,3 @@ def common_power_of_two(values: np.ndarray) -> int | None:
     if first < 1 or first & (first - 1) or np.any(values != first):
         return None
     return first.bit_length() - 1
-
-
-def table_fold(table: np.ndarray, bits: int) -> int:
-    """Halvings of the table that the kernel can undo: 1 if it is odd, 2 if a quarter wave holds it.
-
-    0 also for tables of less than 2^MIN_FOLDED_TABLE_BITS entries, and where negating a stored
-    entry would overflow ``bits`` bits.
-    """
-    half = len(table) // 2
-    if len(table) < 1 << MIN_FOLDED_TABLE_BITS or np.any(table[::-1] != -table):
-        return 0
-    if np.any(table[:half] == -(1 << (bits - 1))):
-        return 0
-    return 2 if np.array_equal(table[:half][::-1], table[:half]) else 1

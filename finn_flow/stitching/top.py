@@ -71,6 +71,9 @@ def make_top(model: ModelWrapper, name: str, *, fifo_counts: bool = False) -> To
             body += _wires(out, out_width)
         connections = _clocks(ports) | _stream("in0_V", stream, "t") | _stream("out0_V", out, "t")
         parameter = next((s for s in PARAMETER_STREAMS if f"{s}_TDATA" in ports), None)
+        if op.onnx_node.op_type.startswith("Thresholding"):
+            # Its in1_V chooses among sets of thresholds; with one set it is not looked at.
+            parameter = None
         body.append(f"  // {op.onnx_node.name}: {op.onnx_node.op_type}")
         if parameter is not None:
             streamer, streamer_file = _streamer(op)

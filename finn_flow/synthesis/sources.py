@@ -16,6 +16,7 @@ the copy that is read, on top of the changes that Verilator needs
 ===============================  ===================================================================
 """
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,9 +33,13 @@ _SHIFT_REGISTER = re.compile(r"(\(\* SHREG_EXTRACT[^)]*\*\))\s*(\w+)\s+(\w+)\[([
 
 def read_sources(paths: Sequence[Path] | Sequence[str]) -> Sources:
     """Sources as Yosys gets them; SimulationError for files that are missing or not Verilog."""
-    sources = collect(list(map(Path, paths)))
-    sources.texts = {name: patched(name, text) for name, text in sources.texts.items()}
-    return sources
+    return patch_for_yosys(collect(list(map(Path, paths))))
+
+
+def patch_for_yosys(sources: Sources) -> Sources:
+    """Sources made for Verilator, with the changes of the module docstring."""
+    texts = {name: patched(name, text) for name, text in sources.texts.items()}
+    return dataclasses.replace(sources, texts=texts)
 
 
 def patched(name: str, text: str) -> str:

@@ -128,18 +128,19 @@ def test_folding_widths_and_cycles():
 def test_estimates_follow_the_stated_formulas():
     part = "xczu3eg-sbva484-1-e"
     layer = op(layer_model((1, 8), 8, "INT4"))
-    # Stages of 5, 6, 7 bits; one lane; delay lines of depth 1, 2, 4, each of one SRL and one mux.
-    assert layer.lut_estimation(part) == (5 + 6 + 7) + 2 * (5 + 6 + 7)
+    # Stages of 5, 6, 7 bits; two delay lines of depth 4, 2 in a RAM32M16 each, 1 in registers.
+    control = 3 * 6.35 + 4.04 * (2 + 1 + 0) - 4.05
+    assert layer.lut_estimation(part) == round((5 + 6 + 7) + 4 * 8 + control)
     assert layer.dsp_estimation(part) == 0
     assert layer.bram_estimation(part) == 0
     assert layer.get_op_and_param_counts() == {"op_add_5b": 8, "op_add_6b": 8, "op_add_7b": 8}
     parallel = op(layer_model((1, 8), 8, "INT4", SIMD=8))
-    assert parallel.lut_estimation(part) == 8 * (5 + 6 + 7)
+    assert parallel.lut_estimation(part) == round(8 * (4 + 5 + 6) - 4.05)
     fused = op(layer_model((1, 8), 8, "INT4", SIMD=8, requantShift=2, outputDataType="INT4"))
-    assert fused.lut_estimation(part) == 8 * (5 + 6 + 7) + 8 * (7 + 2 * 4)
+    assert fused.lut_estimation(part) == round(8 * (4 + 5 + 6) - 4.05 + 0.69 * 8 * (5 + 4))
     deep = op(layer_model((1, 1024), 1024, "INT8"))
-    # Depths 256 and 512 of 17 and 18 bits exceed the shift registers.
-    assert deep.bram_estimation(part) == 2
+    # Two delay lines of 512 and two of 256 words are block RAM.
+    assert deep.bram_estimation(part) == 4
     assert 0 < deep.bram_efficiency_estimation(part) < 1
     signed = op(layer_model((1, 4), 4, "INT4", signs=[1, -1, 1, 1]))
     assert signed.get_op_and_param_counts()["param_sign_1b"] == 4

@@ -100,21 +100,29 @@ def test_folding_widths_and_cycles():
 
 def test_estimates_follow_the_stated_formulas():
     plain = op(layer_model((1, 8), [1], [5], np.zeros(256), wrap=1, PE=2))
-    w = (2048 * 2 + 8).bit_length() + 1
     assert plain.dsp_estimation(PART) == 0
-    assert plain.lut_estimation(PART) == 2 * (w + 8 * 4)
+    # The address has 8 bits; a table of 256 entries of 8 bits.
+    assert plain.lut_estimation(PART) == round(2 * (0.455 * 8 + 0.873 * 8 * 4) + 11.7)
     assert plain.bram_estimation(PART) == 0
     multiplying = op(layer_model((1, 8), [1000], [5], np.zeros(256), PE=2))
     assert multiplying.dsp_estimation(PART) == 2
-    assert multiplying.lut_estimation(PART) == 2 * (8 + 2 + 8 * 4)
+    product = multiplying.accumulator_bits()
+    expected = 2 * (0.455 * product + 1.03 * (8 + 2) + 0.873 * 8 * 4) + 11.7
+    assert multiplying.lut_estimation(PART) == round(expected)
     wide = op(layer_model((1, 8), [1 << 30], [5], np.zeros(4), "INT20", wrap=1))
     assert wide.dsp_estimation(PART) == 2 * 2  # 32 x 20 bits on 27 x 18
     block = op(layer_model((1, 8), [1], [0], np.zeros(4096), wrap=1, PE=3))
     assert block.bram_estimation(PART) == 2 * 2  # 4096 x 8 bits, two lanes a memory
     assert block.bram_efficiency_estimation(PART) == 4096 * 8 / (4 * 18 * 1024)
-    assert block.lut_estimation(PART) == 0
+    assert block.lut_estimation(PART) == round(11.7)
+    block.set_nodeattr("tableFold", 2)
+    assert block.bram_estimation(PART) == 2
+    assert block.lut_estimation(PART) == round(3 * 1.7 * 8 + 11.7)
+    block.set_nodeattr("tableFold", 0)
     by_channel = op(layer_model((1, 128), [5] * 127 + [7], [5], np.zeros(2), wrap=1))
-    assert by_channel.lut_estimation(PART) == 8 + (4 + 4) * 2
+    # M and B of 4 bits, of which the address keeps one, for 128 channels.
+    expected = 0.455 * 1 + 0.873 * 8 + 0.062 * (1 + 1) * 128 + 11.7
+    assert by_channel.lut_estimation(PART) == round(expected)
     block.set_nodeattr("ram_style", "distributed")
     assert block.bram_estimation(PART) == 0
     counts = multiplying.get_op_and_param_counts()
