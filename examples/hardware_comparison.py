@@ -196,9 +196,7 @@ def baseline_designs(folder: Path) -> list[Design]:
         checked = codes[:: max(1, len(codes) // CHECKED_SAMPLES)]
         outputs, stats = baseline.simulate(checked)
         expected = baseline.reference(baseline.encode(codes))
-        differing = np.count_nonzero(
-            outputs != expected[:: max(1, len(codes) // CHECKED_SAMPLES)]
-        )
+        differing = np.count_nonzero(outputs != expected[:: max(1, len(codes) // CHECKED_SAMPLES)])
         designs.append(
             Design(
                 name,
@@ -220,8 +218,8 @@ def table(designs: list[Design]) -> list[str]:
     """Markdown of all designs; percentages against the first."""
     columns = ["lut", "lutram", "ff", "carry", "dsp", "bram18"]
     lines = [
-        "| design | LUT | of these memory | FF | CARRY4 | DSP | BRAM18 | cycles a sample | latency, "
-        "cycles | PSNR, dB | codes wrong in RTL |",
+        "| design | LUT | of these memory | FF | CARRY4 | DSP | BRAM18 | cycles a sample | "
+        "latency, cycles | PSNR, dB | codes wrong in RTL |",
         "|---|" + "---:|" * 10,
     ]
     for design in designs:

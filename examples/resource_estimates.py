@@ -80,7 +80,9 @@ def layer(point: dict[str, Any]) -> ModelWrapper:
         scale = rng.integers(-half, half, stored) if half > 1 else np.ones(stored, np.int64)
         bias = rng.integers(-(1 << (bits - 1)), 1 << (bits - 1), stored)
         steps = (np.arange(entries) + 0.5) / entries
-        table = np.rint(127 * (np.exp(-4 * steps) if "clip" in point else np.sin(2 * np.pi * steps)))
+        table = np.rint(
+            127 * (np.exp(-4 * steps) if "clip" in point else np.sin(2 * np.pi * steps))
+        )
         wanted = 8
         parameters = {
             "M": (scale, f"INT{max(2, point.get('scale', 2))}"),

@@ -26,7 +26,9 @@ def main() -> None:
     arguments = parser.parse_args()
     yosys = Yosys()
     adder_bits = sum(arguments.bits + stage for stage in range(1, arguments.order.bit_length()))
-    print(f"{yosys.version}, synth_xilinx -family {arguments.family}, N={arguments.order}, ", end="")
+    print(
+        f"{yosys.version}, synth_xilinx -family {arguments.family}, N={arguments.order}, ", end=""
+    )
     print(f"{arguments.bits} bit input\n")
     print("SIMD   bound    LUT  ratio  of these memory  carry chains     FF  BRAM18")
     for lanes in arguments.lanes:

@@ -18,8 +18,8 @@ class LowerHadamardToMatMul(Transformation):
 
     Every HadamardTransform with constant signs (or none) matches. Integer inputs give the same
     integers, and the matrix of an unnormalised transform is annotated INT2, so that FINN can make a
-    matrix-vector unit of it; a normalised one agrees to float32 rounding. Raises ValueError for signs that
-    are computed in the graph.
+    matrix-vector unit of it; a normalised one agrees to float32 rounding. Raises ValueError for
+    signs that are computed in the graph.
     """
 
     def apply(self, model: ModelWrapper) -> tuple[ModelWrapper, bool]:

@@ -41,9 +41,9 @@ class HadamardTransform(ChannelwiseOp):
     Input and output: [numInputVectors..., NumChannels], carried as floats. ``SIMD``: channels per
     cycle, a power of two that divides Order.
 
-    LUT estimate, in the notation of the kernel: v_i = b + i bits enter stage i = 0 … log2(Order) - 1.
-    The first log2(Order / SIMD) stages span words and hold two delay lines of depth d = Order /
-    (2·SIMD), … 2, 1; the others span lanes.
+    LUT estimate: v_i = b + i bits enter stage i = 0 … log2(Order) - 1. The first
+    log2(Order / SIMD) stages span words and hold two delay lines of depth d = Order / (2·SIMD),
+    … 2, 1; the others span lanes.
         adders        SIMD · (v_i + 1) over words; SIMD · v_i over lanes, where the last bits of sum
                       and difference are one
         delay lines   2 · SIMD · v_i bits of d words: RAM32M16 (14 bits in 8 LUTs) for d <= 32,

@@ -189,10 +189,10 @@ class LookupActivation(ChannelwiseOp):
     def lut_estimation(self, fpgapart: str) -> int:
         """LUTs, with coefficients fitted to synthesis (``examples/resource_estimates.py``).
 
-        For each lane: ADDER_LUTS for each bit of x·M + B (with wrap only the bits of the address and
-        below), TABLE_LUTS · output bits · 2^(stored address bits - 6) for a table in LUTs, FOLD_LUTS
-        an output bit to unfold a table, CLIP_LUTS an address bit to clip; PARAMETER_LUTS a bit of
-        per-channel parameters; CONTROL_LUTS once.
+        For each lane: ADDER_LUTS for each bit of x·M + B (with wrap only the bits of the address
+        and below), TABLE_LUTS · output bits · 2^(stored address bits - 6) for a table in LUTs,
+        FOLD_LUTS an output bit to unfold a table, CLIP_LUTS an address bit to clip; PARAMETER_LUTS
+        a bit of per-channel parameters; CONTROL_LUTS once.
         """
         bits = int(self.get_nodeattr("tableBits"))
         fold = int(self.get_nodeattr("tableFold"))

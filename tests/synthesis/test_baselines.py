@@ -13,8 +13,8 @@ from dhq_brevitas.finn_flow.stitching.simulate import StreamFormat, run_signal
 from dhq_brevitas.finn_flow.synthesis.baselines import (
     SineLayer,
     fixed_baseline,
-    float_baseline,
     float32,
+    float_baseline,
     fold,
 )
 from dhq_brevitas.finn_flow.synthesis.baselines.design import HERE, memory_lines
@@ -76,7 +76,9 @@ def operands() -> tuple[np.ndarray, np.ndarray]:
     close[1] = -near[0] * (1 + rng.integers(-8, 9, n) * np.float32(2.0**-23))
     ties = rng.integers(1 << 22, 1 << 24, (2, n)).astype(np.float32)
     ties[1] *= np.float32(2.0) ** rng.integers(-26, 3, n).astype(np.float32)
-    corner = np.array([0.0, -0.0, 1.0, -1.0, 2.0**-126, -(2.0**-126), 1e-40, 3.4e38, 1.5], np.float32)
+    corner = np.array(
+        [0.0, -0.0, 1.0, -1.0, 2.0**-126, -(2.0**-126), 1e-40, 3.4e38, 1.5], np.float32
+    )
     grid = np.stack([x.ravel() for x in np.meshgrid(corner, corner)])
     a, b = np.concatenate([wide, near, close, ties, grid], axis=1)
     return a, b
@@ -137,9 +139,7 @@ def network(hidden: int, lanes: list[int]) -> list[SineLayer]:
     ]
 
 
-@pytest.mark.parametrize(
-    ("make", "tolerance"), [(float_baseline, 2e-5), (fixed_baseline, 5e-3)]
-)
+@pytest.mark.parametrize(("make", "tolerance"), [(float_baseline, 2e-5), (fixed_baseline, 5e-3)])
 def test_networks(make, tolerance):
     """RTL and reference agree exactly; both with float64 to what the format allows."""
     layers = network(16, [1, 8, 2])

@@ -65,9 +65,7 @@ def test_resources_of_cells():
         {"LUT6": 10, "INV": 1, "LUT6_2": 2, "MUXF7": 3, "RAM64M8": 2, "SRL16E": 4, "FDRE": 7}
         | {"CARRY4": 3, "CARRY8": 1, "DSP48E2": 5, "RAMB18E2": 3, "RAMB36E2": 2, "URAM288": 1}
     )
-    assert found == Resources(
-        lut=33, lutram=20, ff=7, carry=5, dsp=5, bram18=7, bram36=2, uram=1
-    )
+    assert found == Resources(lut=33, lutram=20, ff=7, carry=5, dsp=5, bram18=7, bram36=2, uram=1)
     assert (found + found).lut == 66
 
 

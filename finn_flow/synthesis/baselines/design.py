@@ -53,7 +53,7 @@ class Baseline:
         sources: Verilog and memory contents; the top module is ``baseline``.
         width: bits of an input, output_width: of an output.
         features: inputs, outputs of a sample.
-        reference: inputs int64 [N, inputs] as bit patterns to output bit patterns int64 [N, outputs].
+        reference: input bit patterns int64 [N, inputs] to output bit patterns int64 [N, outputs].
         encode: coordinate codes [N, inputs] to bit patterns, decode: bit patterns to outputs.
     """
 
@@ -90,9 +90,9 @@ def fold(inputs: int, outputs: int, lanes: int) -> tuple[int, int]:
     simd = 1
     while simd <= min(inputs, lanes):
         pe = lanes // simd
-        if lanes == simd * pe and inputs % simd == 0 and outputs % pe == 0:
-            if outputs // pe >= MIN_GROUPS:
-                return simd, pe
+        divides = lanes == simd * pe and inputs % simd == 0 and outputs % pe == 0
+        if divides and outputs // pe >= MIN_GROUPS:
+            return simd, pe
         simd *= 2
     raise FlowError(
         f"a layer of {inputs} inputs and {outputs} outputs cannot be folded to {lanes} multiply-"

@@ -19,7 +19,7 @@ REST_BITS = 12
 
 
 def add(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """float32 sum as ``baseline_fp32_add`` gives it, for finite values: no subnormal, no -0 of 0."""
+    """float32 sum as ``baseline_fp32_add`` gives it, for finite values, up to the sign of 0."""
     return _flush(_flush(a) + _flush(b))
 
 
