@@ -70,6 +70,7 @@ def test_rtl_table(tmp_path):
 
 @pytest.mark.parametrize("script", sorted(path.name for path in EXAMPLES.glob("*.py")))
 def test_help_shows_a_command_line(script):
-    if script == "brevitas_to_finn.py":
+    needs_finn = {"brevitas_to_finn.py", "resource_estimates.py", "transform_area.py"}
+    if script in needs_finn:
         pytest.importorskip("finn", reason="this example maps to FINN")
     assert f"python examples/{script}" in run(script, "--help")

@@ -9,7 +9,8 @@ the copy that is read, on top of the changes that Verilator needs
 ===============================  ===================================================================
 ``.sv``                          `` `default_nettype`` inside a module goes
 ``mvu.sv``                       the block ``blkRecoveryWatch`` goes; it only warns, after 100 ns
-``thresholding.sv``              a part-select that may be empty is guarded
+``thresholding.sv``              a part-select that is empty in the first stage becomes a shift
+``requant_decoupled.sv``         a part-select that may reach out of its vector is kept inside
 ``memstream.sv``, ``fifo.sv``    shift registers marked SHREG_EXTRACT become one vector a bit, which
                                  is what Yosys makes SRL16E and SRLC32E of; as arrays of words they
                                  would be flip-flops and multiplexers
@@ -46,6 +47,13 @@ def patched(name: str, text: str) -> str:
     """``text`` of file ``name`` with the changes of the module docstring."""
     if name == "mvu.sv":
         text = _WATCHDOG.sub("", text)
+    if name == "thresholding.sv":
+        text = text.replace("p.ptr[M-1:SN+1] <", "(p.ptr[M-1:0] >> (SN+1)) <")
+    if name == "requant_decoupled.sv":
+        text = text.replace(
+            "idat[pe][K-X_WIDTH+:X_WIDTH]",
+            "idat[pe][(K > X_WIDTH? K-X_WIDTH : 0)+:(K > X_WIDTH? X_WIDTH : K)]",
+        )
     if name in ("memstream.sv", "fifo.sv"):
         text = _shift_registers_by_bit(name, text)
     module = _MODULE.search(text)
