@@ -20,7 +20,7 @@ from dhq_brevitas.inr import QuantInr
 from dhq_brevitas.proxies import HadamardWeightQuantProxy, rotate_back
 from dhq_brevitas.specs import ScaleKind, Side
 
-__all__ = ["Reference", "evaluate", "finalise"]
+__all__ = ["Reference", "evaluate", "finalise", "settle_scales"]
 
 # Two scales of 8 bits make an accumulator scale of 16, which leaves an exporter with 24-bit
 # multipliers a factor of 256 between the scales of channels; a scale changes by at most 1/256.
@@ -41,10 +41,7 @@ def finalise(model: QuantInr) -> None:
     """
     training = model.training
     model.eval()
-    for plan, linear in zip(model.plans, model.linears, strict=True):
-        if plan.scale == ScaleKind.FLOAT:
-            for quantizer, step in _learned(linear):
-                set_scale(quantizer, _odd_mantissa(step, FLOAT_MANTISSA_BITS))
+    settle_scales(model)
     x: Any = torch.zeros(1, model.spec.in_features)
     for module in model:
         following = module(x)
@@ -52,6 +49,15 @@ def finalise(model: QuantInr) -> None:
             _write_back(module, x)
         x = following
     model.train(training)
+
+
+@torch.no_grad()
+def settle_scales(model: QuantInr) -> None:
+    """Rounds float scales up to odd mantissas of 8 bits, in place; see :func:`finalise`."""
+    for plan, linear in zip(model.plans, model.linears, strict=True):
+        if plan.scale == ScaleKind.FLOAT:
+            for quantizer, step in _learned(linear):
+                set_scale(quantizer, _odd_mantissa(step, FLOAT_MANTISSA_BITS))
 
 
 def _learned(model: nn.Module) -> Iterator[tuple[Any, Tensor]]:

@@ -31,8 +31,12 @@ from dhq_brevitas.specs import ScaleKind
 
 __all__ = [
     "Interrupted",
+    "Projection",
     "TrainResult",
     "TrainSpec",
+    "TrainingRun",
+    "batch_indices",
+    "check_data",
     "fit_float",
     "tensor_psnr",
     "train_quantized",
@@ -129,9 +133,9 @@ def fit_float(
     Raises Interrupted after Ctrl-C or SIGTERM, once the step is finished and the state is saved.
     Raises ValueError for a loss that is not finite (too large a learning rate).
     """
-    _check_data(inputs, target, project)
+    check_data(inputs, target, project)
     groups = [{"params": list(model.parameters())}]
-    run = _Run(model, lambda: groups, spec, checkpoint, key, project)
+    run = TrainingRun(model, lambda: groups, spec, checkpoint, key, project)
     run.train(inputs, target, "fit", progress)
     model.eval()
     with torch.no_grad():
@@ -161,8 +165,8 @@ def train_quantized(
     Float and dyadic scales are learned; power-of-two scales stay as calibrated, since a step of
     theirs is a factor of two.
     """
-    _check_data(inputs, target, project)
-    run = _Run(model, lambda: quantized_groups(model), spec, checkpoint, key, project)
+    check_data(inputs, target, project)
+    run = TrainingRun(model, lambda: quantized_groups(model), spec, checkpoint, key, project)
 
     def evaluate() -> float:
         model.eval()
@@ -202,7 +206,7 @@ def _learned_scales(module: nn.Module) -> list[nn.Parameter]:
     return [m.value for m in module.modules() if isinstance(m, LEARNED)]
 
 
-def _check_data(inputs: Tensor, target: Tensor, project: Projection | None) -> None:
+def check_data(inputs: Tensor, target: Tensor, project: Projection | None) -> None:
     paired = len(inputs) == len(target) or project is not None
     if inputs.ndim != 2 or target.ndim != 2 or not paired or len(inputs) == 0:
         raise ValueError(
@@ -224,7 +228,7 @@ def batch_indices(samples: int, spec: TrainSpec, step: int) -> Tensor | None:
 
 
 @dataclass
-class _Run:
+class TrainingRun:
     """State of one training run and its checkpoint."""
 
     model: nn.Module
@@ -265,7 +269,10 @@ class _Run:
         title: str,
         progress: bool,
         evaluate: Callable[[], float] | None = None,
+        before_step: Callable[[int], None] = lambda step: None,
+        after_step: Callable[[], None] = lambda: None,
     ) -> None:
+        """Takes the steps that are left; what ``evaluate`` finds best is kept in ``best``."""
         spec, model = self.spec, self.model
         bar = tqdm(
             total=spec.steps,
@@ -280,7 +287,9 @@ class _Run:
         model.train()
         with bar, _deferred_interrupt() as interrupted:
             while self.step < spec.steps:
+                before_step(self.step)
                 loss = self._one_step(inputs, target)
+                after_step()
                 self.step += 1
                 bar.update()
                 if self.step % PROGRESS_EVERY == 0 or self.step == spec.steps:

@@ -1,0 +1,249 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""The integer program of the planner: one alternative a layer, least summed error, within a budget.
+
+Errors of single tensors are measured (:mod:`dhq_brevitas.sensitivity`); a plan's is taken to be
+their sum, as for small independent errors. With x_ia = 1 where layer i takes alternative a:
+
+    minimise Σ error_ia x_ia   subject to   Σ_a x_ia = 1,
+    Σ weights_i · weight_bits_a · x_ia ≤ weight budget,
+    Σ inputs_i · act_bits_a · x_ia ≤ average activation bits · Σ inputs_i   (layers behind the first)
+
+solved by HiGHS through ``scipy.optimize.milp``. The formulation is that of Hubara et al., 2021,
+arXiv:2006.10518, and of HAWQ-V3, Yao et al., 2021, arXiv:2011.10680.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from dhq_brevitas.hadamard import largest_order
+from dhq_brevitas.sensitivity import Probe, Turn
+from dhq_brevitas.specs import (
+    EXTRA_SINE_BITS,
+    MAX_BITS,
+    MIN_BITS,
+    Granularity,
+    LayerPlan,
+    Side,
+)
+
+__all__ = [
+    "Alternative",
+    "Budget",
+    "allocate",
+    "average_act_bits",
+    "connected",
+    "measure_alternatives",
+    "predicted_error",
+    "weight_bits",
+]
+
+BIT_RANGE = 3  # widths tried on either side of the average, where layers are large
+ACT_BIT_RANGE = (2, 4)  # below and above the average
+LARGE_SHARE = 0.05  # of all weights; a smaller layer is also offered every width above
+BLOCK = 16
+SIGNS_SEED = 1
+
+
+def weight_bits(layers: Sequence[LayerPlan]) -> int:
+    """Bits of all weights."""
+    return sum(layer.weights * layer.weight_bits for layer in layers)
+
+
+def average_act_bits(layers: Sequence[LayerPlan]) -> float:
+    """Mean width of what the weights are multiplied with, over the inputs of all layers but the
+    first, whose inputs are coordinates."""
+    inputs = sum(layer.in_features for layer in layers[1:])
+    return sum(layer.in_features * layer.act_bits for layer in layers[1:]) / max(inputs, 1)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a plan may use.
+
+    Attributes:
+        weight_bits: of all weights together.
+        act_bits: average width of the activations that are multiplied (:func:`average_act_bits`).
+    """
+
+    weight_bits: int
+    act_bits: float = 8.0
+
+    def holds(self, layers: Sequence[LayerPlan]) -> bool:
+        """Whether ``layers`` keep to it."""
+        return (
+            weight_bits(layers) <= self.weight_bits and average_act_bits(layers) <= self.act_bits
+        )
+
+    def check(self, layers: Sequence[LayerPlan]) -> None:
+        """ValueError, naming the smallest possible budget, if no plan of these layers can."""
+        weights = sum(layer.weights for layer in layers)
+        if self.weight_bits < weights * MIN_BITS:
+            raise ValueError(
+                f"budget={self.weight_bits} weight bits cannot be met: the smallest that can is "
+                f"{weights * MIN_BITS}, {MIN_BITS} bits for each of {weights} weights"
+            )
+        if not MIN_BITS <= self.act_bits <= MAX_BITS:
+            raise ValueError(
+                f"act_bits={self.act_bits} cannot be met: use {MIN_BITS} to {MAX_BITS} on average"
+            )
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """One way of quantizing a layer's weight and input; errors are mean squares at the output."""
+
+    turn: Turn
+    weight_bits: int
+    act_bits: int
+    granularity: Granularity
+    weight_error: float
+    act_error: float
+
+    @property
+    def error(self) -> float:
+        """What the integer program adds up."""
+        return self.weight_error + self.act_error
+
+    def is_of(self, layer: LayerPlan) -> bool:
+        """Whether ``layer`` takes this alternative."""
+        turn = Turn(layer.rotation, layer.order, layer.signs_seed)
+        mine = (self.turn, self.weight_bits, self.act_bits, self.granularity)
+        return mine == (turn, layer.weight_bits, layer.act_bits, layer.granularity)
+
+
+def measure_alternatives(
+    probe: Probe, uniform: Sequence[LayerPlan], budget: Budget, progress: bool
+) -> list[list[Alternative]]:
+    """For each layer of ``uniform``, an unrotated plan, its alternatives with measured errors."""
+    total = sum(layer.weights for layer in uniform)
+    average = budget.weight_bits / total
+    bar = tqdm(uniform, desc="sensitivities", unit="layer", disable=not progress)
+    result = []
+    for index, layer in enumerate(bar):
+        widths = _weight_widths(average, layer.weights > LARGE_SHARE * total)
+        alternatives = []
+        for turn in _turns(probe, index, layer, round(average)):
+            granularity = Granularity.TENSOR if turn.side == Side.OUTPUT else layer.granularity
+            acts = {layer.act_bits: 0.0}  # coordinates are exact
+            if index > 0:
+                acts = {
+                    bits: probe.act_error(index, turn, bits, layer.scale)
+                    for bits in _act_widths(budget.act_bits)
+                }
+            for bits in widths:
+                error = probe.weight_error(index, turn, bits, layer.scale, granularity)
+                alternatives += [
+                    Alternative(turn, bits, act, granularity, error, act_error)
+                    for act, act_error in acts.items()
+                ]
+        result.append(alternatives)
+    return result
+
+
+def _weight_widths(average: float, large: bool) -> range:
+    low = max(MIN_BITS, math.floor(average) - BIT_RANGE)
+    high = min(MAX_BITS, math.ceil(average) + BIT_RANGE)
+    return range(low, high + 1) if large else range(min(math.floor(average), high), MAX_BITS + 1)
+
+
+def _act_widths(average: float) -> range:
+    below, above = ACT_BIT_RANGE
+    low = max(MIN_BITS, math.floor(average) - below)
+    return range(low, min(MAX_BITS, math.ceil(average) + above) + 1)
+
+
+def _turns(probe: Probe, index: int, layer: LayerPlan, bits: int) -> list[Turn]:
+    """No rotation, the input rotation of least rounding error, and an output rotation."""
+    turns = [Turn()]
+    largest = largest_order(layer.in_features)
+    if index > 0 and largest > 1:
+        shapes = [Turn(Side.INPUT, largest), Turn(Side.INPUT, largest, SIGNS_SEED + index)]
+        if largest > BLOCK:
+            shapes.append(Turn(Side.INPUT, BLOCK))
+        turns.append(min(shapes, key=lambda turn: _nearest_cost(probe, index, turn, layer, bits)))
+    largest = largest_order(layer.out_features)
+    if largest > 1:
+        turns.append(Turn(Side.OUTPUT, largest))
+    return turns
+
+
+def _nearest_cost(probe: Probe, index: int, turn: Turn, layer: LayerPlan, bits: int) -> float:
+    value = probe.quantized_weight(index, turn, bits, layer.scale, layer.granularity, learned=False)
+    return probe.fit(index, turn).cost(value)
+
+
+def allocate(
+    alternatives: Sequence[Sequence[Alternative]],
+    uniform: Sequence[LayerPlan],
+    budget: Budget,
+    allowed: Callable[[Alternative], bool] = lambda alternative: True,
+) -> tuple[LayerPlan, ...] | None:
+    """The layers of least summed error, or None if what is allowed does not fit the budget."""
+    from scipy.optimize import Bounds, LinearConstraint, milp
+
+    entries = [(i, a) for i, options in enumerate(alternatives) for a in options if allowed(a)]
+    if {i for i, _ in entries} != set(range(len(uniform))):
+        return None
+    errors = np.array([a.error for _, a in entries])
+    one_each = np.array([[float(i == layer) for i, _ in entries] for layer in range(len(uniform))])
+    weights = [float(uniform[i].weights * a.weight_bits) for i, a in entries]
+    acts = [float(uniform[i].in_features * a.act_bits * (i > 0)) for i, a in entries]
+    inputs = sum(layer.in_features for layer in uniform[1:])
+    solution = milp(
+        # Around one, where the solver's tolerances are made for.
+        errors / max(float(errors.max()), np.finfo(float).tiny) * 1e6,
+        integrality=np.ones(len(entries)),
+        bounds=Bounds(0, 1),
+        constraints=[
+            LinearConstraint(one_each, 1, 1),
+            LinearConstraint(np.array([weights]), ub=budget.weight_bits),
+            LinearConstraint(np.array([acts]), ub=budget.act_bits * inputs),
+        ],
+    )
+    if solution.x is None:
+        return None
+    picked = [a for (_, a), x in zip(entries, solution.x, strict=True) if x > 0.5]
+    return connected(
+        [
+            replace(
+                layer,
+                rotation=a.turn.side,
+                order=a.turn.order,
+                signs_seed=a.turn.signs_seed,
+                weight_bits=a.weight_bits,
+                act_bits=a.act_bits,
+                granularity=a.granularity,
+            )
+            for a, layer in zip(picked, uniform, strict=True)
+        ]
+    )
+
+
+def connected(layers: Sequence[LayerPlan]) -> tuple[LayerPlan, ...]:
+    """``layers`` with each activation as wide as the layer behind it needs."""
+    following = [*layers[1:], None]
+    result = []
+    for layer, after in zip(layers, following, strict=True):
+        if after is not None:
+            extra = EXTRA_SINE_BITS if after.rotation == Side.INPUT else 0
+            layer = replace(layer, sine_bits=min(after.act_bits + extra, MAX_BITS))
+        result.append(layer)
+    return tuple(result)
+
+
+def predicted_error(
+    alternatives: Sequence[Sequence[Alternative]], layers: Sequence[LayerPlan]
+) -> float | None:
+    """Sum of the measured errors of the tensors of a plan, None if one of them was not measured."""
+    total = 0.0
+    for options, layer in zip(alternatives, layers, strict=True):
+        found = [a.error for a in options if a.is_of(layer)]
+        if not found:
+            return None
+        total += found[0]
+    return total

@@ -1,0 +1,238 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""Chooses, layer by layer, rotation and bits for the least output error within a budget.
+
+1. *Sensitivities*: one tensor at a time is quantized in each of the ways on offer, and the error at
+   the network's output is measured (:mod:`dhq_brevitas.sensitivity`).
+2. *Integer program*: one way a layer, least sum of errors (:mod:`dhq_brevitas.allocation`).
+3. *Trials*: the errors are not quite independent, and later layers are rounded so as to make up for
+   earlier ones. So a short-list is quantized in earnest: the program's solution, solutions with
+   fewer freedoms, and the uniform schemes that fit the budget. From the best of them single steps
+   are tried, a bit moved between two layers, a rotation put on or off, as long as that helps.
+
+The plan with the least error measured on the calibration samples wins; there it is never worse than
+the uniform schemes.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import permutations
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from dhq_brevitas.allocation import (
+    LARGE_SHARE,
+    SIGNS_SEED,
+    Alternative,
+    Budget,
+    allocate,
+    connected,
+    measure_alternatives,
+    predicted_error,
+)
+from dhq_brevitas.hadamard import largest_order
+from dhq_brevitas.rounding import check_samples, drawn, post_train
+from dhq_brevitas.sensitivity import Probe
+from dhq_brevitas.specs import MAX_BITS, MIN_BITS, LayerPlan, QuantSpec, Scheme, Side
+
+__all__ = ["Plan", "Trial", "decibels", "make_plan"]
+
+PROBE_SAMPLES = 4096
+TRIAL_SAMPLES = 8192
+MAX_TRIALS = 24
+
+Layers = tuple[LayerPlan, ...]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A whole plan that was quantized in earnest; errors are mean squares at the output."""
+
+    name: str
+    layers: Layers
+    measured: float
+    predicted: float | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The decision and its reasons.
+
+    Attributes:
+        layers: one plan a linear layer, to be used as ``QuantSpec(layers=...)``.
+        budget: what it had to keep to.
+        power: mean square of the network's output, to which errors compare.
+        trials: the short-list, best first.
+        alternatives: for each layer, by name, what could have been chosen.
+    """
+
+    layers: Layers
+    budget: Budget
+    power: float
+    trials: tuple[Trial, ...] = ()
+    alternatives: dict[str, tuple[Alternative, ...]] = field(default_factory=dict)
+
+
+def decibels(power: float, error: float) -> float:
+    """10·log10(power / error), infinite for no error."""
+    return math.inf if error == 0 else 10 * math.log10(power / error)
+
+
+def make_plan(
+    build: Callable[[QuantSpec], Any],
+    network: Any,
+    codes: Tensor,
+    coordinates: Tensor,
+    base: QuantSpec,
+    budget: Budget | None = None,
+    progress: bool = True,
+    max_trials: int = MAX_TRIALS,
+) -> Plan:
+    """Plans the quantization of ``network``.
+
+    Args:
+        build: makes the quantized counterpart of ``network`` from a description.
+        network: the float network, with ``linears``.
+        codes, coordinates: the same calibration samples for the quantized and the float network,
+            float32 [N, n].
+        base: what the plan keeps: kind of scales, granularity, phase bits. Its weight and
+            activation bits are the budget unless ``budget`` is given.
+        progress: show bars.
+        max_trials: plans that are quantized in earnest, at most.
+
+    Raises ValueError for calibration data of the wrong shape or with NaN, and for a budget that no
+    plan can keep, naming the smallest that one can.
+    """
+    check_samples(codes, coordinates)
+    model = build(replace(base, scheme=Scheme.STOCK, layers=None))
+    uniform = model.plans
+    if budget is None:
+        budget = Budget(sum(p.weights * p.weight_bits for p in uniform), base.act_bits)
+    budget.check(uniform)
+    chosen = drawn(len(codes), PROBE_SAMPLES)
+    probe = Probe(network, network.linears, coordinates[chosen], model.fold_factors)
+    power = float(probe.output.double().square().mean())
+    alternatives = measure_alternatives(probe, uniform, budget, progress)
+
+    samples = drawn(len(codes), TRIAL_SAMPLES)
+    with torch.no_grad():
+        expected = network(coordinates[samples])
+
+    def tried(name: str, layers: Layers) -> Trial:
+        quantized = build(QuantSpec(layers=layers))
+        post_train(quantized, network, codes, coordinates)
+        with torch.no_grad():
+            output = quantized.eval()(codes[samples])
+        error = float((output - expected).double().square().mean())
+        return Trial(name, layers, error, predicted_error(alternatives, layers))
+
+    trials: dict[Layers, Trial] = {}
+    with tqdm(total=max_trials, desc="trials", unit="plan", disable=not progress) as bar:
+
+        def attempt(name: str, layers: Layers) -> None:
+            if layers not in trials and len(trials) < max_trials:
+                trials[layers] = tried(name, layers)
+                best = min(trial.measured for trial in trials.values())
+                bar.update()
+                bar.set_postfix_str(f"best {decibels(power, best):.2f} dB below the output")
+
+        for name, layers in _short_list(alternatives, uniform, budget, base, build):
+            attempt(name, layers)
+        if not trials:
+            raise ValueError(
+                f"budget={budget.weight_bits} weight bits and {budget.act_bits} activation bits on "
+                "average leave no plan among the widths considered: raise one of them"
+            )
+        improved = True
+        while improved and len(trials) < max_trials:
+            best = _best(trials)
+            for name, layers in _neighbours(best.layers, budget):
+                attempt(name, layers)
+                if _best(trials) is not best:
+                    break
+            improved = _best(trials) is not best
+    ordered = sorted(trials.values(), key=lambda trial: trial.measured)
+    return Plan(
+        ordered[0].layers,
+        budget,
+        power,
+        tuple(ordered),
+        {layer.name: tuple(a) for layer, a in zip(uniform, alternatives, strict=True)},
+    )
+
+
+def _best(trials: dict[Layers, Trial]) -> Trial:
+    return min(trials.values(), key=lambda trial: trial.measured)
+
+
+def _short_list(
+    alternatives: list[list[Alternative]],
+    uniform: Sequence[LayerPlan],
+    budget: Budget,
+    base: QuantSpec,
+    build: Callable[[QuantSpec], Any],
+) -> Iterator[tuple[str, Layers]]:
+    """(name, layers) of the first plans to try; all within the budget."""
+    freedoms: dict[str, Callable[[Alternative], bool]] = {
+        "program": lambda a: True,
+        "program, no rotation": lambda a: a.turn.side == Side.NONE,
+        "program, equal activations": lambda a: (
+            a.act_error == 0 or a.act_bits == math.floor(budget.act_bits)
+        ),
+    }
+    for name, allowed in freedoms.items():
+        layers = allocate(alternatives, uniform, budget, allowed)
+        if layers is not None:
+            yield name, layers
+    rotated = replace(base, scheme=Scheme.DHQ, rotation=Side.INPUT, sine_bits=None, layers=None)
+    uniforms = {
+        "uniform, not rotated": replace(base, scheme=Scheme.STOCK, layers=None),
+        "uniform, rotated": rotated,
+    }
+    for name, spec in uniforms.items():
+        try:
+            layers = tuple(build(spec).plans)
+        except ValueError:  # no layer that could be rotated
+            continue
+        if budget.holds(layers):
+            yield name, layers
+            if name == "uniform, rotated":
+                kept = [*uniform[:-1], layers[-1]]
+                yield "uniform, last rotated", connected(kept)
+
+
+def _neighbours(layers: Layers, budget: Budget) -> Iterator[tuple[str, Layers]]:
+    """Plans one step away: a bit moved from one layer to another, a rotation changed."""
+    total = sum(layer.weights for layer in layers)
+    large = [i for i, layer in enumerate(layers) if layer.weights > LARGE_SHARE * total]
+    steps: list[tuple[str, dict[int, dict[str, Any]]]] = []
+
+    def move(bits: str, what: str, among: Sequence[int]) -> None:
+        for giver, taker in permutations(among, 2):
+            fewer, more = getattr(layers[giver], bits) - 1, getattr(layers[taker], bits) + 1
+            if fewer >= MIN_BITS and more <= MAX_BITS:
+                name = f"{what} bit from {layers[giver].name} to {layers[taker].name}"
+                steps.append((name, {giver: {bits: fewer}, taker: {bits: more}}))
+
+    move("weight_bits", "weight", large)
+    for index in range(1, len(layers)):
+        steps += [(name, {index: change}) for name, change in _turned(layers[index], index)]
+    move("act_bits", "activation", range(1, len(layers)))
+    for name, changes in steps:
+        plan = connected([replace(layer, **changes.get(i, {})) for i, layer in enumerate(layers)])
+        if budget.holds(plan):
+            yield name, plan
+
+
+def _turned(layer: LayerPlan, index: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    if layer.rotation != Side.NONE:
+        change = {"rotation": Side.NONE, "order": 1, "signs_seed": None}
+        yield f"{layer.name} not rotated", change
+    order = largest_order(layer.in_features)
+    if layer.rotation != Side.INPUT and order > 1:
+        change = {"rotation": Side.INPUT, "order": order, "signs_seed": SIGNS_SEED + index}
+        yield f"{layer.name} rotated", change

@@ -1,0 +1,121 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""Tables and plot of the quality benchmark.
+
+    python examples/quality_report.py --out runs/quality
+"""
+
+import argparse
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from dhq_brevitas.files import atomic_path, read_json
+
+Cell = dict[str, Any]
+COLUMNS = {"ptq": "PTQ", "qat": "QAT"}
+
+
+def write_report(out: Path, results: dict[str, Cell]) -> str:
+    """Writes results.md and results.png; returns the tables."""
+    cells = _merged(list(results.values()))
+    text = tables(cells)
+    with atomic_path(out / "results.md") as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+    if cells:
+        plot(out / "results.png", cells)
+    return text
+
+
+def _merged(cells: list[Cell]) -> list[Cell]:
+    """One cell for each picture, width and scheme: the one with most fine-tuning."""
+    best: dict[tuple[str, str, str], Cell] = {}
+    for cell in sorted(cells, key=lambda cell: cell["qat_steps"]):
+        best[cell["picture"], cell["bits"], cell["scheme"]] = cell
+    return list(best.values())
+
+
+def tables(cells: list[Cell]) -> str:
+    """One table a width: PSNR of each picture (PTQ / QAT), then the means below float, and SSIM."""
+    parts = []
+    for bits in sorted({cell["bits"] for cell in cells}, reverse=True):
+        chosen = [cell for cell in cells if cell["bits"] == bits]
+        pictures = list(dict.fromkeys(cell["picture"] for cell in chosen))
+        floats = {cell["picture"]: cell["psnr_float"] for cell in chosen}
+        head = ["scheme", "weight bits", *pictures, "mean loss PTQ", "QAT", "SSIM PTQ", "QAT"]
+        rows = [head, ["---"] * len(head)]
+        rows.append(["float", "32", *(f"{floats[p]:.2f}" for p in pictures), *[""] * 4])
+        for scheme in dict.fromkeys(cell["scheme"] for cell in chosen):
+            rows.append(_row(scheme, [c for c in chosen if c["scheme"] == scheme], pictures))
+        lines = ["| " + " | ".join(row) + " |" for row in rows]
+        parts.append("\n".join([f"{bits}: PSNR in dB, PTQ / QAT", "", *lines]))
+    return "\n\n".join(parts)
+
+
+def _row(scheme: str, cells: list[Cell], pictures: list[str]) -> list[str]:
+    by_picture = {cell["picture"]: cell for cell in cells}
+    row = [scheme, f"{_mean(cells, 'weight_bits'):.2f}"]
+    for picture in pictures:
+        cell = by_picture.get(picture, {})
+        row.append(" / ".join(f"{cell[k]['psnr']:.2f}" for k in COLUMNS if k in cell))
+    complete = len(by_picture) == len(pictures)
+    for measure in ("psnr", "ssim"):
+        for key in COLUMNS:
+            there = [cell for cell in cells if key in cell]
+            if not complete or len(there) < len(cells):
+                row.append("")
+            elif measure == "psnr":
+                loss = [cell["psnr_float"] - cell[key]["psnr"] for cell in there]
+                row.append(f"{sum(loss) / len(loss):.2f}")
+            else:
+                row.append(f"{sum(c[key]['ssim'] for c in there) / len(there):.4f}")
+    return row
+
+
+def _mean(cells: list[Cell], key: str) -> float:
+    return sum(cell[key] for cell in cells) / len(cells)
+
+
+def plot(path: Path, cells: list[Cell]) -> None:
+    """Mean PSNR over weight bits, one line a scheme, PTQ and QAT side by side."""
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    level = _mean(cells, "psnr_float")
+    pictures = len({cell["picture"] for cell in cells})
+    for axes, (key, title) in zip(figure.subplots(1, 2, sharey=True), COLUMNS.items(), strict=True):
+        lines: dict[str, dict[str, list[Cell]]] = defaultdict(lambda: defaultdict(list))
+        for cell in cells:
+            if key in cell:
+                lines[cell["scheme"]][cell["bits"]].append(cell)
+        for scheme, points in lines.items():
+            whole = [found for found in points.values() if len(found) == pictures]
+            whole.sort(key=lambda found: _mean(found, "weight_bits"))
+            x = [_mean(found, "weight_bits") for found in whole]
+            y = [sum(cell[key]["psnr"] for cell in found) / len(found) for found in whole]
+            axes.plot(x, y, marker="o", label=scheme)
+        axes.axhline(level, color="black", linestyle=":", label="float")
+        axes.set(title=title, xlabel="weight bits, average")
+    first = figure.axes[0]
+    first.set_ylabel("PSNR in dB, mean over pictures")
+    first.legend(fontsize=7)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=120)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder of results")
+    out = parser.parse_args().out
+    results = read_json(out / "results.json")
+    if results is None:
+        parser.error(f"{out} holds no results.json: run examples/quality_benchmark.py first")
+    print(write_report(out, results))
+
+
+if __name__ == "__main__":
+    main()

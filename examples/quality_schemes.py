@@ -1,0 +1,219 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""The quantization schemes that the quality benchmark compares, each from the same float network.
+
+Names and what they are:
+
+* ``stock tensor``, ``stock channel``: Brevitas's quantizers, every layer with the same bits, scales
+  of least squared error, weights rounded to nearest;
+* ``stock channel, W0 12``: the same with 12 bits for the first layer, as all that follow have;
+* ``DHQ``: every layer but the first rotated; ``DHQ, learned rounding`` and ``stock, learned
+  rounding``: the uniform schemes with the planner's rounding, to tell its share;
+* ``k-means``: weights shared, 2^W values a layer (Gordon et al., "On Quantizing Implicit Neural
+  Representations", 2022, arXiv:2209.01019), activations float, no fine-tuning;
+* ``torch.ao``: eager-mode fake quantization of PyTorch, weights per channel, sine outputs per tensor;
+* ``Brevitas rotation``: a Hadamard matrix before every layer from ``brevitas.graph.equalize``;
+* ``plan``: our planner, float scales; ``plan, po2``: the same with power-of-two scales.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import baselines
+import numpy as np
+import torch
+from skimage.metrics import structural_similarity
+from skimage.transform import resize
+from torch import Tensor
+
+from dhq_brevitas.inr import Inr, QuantInr
+from dhq_brevitas.allocation import weight_bits
+from dhq_brevitas.freezing import freeze_quantized
+from dhq_brevitas.planner import decibels, make_plan
+from dhq_brevitas.reference import finalise
+from dhq_brevitas.rounding import post_train
+from dhq_brevitas.signals import coordinate_bits, coordinate_step, load_image, pixel_codes, psnr
+from dhq_brevitas.specs import InrSpec, QuantSpec, Scheme
+from dhq_brevitas.training import TrainSpec, train_quantized
+
+Quality = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Data:
+    """A picture: codes and coordinates [N, 2], samples [N, C], side in pixels."""
+
+    codes: Tensor
+    coordinates: Tensor
+    target: Tensor
+    side: int
+
+    def quality(self, outputs: Tensor) -> Quality:
+        """PSNR in dB and SSIM of outputs [N, C] on the whole picture."""
+        shape = (self.side, self.side, -1)
+        picture, other = self.target.numpy().reshape(shape), outputs.numpy().reshape(shape)
+        ssim = structural_similarity(picture, other, channel_axis=2, data_range=2.0)
+        return {"psnr": psnr(picture, other), "ssim": float(ssim)}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A float network and the picture it was fitted to."""
+
+    network_file: Path
+    picture: str
+    size: int
+    hidden: int
+    layers: int
+
+    def data(self) -> Data:
+        """The central square of the picture, ``size`` pixels a side."""
+        pixels = load_image(self.picture).pixels
+        height, width, channels = pixels.shape
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        square = pixels[top : top + side, left : left + side]
+        if side != self.size:
+            square = resize(
+                square, (self.size, self.size), order=1, mode="reflect", anti_aliasing=side > self.size
+            )
+        codes = torch.from_numpy(pixel_codes(self.size, self.size)).float()
+        return Data(
+            codes,
+            codes * coordinate_step(self.size, self.size),
+            torch.from_numpy(square.astype(np.float32)).reshape(-1, channels),
+            self.size,
+        )
+
+    def network(self, channels: int) -> Inr:
+        """The fitted float network."""
+        network = Inr(InrSpec(self.hidden, self.layers, out_features=channels))
+        network.load_state_dict(torch.load(self.network_file, weights_only=True))
+        return network.eval()
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a scheme works with."""
+
+    data: Data
+    network: Inr
+    weight_bits: int
+    act_bits: int
+    qat: int
+    batch: int
+
+    def build(self, spec: QuantSpec) -> QuantInr:
+        side = self.data.side
+        return QuantInr.from_float(
+            self.network, spec, coordinate_step(side, side), coordinate_bits(side, side)
+        )
+
+    def quality(self, model: Callable[[Tensor], Tensor], inputs: Tensor) -> Quality:
+        with torch.no_grad():
+            return self.data.quality(model(inputs))
+
+
+@dataclass(frozen=True)
+class QualityScheme:
+    """A way to quantize: ``run`` gives the cell's entries; ``applies`` says for which bits."""
+
+    run: Callable[[Run], dict[str, Any]]
+    applies: Callable[[str], bool] = lambda bits: True
+
+
+def run_cell(job: Job, bits: str, scheme: str, qat: int) -> dict[str, Any]:
+    """One cell of the table, as JSON values."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    weights, acts = parse_bits(bits)
+    data = job.data()
+    network = job.network(data.target.shape[1])
+    run = Run(data, network, weights, acts, qat, BATCH)
+    cell = {
+        "picture": Path(job.picture).stem,
+        "scheme": scheme,
+        "bits": bits,
+        "qat_steps": qat,
+        "qat_batch": BATCH,
+        "psnr_float": run.quality(network, data.coordinates)["psnr"],
+    }
+    return cell | SCHEMES[scheme].run(run)
+
+
+def parse_bits(text: str) -> tuple[int, int]:
+    """``W4A8`` as (4, 8)."""
+    match = re.fullmatch(r"W(\d+)A(\d+)", text)
+    if match is None:
+        raise ValueError(f"bits={text!r} is not like W8A8")
+    return int(match[1]), int(match[2])
+
+
+def quantized(run: Run, spec: QuantSpec, learned: bool) -> dict[str, Any]:
+    """PTQ and QAT of a QuantInr: learned rounding and freezing, or nearest and straight-through."""
+    model = run.build(spec)
+    codes, target = run.data.codes, run.data.target
+    post = post_train(model, run.network, codes, run.data.coordinates, learned)
+    cell: dict[str, Any] = {
+        "weight_bits": weight_bits(model.plans) / sum(plan.weights for plan in model.plans),
+        "layers": [
+            [str(p.rotation), p.order, p.weight_bits, p.act_bits, p.sine_bits] for p in model.plans
+        ],
+        "ptq": run.quality(model.eval(), codes),
+    }
+    if run.qat:
+        training = TrainSpec(run.qat, run.batch, LEARNING_RATE, evaluate_every=100)
+        if learned:
+            freeze_quantized(model, codes, target, training, post.unrounded, progress=False)
+            finalise(model)
+        else:
+            train_quantized(model, codes, target, training, progress=False)
+        cell["qat"] = run.quality(model.eval(), codes)
+    return cell
+
+
+def uniform(run: Run, learned: bool = False, first: int | None = 12, **options: Any) -> Any:
+    """The same bits everywhere, but for the first layer's ``first`` (None: these, too)."""
+    spec = QuantSpec(
+        weight_bits=run.weight_bits,
+        act_bits=run.act_bits,
+        first_weight_bits=first or run.weight_bits,
+        **options,
+    )
+    return quantized(run, spec, learned)
+
+
+def planned(run: Run, **options: Any) -> Any:
+    """Our planner, with the bits of the uniform scheme whose first layer has 12."""
+    base = QuantSpec(weight_bits=run.weight_bits, act_bits=run.act_bits, **options)
+    data = run.data
+    plan = make_plan(run.build, run.network, data.codes, data.coordinates, base, progress=False)
+    trials = {trial.name: decibels(plan.power, trial.measured) for trial in plan.trials}
+    return quantized(run, QuantSpec(layers=plan.layers), True) | {"trials": trials}
+
+
+LEARNING_RATE = 1e-4
+BATCH = 2048
+STOCK: dict[str, Any] = {"scheme": Scheme.STOCK, "scale": "float"}
+DHQ: dict[str, Any] = {"scheme": Scheme.DHQ, "scale": "float"}
+SCHEMES: dict[str, QualityScheme] = {
+    "stock tensor": QualityScheme(
+        partial(uniform, first=None, granularity="tensor", **STOCK)
+    ),
+    "stock channel": QualityScheme(partial(uniform, first=None, **STOCK)),
+    "stock channel, W0 12": QualityScheme(partial(uniform, **STOCK)),
+    "DHQ": QualityScheme(partial(uniform, **DHQ)),
+    "stock, learned rounding": QualityScheme(partial(uniform, learned=True, **STOCK)),
+    "DHQ, learned rounding": QualityScheme(partial(uniform, learned=True, **DHQ)),
+    "k-means": QualityScheme(baselines.k_means),
+    "torch.ao": QualityScheme(
+        baselines.torch_ao, lambda bits: max(parse_bits(bits)) <= 8
+    ),
+    "Brevitas rotation": QualityScheme(baselines.brevitas_rotation),
+    "plan": QualityScheme(partial(planned, scale="float")),
+    "plan, po2": QualityScheme(partial(planned, scale="po2")),
+}
