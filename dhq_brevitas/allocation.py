@@ -7,10 +7,11 @@ their sum, as for small independent errors. With x_ia = 1 where layer i takes al
 
     minimise Σ error_ia x_ia   subject to   Σ_a x_ia = 1,
     Σ weights_i · weight_bits_a · x_ia ≤ weight budget,
-    Σ inputs_i · act_bits_a · x_ia ≤ average activation bits · Σ inputs_i   (layers behind the first)
+    Σ inputs_i · act_bits_a · x_ia ≤ average activation bits · Σ inputs_i
 
-solved by HiGHS through ``scipy.optimize.milp``. The formulation is that of Hubara et al., 2021,
-arXiv:2006.10518, and of HAWQ-V3, Yao et al., 2021, arXiv:2011.10680.
+the last over the layers behind the first; solved by HiGHS through ``scipy.optimize.milp``. The
+formulation is that of Hubara et al., 2021, arXiv:2006.10518, and of HAWQ-V3, Yao et al., 2021,
+arXiv:2011.10680.
 """
 
 import math
@@ -75,9 +76,7 @@ class Budget:
 
     def holds(self, layers: Sequence[LayerPlan]) -> bool:
         """Whether ``layers`` keep to it."""
-        return (
-            weight_bits(layers) <= self.weight_bits and average_act_bits(layers) <= self.act_bits
-        )
+        return weight_bits(layers) <= self.weight_bits and average_act_bits(layers) <= self.act_bits
 
     def check(self, layers: Sequence[LayerPlan]) -> None:
         """ValueError, naming the smallest possible budget, if no plan of these layers can."""

@@ -18,9 +18,11 @@ from typing import Any
 
 from dhq_brevitas.files import check_writable_folder
 from dhq_brevitas.options import (
+    AnalyzeOptions,
     BuildOptions,
     ExportOptions,
     FitOptions,
+    PlanOptions,
     QuantizeOptions,
     SimulateOptions,
     StageOptions,
@@ -33,6 +35,8 @@ __all__ = ["main"]
 DEBUG = "DHQ_DEBUG"
 OPTIONS: dict[str, type[Any]] = {
     "fit": FitOptions,
+    "analyze": AnalyzeOptions,
+    "plan": PlanOptions,
     "quantize": QuantizeOptions,
     "export": ExportOptions,
     "build": BuildOptions,
@@ -41,7 +45,9 @@ OPTIONS: dict[str, type[Any]] = {
 }
 SUMMARIES = {
     "fit": "fit a float network to a signal",
-    "quantize": "quantize it: calibrate, then fine-tune",
+    "analyze": "show how its weights and activations are distributed, and what rotations change",
+    "plan": "choose rotation and bits of every layer for a budget",
+    "quantize": "quantize it: calibrate, round, then fine-tune",
     "export": "export it to QONNX and execute that",
     "build": "build the FINN dataflow graph",
     "simulate": "execute the dataflow graph",
@@ -88,7 +94,17 @@ HELP: dict[str, dict[str, Any]] = {
     },
     "batch": {"metavar": "N", "help": "samples a training step"},
     "seed": {"metavar": "N", "help": "seed of all random numbers"},
-    "scheme": {"choices": ["dhq", "stock"], "help": "Hadamard-rotated or stock quantizers"},
+    "scheme": {
+        "choices": ["dhq", "stock", "auto"],
+        "help": "Hadamard-rotated or stock quantizers, or what dhq plan finds best",
+    },
+    "plan": {"metavar": "FILE", "type": str, "help": "quantize as this plan says (see dhq plan)"},
+    "budget": {
+        "metavar": "N",
+        "type": int,
+        "help": "bits of all weights together that a plan may use (as many as --weight-bits and "
+        "--first-weight-bits make)",
+    },
     "scale": {
         "choices": ["po2", "dyadic", "float"],
         "help": "quantizer scales: powers of two, short mantissas, or any",
@@ -131,6 +147,9 @@ examples:
   dhq run chord --task audio --out runs/chord
   dhq run torus --task shape --hidden 64 --out runs/torus
   dhq quantize --out runs/photo --scheme stock        (repeats one stage)
+  dhq run coffee --scheme auto --out runs/coffee      (rotation and bits layer by layer)
+  dhq plan --out runs/photo --weight-bits 4           (the same choice, to look at and edit)
+  dhq quantize --out runs/photo --plan runs/photo/layer_plan.json
   dhq synth --out runs/photo                          (LUTs and DSPs; no part of dhq run)
   dhq simulate --out runs/photo --level rtl           (Verilog of the whole accelerator)
   dhq report --out runs/photo

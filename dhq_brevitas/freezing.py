@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Fine-tuning that rounds the weights little by little, while those not yet rounded make up for it.
 
-Straight-through training moves weights to where their unrounded values are best and then rounds each
-to its nearest code, which throws away what rounding with a view to the inputs gains
-(:mod:`dhq_brevitas.rounding`); on INRs it ends below the post-training result. Here a weight is either
-frozen at its code or not quantized at all, activations are quantized throughout, and:
+Straight-through training moves weights to where their unrounded values are best and rounds each to
+its nearest code, which throws away what rounding with a view to the inputs gains
+(:mod:`dhq_brevitas.rounding`): on INRs it ends below the post-training result. Here a weight is
+either frozen at its code or not quantized at all, activations are quantized throughout, and:
 
-* layer by layer, from the first to the last, more and more input columns are frozen; a column's rounding error is passed on to the layer's free columns through their correlations
+* layer by layer, from the first to the last, more and more input columns are frozen; a column's
+  rounding error is passed on to the layer's free columns through their correlations
   (:func:`dhq_brevitas.rounding.freeze_columns`), so the pre-activations hardly move;
 * between two such events Adam trains the free weights and the biases on the picture;
 * in the last steps all weights are frozen, and the biases alone are trained.
@@ -117,7 +118,7 @@ def freeze_quantized(
 
 def freezing_groups(model: QuantInr) -> list[dict[str, Any]]:
     """Adam's parameter groups: weights and biases, each at the float network's rate."""
-    groups = []
+    groups: list[dict[str, Any]] = []
     for linear, weight_factor, bias_factor in zip(
         model.linears, model.fold_factors, model.bias_factors, strict=True
     ):

@@ -5,9 +5,11 @@
 from dataclasses import dataclass
 
 __all__ = [
+    "AnalyzeOptions",
     "BuildOptions",
     "ExportOptions",
     "FitOptions",
+    "PlanOptions",
     "QuantizeOptions",
     "SimulateOptions",
     "StageOptions",
@@ -35,10 +37,41 @@ class FitOptions:
 
 
 @dataclass(frozen=True)
+class AnalyzeOptions:
+    """Distributions of weights and activations, and what alternatives cost at these widths."""
+
+    weight_bits: int = 8
+    act_bits: int = 8
+
+
+@dataclass(frozen=True)
+class PlanOptions:
+    """The planner: kind of scales, and widths of the uniform network whose bits it may use.
+
+    ``budget``: total bits of the weights, instead of those of that network.
+    """
+
+    scale: str = "po2"
+    granularity: str = "channel"
+    weight_bits: int = 8
+    act_bits: int = 8
+    first_weight_bits: int = 12
+    last_weight_bits: int | None = None
+    phase_bits: int = 12
+    budget: int | None = None
+
+
+@dataclass(frozen=True)
 class QuantizeOptions:
-    """Quantization: see :class:`dhq_brevitas.specs.QuantSpec`; then fine-tuning."""
+    """Quantization: see :class:`dhq_brevitas.specs.QuantSpec`; then fine-tuning.
+
+    Scheme "auto" leaves rotation and widths to the planner (:class:`PlanOptions`); ``plan`` names a
+    plan file, which then says all but the fine-tuning.
+    """
 
     scheme: str = "dhq"
+    plan: str | None = None
+    budget: int | None = None
     scale: str = "po2"
     granularity: str = "channel"
     rotation: str = "input"
@@ -48,8 +81,8 @@ class QuantizeOptions:
     first_weight_bits: int = 12
     last_weight_bits: int | None = None
     phase_bits: int = 12
-    qat_steps: int = 600
-    qat_learning_rate: float = 1e-4
+    qat_steps: int = 500
+    qat_learning_rate: float = 2e-5
     batch: int = 4096
     seed: int = 0
 
@@ -84,5 +117,12 @@ class SynthOptions:
 
 
 StageOptions = (
-    FitOptions | QuantizeOptions | ExportOptions | BuildOptions | SimulateOptions | SynthOptions
+    AnalyzeOptions
+    | BuildOptions
+    | ExportOptions
+    | FitOptions
+    | PlanOptions
+    | QuantizeOptions
+    | SimulateOptions
+    | SynthOptions
 )

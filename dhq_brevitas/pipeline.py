@@ -5,37 +5,51 @@
 import importlib.metadata
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
+from dhq_brevitas import quantize_stages
+from dhq_brevitas import stages as other_stages
+from dhq_brevitas.allocation import Budget
 from dhq_brevitas.options import (
+    AnalyzeOptions,
     BuildOptions,
     FitOptions,
+    PlanOptions,
     QuantizeOptions,
     SimulateOptions,
     StageOptions,
 )
+from dhq_brevitas.plans import layers_to_json, read_plan
+from dhq_brevitas.quantize_stages import (
+    AUTO,
+    PLAN_FILE,
+    plan_options,
+    plan_spec,
+    qat_spec,
+    quant_spec,
+)
 from dhq_brevitas.rtl_levels import RTL_LEVELS
 from dhq_brevitas.runs import RunFolder, StageRecord
-from dhq_brevitas.specs import plan_layers
+from dhq_brevitas.specs import MAX_BITS, MIN_BITS, QuantSpec, check_bits, plan_layers
 from dhq_brevitas.stages import (
-    RUNNERS,
     SIGNAL,
     Stage,
     fit_spec,
     inr_spec,
     load_problem,
     numbers,
-    qat_spec,
-    quant_spec,
 )
 from dhq_brevitas.tasks import Problem, get_task
 
 __all__ = ["LEVELS", "check_options", "run_stage"]
 
 LEVELS = ("python", *RTL_LEVELS)
+RUNNERS = other_stages.RUNNERS | quantize_stages.RUNNERS
 PACKAGES = {
     "fit": ("torch",),
+    "analyze": ("torch",),
+    "plan": ("torch", "brevitas", "scipy"),
     "quantize": ("torch", "brevitas"),
     "export": ("torch", "brevitas", "qonnx", "onnxruntime"),
     "build": ("finn-plus", "qonnx"),
@@ -65,8 +79,17 @@ def check_options(stages: Mapping[str, StageOptions], fitted: Mapping[str, Any] 
             prefix = "qat_" if f"qat_{name}" in vars(quantize) else ""
             raise ValueError(f"{prefix}{error}") from error
         spec = quant_spec(quantize)
+        if fitted is not None and spec.layers is None:
+            check_widths(fitted, spec, quantize.budget, quantize.act_bits)
+    plan = stages.get("plan")
+    if isinstance(plan, PlanOptions):
+        spec = plan_spec(plan)
         if fitted is not None:
-            plan_layers(inr_spec(fitted, 2, 3), spec, 8)
+            check_widths(fitted, spec, plan.budget, plan.act_bits)
+    analyze = stages.get("analyze")
+    if isinstance(analyze, AnalyzeOptions):
+        check_bits("weight_bits", analyze.weight_bits, MIN_BITS, MAX_BITS)
+        check_bits("act_bits", analyze.act_bits, MIN_BITS, MAX_BITS)
     build = stages.get("build")
     if isinstance(build, BuildOptions):
         if build.cycles_per_sample < 1:
@@ -85,6 +108,15 @@ def check_options(stages: Mapping[str, StageOptions], fitted: Mapping[str, Any] 
             raise ValueError(f"samples={simulate.samples} must be at least 1, or 0 for all")
 
 
+def check_widths(
+    fitted: Mapping[str, Any], spec: QuantSpec, budget: int | None, act_bits: int
+) -> None:
+    """ValueError if the fitted network has no layers like those, or no plan for that budget."""
+    layers = plan_layers(inr_spec(fitted, 2, 3), spec, 8)
+    if budget is not None:
+        Budget(budget, act_bits).check(layers)
+
+
 def run_stage(
     folder: RunFolder,
     name: str,
@@ -98,7 +130,13 @@ def run_stage(
     result, and what the stage raises.
     """
     earlier = folder.before(name)
+    if isinstance(options, QuantizeOptions) and options.scheme == AUTO and options.plan is None:
+        run_stage(folder, "plan", plan_options(options), progress, say)
+        options = replace(options, plan=str(folder.file(PLAN_FILE)))
     determines = asdict(options)
+    if isinstance(options, QuantizeOptions) and options.plan is not None:
+        # What the file says counts, not where it is.
+        determines |= {"plan": layers_to_json(read_plan(options.plan))}
     if isinstance(options, FitOptions):
         problem = load_problem(options)
         determines["data"] = problem.digest()

@@ -8,7 +8,7 @@ from typing import Any
 from dhq_brevitas.runs import RunFolder
 from dhq_brevitas.synth import synthesis_rows
 
-__all__ = ["COMPARISON", "report_text", "write_comparison"]
+__all__ = ["COMPARISON", "report_text", "text_table", "write_comparison"]
 
 COMPARISON = "comparison.png"
 LEVELS = {
@@ -90,7 +90,7 @@ def _levels(summary: Mapping[str, Any]) -> str:
         compared = summary.get(f"{level}_codes_compared", summary.get("codes_compared"))
         difference = "" if mismatch is None else f"{mismatch} of {compared}"
         rows.append([title, quality, difference])
-    return _table(rows) if len(rows) > 1 else ""
+    return text_table(rows) if len(rows) > 1 else ""
 
 
 def _layers(summary: Mapping[str, Any]) -> str:
@@ -99,7 +99,7 @@ def _layers(summary: Mapping[str, Any]) -> str:
         return ""
     rows = [list(LAYER_COLUMNS.values())]
     rows += [[_cell(layer, key) for key in LAYER_COLUMNS] for layer in layers]
-    return _table(rows) + "\n(before -> after rotation; SQNR in dB)"
+    return text_table(rows) + "\n(before -> after rotation; SQNR in dB)"
 
 
 def _cell(layer: Mapping[str, Any], key: str) -> str:
@@ -122,7 +122,7 @@ def _nodes(summary: Mapping[str, Any]) -> str:
         ]
         for node in summary.get("nodes", ())
     ]
-    return _table(rows) if len(rows) > 1 else ""
+    return text_table(rows) if len(rows) > 1 else ""
 
 
 def _figures(summary: Mapping[str, Any], heading: str, titles: Mapping[str, str]) -> str:
@@ -130,7 +130,7 @@ def _figures(summary: Mapping[str, Any], heading: str, titles: Mapping[str, str]
     rows += [
         [title, f"{round(summary[key], 2)}"] for key, title in titles.items() if key in summary
     ]
-    return _table(rows) if len(rows) > 1 else ""
+    return text_table(rows) if len(rows) > 1 else ""
 
 
 def _synthesis(summary: Mapping[str, Any]) -> str:
@@ -138,12 +138,14 @@ def _synthesis(summary: Mapping[str, Any]) -> str:
     if not rows:
         return ""
     return (
-        f"{_table(rows)}\n(by {summary['synthesis_tool']} for {summary['synthesis_part']}, before "
+        f"{text_table(rows)}\n(by {summary['synthesis_tool']} for {summary['synthesis_part']}, "
+        "before "
         "placement; LUT includes LUTRAM; estimates are FINN's and ours)"
     )
 
 
-def _table(rows: Sequence[Sequence[str]]) -> str:
+def text_table(rows: Sequence[Sequence[str]]) -> str:
+    """Columns of equal width; the first row is the heading."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

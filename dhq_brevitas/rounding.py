@@ -236,8 +236,9 @@ def float_targets(model: Any, network: Any, inputs: Tensor) -> list[Tensor]:
         network: float network with ``linears``.
         inputs: float32 [N, n], for ``network``.
 
-    For layer i, (z_i - b_i)·f_i + b'_i of float64 [N, m]: z_i, b_i the float layer's output and bias,
-    f_i the factor folded into the quantized one, b'_i its bias, which may differ by whole turns.
+    For layer i, (z_i - b_i)·f_i + b'_i, float64 [N, m]: z_i and b_i are the float layer's output
+    and bias, f_i the factor folded into the quantized one, b'_i its bias, which may differ by whole
+    turns.
     """
     seen: list[Tensor] = []
     handles = [

@@ -22,10 +22,10 @@ __all__ = ["BRANCHES", "STAGES", "MissingStageError", "RunFolder", "StageRecord"
 
 STAGES = ("fit", "quantize", "export", "build", "simulate")
 #: Stages beside that chain, which nothing builds on, and the stage each builds on.
-BRANCHES = {"synth": "build"}
+BRANCHES = {"analyze": "fit", "plan": "fit", "synth": "build"}
 SUMMARY = "summary.json"
 # Part of every key: raise it when a stage computes something else from the same options.
-FORMAT = 1
+FORMAT = 2
 
 
 class MissingStageError(ValueError):

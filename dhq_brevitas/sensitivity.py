@@ -17,12 +17,13 @@ import torch
 from torch import Tensor, nn
 
 from dhq_brevitas.calibration import SMALLEST_STEP, step_of_least_error
+from dhq_brevitas.hadamard import random_signs
 from dhq_brevitas.proxies import Rotation, rotate, rotate_back
 from dhq_brevitas.rounding import Fit, round_codes
 from dhq_brevitas.scaling import DyadicRestrictValue
 from dhq_brevitas.specs import Granularity, ScaleKind, Side
 
-__all__ = ["Probe", "Turn", "quantize", "restrict_to"]
+__all__ = ["Probe", "Turn", "act_step", "quantize", "restrict_to", "weight_step"]
 
 MAX_SEARCHED = 1 << 16
 
@@ -48,8 +49,6 @@ class Turn:
 
     def signs(self, size: int) -> Tensor | None:
         """±1, float32 [size], or None."""
-        from dhq_brevitas.hadamard import random_signs
-
         return None if self.signs_seed is None else random_signs(size, self.signs_seed)
 
 
@@ -67,6 +66,13 @@ def weight_step(rows: Tensor, bits: int, scale: ScaleKind) -> Tensor:
     high = 2 ** (bits - 1) - 1
     largest = (rows.abs().amax(dim=1) / high).clamp_min(SMALLEST_STEP)
     return step_of_least_error(rows, largest, -high, high, restrict_to(scale))
+
+
+def act_step(row: Tensor, low: int, high: int, scale: ScaleKind) -> Tensor:
+    """Step of least squared error of codes low … high for [1, n], searched on a part of it."""
+    searched = row[:, :: max(1, row.numel() // MAX_SEARCHED)]
+    largest = (row.abs().amax(dim=1) / high).clamp_min(SMALLEST_STEP)
+    return step_of_least_error(searched, largest, low, high, restrict_to(scale))
 
 
 def quantize(x: Tensor, step: Tensor, low: int, high: int) -> Tensor:
@@ -212,10 +218,7 @@ class Probe:
         weight_scale, other_scale = turn.scales(size)
         signs = turn.signs(size)
         rotated = rotate(x, turn.order, signs, other_scale)
-        row = rotated.reshape(1, -1)
-        searched = row[:, :: max(1, row.numel() // MAX_SEARCHED)]
-        largest = (row.abs().amax(dim=1) / (half - 1)).clamp_min(SMALLEST_STEP)
-        step = step_of_least_error(searched, largest, -half, half - 1, restrict_to(scale))
+        step = act_step(rotated.reshape(1, -1), -half, half - 1, scale)
         return rotate_back(
             quantize(rotated, step, -half, half - 1), turn.order, signs, weight_scale, axis=-1
         )

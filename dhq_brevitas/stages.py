@@ -15,40 +15,40 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dhq_brevitas.calibration import calibrate
 from dhq_brevitas.families import get_family
 from dhq_brevitas.files import atomic_path
 from dhq_brevitas.inr import Inr, QuantInr
-from dhq_brevitas.measure import measure_layers
 from dhq_brevitas.options import (
     BuildOptions,
     ExportOptions,
     FitOptions,
-    QuantizeOptions,
     SimulateOptions,
 )
-from dhq_brevitas.reference import evaluate, finalise
+from dhq_brevitas.plans import read_plan
 from dhq_brevitas.rtl_levels import RTL_LEVELS
 from dhq_brevitas.runs import RunFolder
 from dhq_brevitas.signals import psnr
 from dhq_brevitas.specs import InrSpec, QuantSpec
 from dhq_brevitas.synth import run_synth
 from dhq_brevitas.tasks import Problem, Task, get_task
-from dhq_brevitas.training import TrainSpec, fit_float, train_quantized
+from dhq_brevitas.training import TrainSpec, fit_float
 
 __all__ = [
+    "LAYERS",
     "RUNNERS",
     "SIGNAL",
     "Stage",
     "fit_spec",
     "inr_spec",
+    "load_float",
     "load_problem",
     "numbers",
-    "qat_spec",
-    "quant_spec",
+    "quant_network",
+    "save_state",
 ]
 
 SIGNAL = "signal.npz"
+LAYERS = "layers.json"
 VERIFIED_SAMPLES = 64
 QONNX_BATCH = 4096
 
@@ -140,29 +140,12 @@ def numbers(argument: str, text: str) -> dict[str, float]:
     return found
 
 
-def quant_spec(options: QuantizeOptions) -> QuantSpec:
-    """The quantization that ``options`` describe; ``rotation`` may list a side for each layer."""
-    values = {
-        name: getattr(options, name)
-        for name in QuantSpec.__dataclass_fields__
-        if name in QuantizeOptions.__dataclass_fields__
-    }
-    sides = tuple(options.rotation.split(","))
-    values["rotation"] = sides if len(sides) > 1 else sides[0]
-    return QuantSpec(**values)
-
-
 def fit_spec(options: FitOptions) -> TrainSpec:
     """The training of the float network; the learning rate is the family's unless given."""
     rate = options.learning_rate
     if rate is None:
         rate = get_family(options.family).learning_rate
     return TrainSpec(options.steps, options.batch, rate, seed=options.seed)
-
-
-def qat_spec(options: QuantizeOptions) -> TrainSpec:
-    """The fine-tuning of the quantized network."""
-    return TrainSpec(options.qat_steps, options.batch, options.qat_learning_rate, seed=options.seed)
 
 
 def check_finn() -> None:
@@ -216,50 +199,13 @@ def run_fit(stage: Stage, options: FitOptions) -> tuple[dict[str, Any], list[str
     return results, [SIGNAL, original.name, "float.pt", *files]
 
 
-def run_quantize(stage: Stage, options: QuantizeOptions) -> tuple[dict[str, Any], list[str]]:
-    """Calibration, fine-tuning and reference evaluation: quant.pt, quant.npz."""
-    codes, problem = stage.codes, stage.problem
-    model = quant_network(stage, options, load_float(stage))
-    calibrate(model, codes)
-    model.eval()
-    with torch.no_grad():
-        calibrated = psnr(problem.values, model(codes).numpy())
-    stage.say(f"calibrated network: {calibrated:.2f} dB")
-    trained = train_quantized(
-        model,
-        problem.fit_inputs,
-        problem.fit_target,
-        qat_spec(options),
-        stage.folder.file("quantize_checkpoint.pt"),
-        stage.key,
-        stage.progress,
-        problem.project,
-    )
-    layers = measure_layers(model, codes)
-    finalise(model)
-    reference = evaluate(model, codes)
-    save_state(stage, "quant.pt", model)
-    files = stage.save_outputs("quant", reference.outputs, reference.accumulators)
-    quality = stage.quality("quant", reference.outputs)
-    stage.say(f"quantized network: {quality['psnr_quant']:.2f} dB")
-    results = {
-        "psnr_calibrated": calibrated,
-        **quality,
-        "qat_best_step": trained.step,
-        "accumulator_bits": model.accumulator_bits(codes),
-        "reference_dtype": reference.dtype,
-        "layers": layers,
-    }
-    return results, ["quant.pt", *files]
-
-
 def run_export(stage: Stage, options: ExportOptions) -> tuple[dict[str, Any], list[str]]:
     """QONNX export and its execution: model.onnx, qonnx.npz."""
     from dhq_brevitas.export import export_qonnx
 
     codes = stage.codes
-    quantized = QuantizeOptions(**stage.earlier["quantize"])
-    model = quant_network(stage, quantized, load_float(stage))
+    layers = read_plan(stage.folder.file(LAYERS))
+    model = quant_network(stage, QuantSpec(layers=layers), load_float(stage))
     model.load_state_dict(load_state(stage, "quant.pt"))
     model.eval()
     graph = export_qonnx(model, stage.folder.file("model.onnx"), args=codes[:1])
@@ -357,10 +303,10 @@ def load_float(stage: Stage) -> Inr:
     return model
 
 
-def quant_network(stage: Stage, options: QuantizeOptions, model: Inr) -> QuantInr:
+def quant_network(stage: Stage, spec: QuantSpec, model: Inr) -> QuantInr:
     """The quantized network of a float one, for the signal of this run."""
     step, bits = stage.problem.step, stage.problem.bits
-    return QuantInr.from_float(model, quant_spec(options), step, bits, stage.codes)
+    return QuantInr.from_float(model, spec, step, bits, stage.codes)
 
 
 def run_qonnx_graph(
@@ -407,7 +353,6 @@ def last_integer_tensor(model: Any) -> str:
 
 RUNNERS: dict[str, Callable[[Stage, Any], tuple[dict[str, Any], list[str]]]] = {
     "fit": run_fit,
-    "quantize": run_quantize,
     "export": run_export,
     "build": run_build,
     "simulate": run_simulate,

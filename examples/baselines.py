@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Quantization methods of others, for the quality benchmark. They take the float SIREN as it is.
 
-    python examples/quality_benchmark.py --out runs/quality --schemes k-means torch.ao
+python examples/quality_benchmark.py --out runs/quality --schemes k-means torch.ao
 """
 
 import copy
@@ -153,7 +153,7 @@ def _quant_linear(linear: nn.Linear, run: Any, quantize_input: bool) -> qnn.Quan
 
 
 def fine_tune(run: Any, model: nn.Module) -> None:
-    """Adam with a cosine schedule on the minibatches all schemes see; the best of 5 states stays."""
+    """Adam with a cosine schedule on the minibatches all schemes see; the best state stays."""
     spec = TrainSpec(run.qat, run.batch, LEARNING_RATE)
     optimizer = torch.optim.Adam(model.parameters(), lr=spec.learning_rate)
     inputs, target = run.data.coordinates, run.data.target

@@ -8,8 +8,8 @@
         --steps 20 --qat 5
 
 Every finished cell is kept in OUT/results.json, float networks in OUT/floats, so the command can be
-interrupted, repeated and extended; the tables hold what is there. OUT/results.md and OUT/results.png
-are made from them. "mean loss" is PSNR below the float network's.
+interrupted, repeated and extended. OUT/results.md and OUT/results.png show what is there.
+"mean loss" is PSNR below the float network's.
 """
 
 import argparse

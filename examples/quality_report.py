@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Tables and plot of the quality benchmark.
 
-    python examples/quality_report.py --out runs/quality
+python examples/quality_report.py --out runs/quality
 """
 
 import argparse

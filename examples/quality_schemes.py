@@ -11,7 +11,7 @@ Names and what they are:
   rounding``: the uniform schemes with the planner's rounding, to tell its share;
 * ``k-means``: weights shared, 2^W values a layer (Gordon et al., "On Quantizing Implicit Neural
   Representations", 2022, arXiv:2209.01019), activations float, no fine-tuning;
-* ``torch.ao``: eager-mode fake quantization of PyTorch, weights per channel, sine outputs per tensor;
+* ``torch.ao``: PyTorch's eager-mode fake quantization, weights per channel, sines per tensor;
 * ``Brevitas rotation``: a Hadamard matrix before every layer from ``brevitas.graph.equalize``;
 * ``plan``: our planner, float scales; ``plan, po2``: the same with power-of-two scales.
 """
@@ -30,9 +30,9 @@ from skimage.metrics import structural_similarity
 from skimage.transform import resize
 from torch import Tensor
 
-from dhq_brevitas.inr import Inr, QuantInr
 from dhq_brevitas.allocation import weight_bits
 from dhq_brevitas.freezing import freeze_quantized
+from dhq_brevitas.inr import Inr, QuantInr
 from dhq_brevitas.planner import decibels, make_plan
 from dhq_brevitas.reference import finalise
 from dhq_brevitas.rounding import post_train
@@ -79,7 +79,11 @@ class Job:
         square = pixels[top : top + side, left : left + side]
         if side != self.size:
             square = resize(
-                square, (self.size, self.size), order=1, mode="reflect", anti_aliasing=side > self.size
+                square,
+                (self.size, self.size),
+                order=1,
+                mode="reflect",
+                anti_aliasing=side > self.size,
             )
         codes = torch.from_numpy(pixel_codes(self.size, self.size)).float()
         return Data(
@@ -201,18 +205,14 @@ BATCH = 2048
 STOCK: dict[str, Any] = {"scheme": Scheme.STOCK, "scale": "float"}
 DHQ: dict[str, Any] = {"scheme": Scheme.DHQ, "scale": "float"}
 SCHEMES: dict[str, QualityScheme] = {
-    "stock tensor": QualityScheme(
-        partial(uniform, first=None, granularity="tensor", **STOCK)
-    ),
+    "stock tensor": QualityScheme(partial(uniform, first=None, granularity="tensor", **STOCK)),
     "stock channel": QualityScheme(partial(uniform, first=None, **STOCK)),
     "stock channel, W0 12": QualityScheme(partial(uniform, **STOCK)),
     "DHQ": QualityScheme(partial(uniform, **DHQ)),
     "stock, learned rounding": QualityScheme(partial(uniform, learned=True, **STOCK)),
     "DHQ, learned rounding": QualityScheme(partial(uniform, learned=True, **DHQ)),
     "k-means": QualityScheme(baselines.k_means),
-    "torch.ao": QualityScheme(
-        baselines.torch_ao, lambda bits: max(parse_bits(bits)) <= 8
-    ),
+    "torch.ao": QualityScheme(baselines.torch_ao, lambda bits: max(parse_bits(bits)) <= 8),
     "Brevitas rotation": QualityScheme(baselines.brevitas_rotation),
     "plan": QualityScheme(partial(planned, scale="float")),
     "plan, po2": QualityScheme(partial(planned, scale="po2")),

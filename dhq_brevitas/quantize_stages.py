@@ -1,0 +1,159 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""The stages between the float network and the export: analyze, plan, quantize."""
+
+import os
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+import torch
+
+from dhq_brevitas.allocation import Budget
+from dhq_brevitas.analysis import analysis_text, analyze_layers, save_pictures
+from dhq_brevitas.files import atomic_path, write_json
+from dhq_brevitas.freezing import freeze_quantized
+from dhq_brevitas.measure import measure_layers
+from dhq_brevitas.options import AnalyzeOptions, PlanOptions, QuantizeOptions
+from dhq_brevitas.planner import make_plan
+from dhq_brevitas.plans import layers_to_json, plan_to_json, plan_to_text, read_plan
+from dhq_brevitas.reference import evaluate, finalise
+from dhq_brevitas.rounding import drawn, post_train
+from dhq_brevitas.signals import psnr
+from dhq_brevitas.specs import QuantSpec, Scheme
+from dhq_brevitas.stages import LAYERS, Stage, load_float, quant_network, save_state
+from dhq_brevitas.training import TrainSpec
+
+__all__ = ["AUTO", "PLAN_FILE", "RUNNERS", "plan_options", "plan_spec", "qat_spec", "quant_spec"]
+
+AUTO = "auto"
+PLAN_FILE = "layer_plan.json"
+PLAN_TABLE = "layer_plan.txt"
+ANALYSIS_SAMPLES = 4096
+
+
+def quant_spec(options: QuantizeOptions) -> QuantSpec:
+    """The quantization that ``options`` describe; ``rotation`` may list a side for each layer."""
+    if options.plan is not None:
+        return QuantSpec(layers=read_plan(options.plan))
+    if options.scheme == AUTO:
+        return plan_spec(plan_options(options))
+    values = {
+        name: getattr(options, name)
+        for name in QuantSpec.__dataclass_fields__
+        if name in QuantizeOptions.__dataclass_fields__
+    }
+    sides = tuple(options.rotation.split(","))
+    values["rotation"] = sides if len(sides) > 1 else sides[0]
+    return QuantSpec(**values)
+
+
+def plan_options(options: QuantizeOptions) -> PlanOptions:
+    """Those of the planner when quantization asks it."""
+    return PlanOptions(**{f.name: getattr(options, f.name) for f in fields(PlanOptions)})
+
+
+def plan_spec(options: PlanOptions) -> QuantSpec:
+    """What a plan keeps, and the unrotated uniform network whose bits it may use."""
+    values: dict[str, Any] = {
+        f.name: getattr(options, f.name) for f in fields(PlanOptions) if f.name != "budget"
+    }
+    return QuantSpec(scheme=Scheme.STOCK, **values)
+
+
+def qat_spec(options: QuantizeOptions) -> TrainSpec:
+    """The fine-tuning of the quantized network."""
+    return TrainSpec(options.qat_steps, options.batch, options.qat_learning_rate, seed=options.seed)
+
+
+def run_analyze(stage: Stage, options: AnalyzeOptions) -> tuple[dict[str, Any], list[str]]:
+    """Distributions of every layer: analysis.txt, and a picture a layer."""
+    network, codes = load_float(stage), stage.codes
+    chosen = drawn(len(codes), ANALYSIS_SAMPLES)
+    model = quant_network(stage, QuantSpec(scheme=Scheme.STOCK), network)
+    layers = analyze_layers(
+        network,
+        codes[chosen] * stage.problem.step,
+        options.weight_bits,
+        options.act_bits,
+        names=[plan.name for plan in model.plans],
+    )
+    text = analysis_text(layers)
+    stage.say(text)
+    write_text(stage.folder.file("analysis.txt"), text)
+    pictures = save_pictures(layers, stage.folder.path)
+    results = {"analysis": [layer.to_json() for layer in layers]}
+    return results, ["analysis.txt", *pictures]
+
+
+def run_plan(stage: Stage, options: PlanOptions) -> tuple[dict[str, Any], list[str]]:
+    """The planner: layer_plan.json, which may be edited, and layer_plan.txt, which says why."""
+    network, codes = load_float(stage), stage.codes
+    base = plan_spec(options)
+    budget = None if options.budget is None else Budget(options.budget, options.act_bits)
+    plan = make_plan(
+        lambda spec: quant_network(stage, spec, network),
+        network,
+        codes,
+        codes * stage.problem.step,
+        base,
+        budget,
+        stage.progress,
+    )
+    text = plan_to_text(plan)
+    stage.say(text)
+    write_json(stage.folder.file(PLAN_FILE), plan_to_json(plan))
+    write_text(stage.folder.file(PLAN_TABLE), text)
+    return {"planned_layers": layers_to_json(plan.layers)}, [PLAN_FILE, PLAN_TABLE]
+
+
+def run_quantize(stage: Stage, options: QuantizeOptions) -> tuple[dict[str, Any], list[str]]:
+    """Post-training quantization, fine-tuning, reference: quant.pt, quant.npz, layers.json."""
+    codes, problem, network = stage.codes, stage.problem, load_float(stage)
+    model = quant_network(stage, quant_spec(options), network)
+    post = post_train(model, network, codes, codes * problem.step)
+    model.eval()
+    with torch.no_grad():
+        calibrated = psnr(problem.values, model(codes).numpy())
+    stage.say(f"after post-training quantization: {calibrated:.2f} dB")
+    trained = freeze_quantized(
+        model,
+        problem.fit_inputs,
+        problem.fit_target,
+        qat_spec(options),
+        post.unrounded,
+        stage.folder.file("quantize_checkpoint.pt"),
+        stage.key,
+        stage.progress,
+        problem.project,
+    )
+    layers = measure_layers(model, codes)
+    finalise(model)
+    reference = evaluate(model, codes)
+    save_state(stage, "quant.pt", model)
+    write_json(stage.folder.file(LAYERS), {"layers": layers_to_json(model.plans)})
+    files = stage.save_outputs("quant", reference.outputs, reference.accumulators)
+    quality = stage.quality("quant", reference.outputs)
+    stage.say(f"quantized network: {quality['psnr_quant']:.2f} dB")
+    results = {
+        "psnr_calibrated": calibrated,
+        **quality,
+        "qat_best_step": trained.step,
+        "accumulator_bits": model.accumulator_bits(codes),
+        "reference_dtype": reference.dtype,
+        "layers": layers,
+    }
+    return results, ["quant.pt", LAYERS, *files]
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Writes a text file, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+RUNNERS: dict[str, Callable[[Stage, Any], tuple[dict[str, Any], list[str]]]] = {
+    "analyze": run_analyze,
+    "plan": run_plan,
+    "quantize": run_quantize,
+}
