@@ -24,14 +24,15 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dhq_brevitas.inr import QuantInr
 from dhq_brevitas.proxies import HadamardWeightQuantProxy, rotate_back
-from dhq_brevitas.rounding import Fit, drawn, freeze_columns
+from dhq_brevitas.rounding import Fit, code_grid, drawn, freeze_columns
 from dhq_brevitas.training import (
     Projection,
     TrainingRun,
@@ -98,17 +99,20 @@ def freeze_quantized(
     rounded = {name: value.clone() for name, value in model.state_dict().items()}
     model.load_state_dict(unrounded)
     chosen = drawn(len(inputs), CALIBRATION_SAMPLES)
-    with _freezing(model, inputs[chosen]) as freezer:
+    with _marked(model):
+        # A checkpoint that is read replaces the quantizers, so they are changed after that.
         run = TrainingRun(model, lambda: freezing_groups(model), spec, checkpoint, key, project)
-        run.train(
-            inputs,
-            target,
-            "fine-tune",
-            progress,
-            before_step=lambda step: freezer.advance(step / spec.steps),
-            after_step=freezer.restore,
-        )
-        freezer.advance(1.0)
+        with _partly_quantized(model):
+            freezer = _Freezer(model, inputs[chosen])
+            run.train(
+                inputs,
+                target,
+                "fine-tune",
+                progress,
+                before_step=lambda step: freezer.advance(step / spec.steps),
+                after_step=freezer.restore,
+            )
+            freezer.advance(1.0)
     end_quality = quality()
     if end_quality >= start_quality:
         return run.finish(end_quality, spec.steps)
@@ -127,60 +131,67 @@ def freezing_groups(model: QuantInr) -> list[dict[str, Any]]:
     return [group for group in groups if group["params"][0].requires_grad]
 
 
-class _PartlyQuantized(nn.Module):
-    """A ``tensor_quant`` that quantizes the frozen columns of a weight [m, n] only."""
+@contextmanager
+def _marked(model: QuantInr) -> Iterator[None]:
+    """Gives each layer buffers, part of checkpoints: ``frozen`` [n] and the values ``held`` there.
 
-    def __init__(self, quantizer: nn.Module, shape: torch.Size) -> None:
-        super().__init__()
-        self.quantizer = quantizer
-        self.register_buffer("frozen", torch.zeros(shape[1], dtype=torch.bool))
-        self.register_buffer("held", torch.zeros(shape))
+    Both are of the tensor that is quantized, rotated where the layer rotates it.
+    """
+    for layer in model.linears:
+        layer.register_buffer("frozen", torch.zeros(layer.in_features, dtype=torch.bool))
+        layer.register_buffer("held", torch.zeros_like(layer.weight))
+    try:
+        yield
+    finally:
+        for layer in model.linears:
+            del layer.frozen, layer.held
 
-    def forward(self, weight: Tensor) -> tuple[Tensor, ...]:
-        value, *rest = self.quantizer(weight)
-        return torch.where(self.frozen, value, weight), *rest
 
-    def __getattr__(self, name: str) -> Any:
-        # Brevitas asks the quantizer for its parts.
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            return getattr(self._modules["quantizer"], name)
+@contextmanager
+def _partly_quantized(model: QuantInr) -> Iterator[None]:
+    """Lets every layer quantize only its frozen columns."""
+
+    def hook(layer: Any, quantizer: Any, args: tuple[Tensor, ...], out: tuple[Tensor, ...]) -> Any:
+        value, *rest = out
+        return torch.where(layer.frozen, value, args[0]), *rest
+
+    handles = [
+        layer.weight_quant.tensor_quant.register_forward_hook(partial(hook, layer))
+        for layer in model.linears
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 class _Freezer:
     """Freezes the columns of a model's layers as training goes on."""
 
-    def __init__(self, model: QuantInr, samples: Tensor, partly: list[_PartlyQuantized]) -> None:
-        self.model, self.samples, self.partly = model, samples, partly
-        self.windows = windows(len(partly))
+    def __init__(self, model: QuantInr, samples: Tensor) -> None:
+        self.model, self.samples = model, samples
+        self.windows = windows(len(model.linears))
 
     @torch.no_grad()
     def advance(self, share: float) -> None:
         """Freezes what is due after this share of the training."""
-        for layer, partly, window in zip(
-            self.model.linears, self.partly, self.windows, strict=True
-        ):
-            size = len(partly.frozen)
+        for layer, window in zip(self.model.linears, self.windows, strict=True):
+            size = layer.in_features
             due = size if not layer.weight.requires_grad else _due(size, window, share)
-            missing = due - int(partly.frozen.sum())
+            missing = due - int(layer.frozen.sum())
             if missing > 0:
-                self._freeze(layer, partly, missing)
+                self._freeze(layer, missing)
 
-    def _freeze(self, layer: Any, partly: _PartlyQuantized, count: int) -> None:
+    def _freeze(self, layer: Any, count: int) -> None:
         x = self._input_of(layer)
         weight = _rotated(layer)
         hessian = Fit.of(x, x @ weight.T, weight).hessian
-        step = partly.quantizer(weight)[1].double().reshape(-1, 1)
-        bit_width = partly.msb_clamp_bit_width_impl()
-        low, high = (
-            int(partly.int_quant.min_int(bit_width)),
-            int(partly.int_quant.max_int(bit_width)),
-        )
-        free = torch.nonzero(~partly.frozen).flatten()
+        step, low, high = code_grid(layer.weight_quant.tensor_quant, weight)
+        free = torch.nonzero(~layer.frozen).flatten()
         changed, frozen = freeze_columns(hessian, weight.double(), step, low, high, free, count)
-        partly.frozen[frozen] = True
-        partly.held.copy_(changed)
+        layer.frozen[frozen] = True
+        layer.held.copy_(changed)
         _write(layer, changed.to(weight.dtype))
 
     def _input_of(self, layer: Any) -> Tensor:
@@ -200,9 +211,9 @@ class _Freezer:
     @torch.no_grad()
     def restore(self) -> None:
         """Takes the frozen columns back to their codes after an optimizer step."""
-        for layer, partly in zip(self.model.linears, self.partly, strict=True):
-            if bool(partly.frozen.any()):
-                _write(layer, torch.where(partly.frozen, partly.held, _rotated(layer)))
+        for layer in self.model.linears:
+            if bool(layer.frozen.any()):
+                _write(layer, torch.where(layer.frozen, layer.held, _rotated(layer)))
 
 
 def _due(size: int, window: tuple[float, float], share: float) -> int:
@@ -211,7 +222,8 @@ def _due(size: int, window: tuple[float, float], share: float) -> int:
     if share >= end:
         return size
     passed = max(0.0, (share - start) / (end - start))
-    return size * math.floor(passed * EVENTS) // EVENTS
+    # A hair above, so that rounding of the shares does not put an event off.
+    return size * math.floor(passed * EVENTS + 1e-9) // EVENTS
 
 
 def _rotated(layer: Any) -> Tensor:
@@ -227,16 +239,3 @@ def _write(layer: Any, value: Tensor) -> None:
             value, rotation.order, proxy.hadamard_signs, rotation.other_scale, proxy.axis
         )
     layer.weight.copy_(value)
-
-
-@contextmanager
-def _freezing(model: QuantInr, samples: Tensor) -> Iterator[_Freezer]:
-    """Puts _PartlyQuantized into every layer, and takes it out again."""
-    proxies: list[Any] = [layer.weight_quant for layer in model.linears]
-    for layer, proxy in zip(model.linears, proxies, strict=True):
-        proxy.tensor_quant = _PartlyQuantized(proxy.tensor_quant, layer.weight.shape)
-    try:
-        yield _Freezer(model, samples, [proxy.tensor_quant for proxy in proxies])
-    finally:
-        for proxy in proxies:
-            proxy.tensor_quant = proxy.tensor_quant.quantizer

@@ -43,6 +43,7 @@ __all__ = [
     "PostTrained",
     "RoundedLayer",
     "check_samples",
+    "code_grid",
     "drawn",
     "float_targets",
     "freeze_columns",
@@ -209,11 +210,7 @@ def _round_layer(
         weight = proxy.rotate_weight(weight)
         if rotation.side == Side.OUTPUT:
             wanted = rotate(wanted, rotation.order, proxy.hadamard_signs, rotation.weight_scale)
-    quantizer = proxy.tensor_quant
-    step = quantizer(weight)[1].double().reshape(-1, 1)
-    bit_width = quantizer.msb_clamp_bit_width_impl()
-    low = int(quantizer.int_quant.min_int(bit_width))
-    high = int(quantizer.int_quant.max_int(bit_width))
+    step, low, high = code_grid(proxy.tensor_quant, weight)
     fit = Fit.of(x, wanted, weight)
     nearest = torch.clamp(torch.round(weight.double() / step), low, high) * step
     rounded = round_codes(fit.hessian, fit.best, step, low, high) * step
@@ -226,6 +223,14 @@ def _round_layer(
     # As the layer multiplies them: rotated together on the input side.
     product = x.double().mean(dim=0) @ layer.quant_weight(quantized).value.double().T
     layer.bias.copy_(target.double().mean(dim=0) - product)
+
+
+def code_grid(quantizer: Any, weight: Tensor) -> tuple[Tensor, int, int]:
+    """Step, float64 [1, 1] or [m, 1], and integer range of a ``tensor_quant`` for a weight."""
+    step = quantizer(weight)[1].double().reshape(-1, 1)
+    bit_width = quantizer.msb_clamp_bit_width_impl()
+    integers = quantizer.int_quant
+    return step, int(integers.min_int(bit_width)), int(integers.max_int(bit_width))
 
 
 def float_targets(model: Any, network: Any, inputs: Tensor) -> list[Tensor]:

@@ -170,7 +170,8 @@ def quantized(run: Run, spec: QuantSpec, learned: bool) -> dict[str, Any]:
         "ptq": run.quality(model.eval(), codes),
     }
     if run.qat:
-        training = TrainSpec(run.qat, run.batch, LEARNING_RATE, evaluate_every=100)
+        rate = FREEZING_RATE if learned else LEARNING_RATE
+        training = TrainSpec(run.qat, run.batch, rate, evaluate_every=100)
         if learned:
             freeze_quantized(model, codes, target, training, post.unrounded, progress=False)
             finalise(model)
@@ -200,7 +201,8 @@ def planned(run: Run, **options: Any) -> Any:
     return quantized(run, QuantSpec(layers=plan.layers), True) | {"trials": trials}
 
 
-LEARNING_RATE = 1e-4
+LEARNING_RATE = 1e-4  # of straight-through training
+FREEZING_RATE = 1e-5
 BATCH = 2048
 STOCK: dict[str, Any] = {"scheme": Scheme.STOCK, "scale": "float"}
 DHQ: dict[str, Any] = {"scheme": Scheme.DHQ, "scale": "float"}

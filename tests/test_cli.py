@@ -180,7 +180,7 @@ def test_interrupted_run_continues_to_the_same_result(tmp_path, monkeypatch, cap
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     arguments = [*SMALL, "--until", "quantize"]
     assert run("run", "camera", "--out", whole, *arguments) == 0
-    original = training._Run._one_step
+    original = training.TrainingRun._one_step
     for title, step in (("fit", 11), ("fine-tune", 2)):
 
         def one_step(job, *args, at=step, quantized=title != "fit"):
@@ -188,12 +188,12 @@ def test_interrupted_run_continues_to_the_same_result(tmp_path, monkeypatch, cap
                 os.kill(os.getpid(), signal.SIGINT)
             return original(job, *args)
 
-        monkeypatch.setattr(training._Run, "_one_step", one_step)
+        monkeypatch.setattr(training.TrainingRun, "_one_step", one_step)
         status, line = failure(capsys, "run", "camera", "--out", parts, *arguments)
         assert status == 1
         assert f"{title} was interrupted at step {step + 1} of" in line
         assert "Repeat the command to continue" in line
-        monkeypatch.setattr(training._Run, "_one_step", original)
+        monkeypatch.setattr(training.TrainingRun, "_one_step", original)
     assert run("run", "camera", "--out", parts, *arguments) == 0
     assert "fit: unchanged, skipped" in capsys.readouterr().out
     one, other = summary(whole), summary(parts)
@@ -343,7 +343,7 @@ def test_help_of_each_command(command, capsys):
 
 
 def test_choices_are_those_of_the_descriptions():
-    assert cli.HELP["scheme"]["choices"] == list(specs.Scheme)
+    assert cli.HELP["scheme"]["choices"] == [*specs.Scheme, "auto"]
     assert cli.HELP["scale"]["choices"] == list(specs.ScaleKind)
     assert cli.HELP["granularity"]["choices"] == list(specs.Granularity)
     assert list(cli.FAMILIES) == list(FAMILIES)

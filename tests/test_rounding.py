@@ -8,6 +8,7 @@ import brevitas.nn as qnn
 import pytest
 import torch
 from brevitas.graph.gptq import gptq_mode
+from brevitas.inject.enum import ScalingImplType
 from torch import nn
 
 from dhq_brevitas.calibration import calibrate
@@ -15,7 +16,8 @@ from dhq_brevitas.inr import Inr, QuantInr
 from dhq_brevitas.rounding import Fit, float_targets, post_train, round_codes, round_weights
 from dhq_brevitas.specs import InrSpec, QuantSpec
 
-SPEC = InrSpec(hidden=16, layers=2, out_features=3)
+# Of low frequency, so that the activations are strongly correlated, as after training.
+SPEC = InrSpec(hidden=16, layers=2, out_features=3, parameters={"omega": 6.0})
 STEP = 2 / 16
 CODES = torch.cartesian_prod(torch.arange(-8.0, 8.0), torch.arange(-8.0, 8.0))
 
@@ -29,11 +31,7 @@ def problem(seed, rows=3, columns=4):
 
 
 def network():
-    inr = Inr(SPEC, seed=3)
-    with torch.no_grad():
-        for linear in inr.linears[1:]:
-            linear.weight *= 2  # as after some training
-    return inr
+    return Inr(SPEC, seed=3)
 
 
 def build(inr, **quant):
@@ -87,7 +85,7 @@ def test_a_network_is_rounded_better_than_to_nearest(quant):
     inr = network()
     nearest, learned = (build(inr, weight_bits=4, **quant) for _ in range(2))
     post_train(nearest, inr, CODES, CODES * STEP, learned_rounding=False)
-    records = post_train(learned, inr, CODES, CODES * STEP)
+    records = post_train(learned, inr, CODES, CODES * STEP).rounded
     assert [record.name for record in records] == ["linear0", "linear1", "linear2"]
     assert all(record.rounded <= record.nearest for record in records)
     # Measured 0.2 to 0.5; nothing in the method guarantees a factor.
@@ -139,7 +137,13 @@ def test_brevitas_gptq_on_the_rotated_layer():
         model.eval()(CODES)
     x, weight = seen[0], layer.weight_quant.rotate_weight(layer.weight.detach())
     wanted = x @ weight.T
-    plain = qnn.QuantLinear(16, 16, bias=False, weight_bit_width=4)
+    plain = qnn.QuantLinear(
+        16,
+        16,
+        bias=False,
+        weight_bit_width=4,
+        weight_scaling_impl_type=ScalingImplType.PARAMETER_FROM_STATS,
+    )
     with torch.no_grad():
         plain.weight.copy_(weight)
         plain(x)
@@ -152,7 +156,8 @@ def test_brevitas_gptq_on_the_rotated_layer():
             gptq.update()
         theirs = fit.cost(plain.quant_weight().value)
     assert theirs < before
-    assert ours < 1.1 * theirs
+    # Theirs damps H by 1 % of its mean, ours less, and has no second look at each code.
+    assert ours <= theirs
 
 
 def test_targets_that_do_not_fit_are_refused():

@@ -58,14 +58,14 @@ def quantized(siren, codes, **quant):
 
 def interrupt_at(monkeypatch, step, number=signal.SIGINT):
     """Sends a signal in the middle of a step, as Ctrl-C does."""
-    original = training._Run._one_step
+    original = training.TrainingRun._one_step
 
     def one_step(run, *args):
         if run.step == step:
             os.kill(os.getpid(), number)
         return original(run, *args)
 
-    monkeypatch.setattr(training._Run, "_one_step", one_step)
+    monkeypatch.setattr(training.TrainingRun, "_one_step", one_step)
 
 
 def same_state(one, other):
@@ -155,7 +155,7 @@ def test_periodic_checkpoint_survives_a_crash(data, tmp_path, monkeypatch):
     spec, checkpoint = TrainSpec(10, save_seconds=0), tmp_path / "fit.pt"
     whole = small_siren()
     fit_float(whole, coordinates, target, spec, progress=False)
-    original = training._Run._one_step
+    original = training.TrainingRun._one_step
 
     def crash(run, *args):
         if run.step == 6:
@@ -163,7 +163,7 @@ def test_periodic_checkpoint_survives_a_crash(data, tmp_path, monkeypatch):
         return original(run, *args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training._Run, "_one_step", crash)
+        patch.setattr(training.TrainingRun, "_one_step", crash)
         with pytest.raises(MemoryError):
             fit_float(small_siren(), coordinates, target, spec, checkpoint, progress=False)
     parts = small_siren()
@@ -238,7 +238,7 @@ def test_power_of_two_scales_stay(data, fitted):
     for scale, learned in (("po2", False), ("dyadic", True), ("float", True)):
         model = quantized(fitted, codes, scale=scale, weight_bits=4)
         before = [m.value.clone() for m in model.modules() if isinstance(m, training.LEARNED)]
-        run = training._Run(
+        run = training.TrainingRun(
             model, lambda m=model: training.quantized_groups(m), TrainSpec(1), None, ""
         )
         model.train()

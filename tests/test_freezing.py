@@ -1,0 +1,69 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""Fine-tuning by gradual freezing: what is frozen when, and what is left at the end."""
+
+import pytest
+import torch
+
+from dhq_brevitas.freezing import _due, freeze_quantized, windows
+from dhq_brevitas.inr import Inr, QuantInr
+from dhq_brevitas.rounding import post_train
+from dhq_brevitas.specs import InrSpec, QuantSpec
+from dhq_brevitas.training import TrainSpec, tensor_psnr
+
+STEP = 2 / 16
+CODES = torch.cartesian_prod(torch.arange(-8.0, 8.0), torch.arange(-8.0, 8.0))
+TARGET = torch.sin(3 * CODES[:, :1] * STEP) * torch.cos(2 * CODES[:, 1:] * STEP)
+
+
+def rounded(**quant):
+    inr = Inr(InrSpec(hidden=16, layers=2, out_features=1, parameters={"omega": 6.0}), seed=1)
+    model = QuantInr.from_float(inr, QuantSpec(weight_bits=4, **quant), STEP, 4)
+    return model, post_train(model, inr, CODES, CODES * STEP).unrounded
+
+
+def psnr(model):
+    with torch.no_grad():
+        return tensor_psnr(model.eval()(CODES), TARGET)
+
+
+def test_layers_are_frozen_one_after_the_other():
+    assert windows(2) == [(0, 0), (0, 0.95)]
+    assert windows(4) == [(0, 0), (0, 0.4), (0.4, 0.8), (0.8, 0.95)]
+    assert [_due(64, (0.4, 0.8), share) for share in (0, 0.4, 0.5, 0.79, 0.8)] == [0, 0, 16, 60, 64]
+
+
+@pytest.mark.parametrize("rotation", ["none", "input", "output"])
+def test_training_improves_and_leaves_quantized_weights(rotation):
+    sides = ("none", rotation, "none")
+    model, unrounded = rounded(rotation=sides, scale="float", signs_seed=3)
+    before, names = psnr(model), set(model.state_dict())
+    spec = TrainSpec(60, batch=128, learning_rate=1e-3)
+    trained = freeze_quantized(model, CODES, TARGET, spec, unrounded, progress=False)
+    assert trained.step == 60
+    assert trained.psnr == psnr(model) > before + 1
+    assert set(model.state_dict()) == names
+    assert all(name not in dict(model.linears[1].named_buffers()) for name in ("frozen", "held"))
+    layer = model.linears[1]
+    if rotation != "output":
+        weight = layer.weight
+        if rotation == "input":
+            weight = layer.weight_quant.rotate_weight(weight)
+        assert torch.allclose(layer.quant_weight().value, weight, atol=1e-6)
+
+
+def test_no_steps_keep_what_was_there():
+    model, unrounded = rounded()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    trained = freeze_quantized(model, CODES, TARGET, TrainSpec(0), unrounded, progress=False)
+    assert trained.step == 0
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_training_that_makes_it_worse_is_taken_back():
+    model, unrounded = rounded()
+    before = psnr(model)
+    spec = TrainSpec(4, learning_rate=1.0)
+    trained = freeze_quantized(model, CODES, TARGET, spec, unrounded, progress=False)
+    assert (trained.step, trained.psnr) == (0, before)
+    assert psnr(model) == before

@@ -1,0 +1,174 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""Sensitivities, the integer program, plans and their files."""
+
+import itertools
+import json
+
+import pytest
+import torch
+
+from dhq_brevitas.allocation import (
+    Alternative,
+    Budget,
+    allocate,
+    average_act_bits,
+    connected,
+    predicted_error,
+    weight_bits,
+)
+from dhq_brevitas.inr import Inr, QuantInr
+from dhq_brevitas.planner import make_plan
+from dhq_brevitas.plans import layers_to_json, plan_to_json, plan_to_text, read_plan
+from dhq_brevitas.sensitivity import Probe, Turn
+from dhq_brevitas.specs import (
+    Granularity,
+    InrSpec,
+    QuantSpec,
+    ScaleKind,
+    Side,
+    plan_layers,
+)
+
+SPEC = InrSpec(hidden=8, layers=2, out_features=3, parameters={"omega": 6.0})
+STEP = 2 / 16
+CODES = torch.cartesian_prod(torch.arange(-8.0, 8.0), torch.arange(-8.0, 8.0))
+INR = Inr(SPEC, seed=3)
+UNIFORM = plan_layers(SPEC, QuantSpec(scheme="stock", weight_bits=4), 4)
+CHANNEL = Granularity.CHANNEL
+
+
+def build(spec):
+    return QuantInr.from_float(INR, spec, STEP, 4)
+
+
+def probe():
+    return Probe(INR, INR.linears, CODES * STEP)
+
+
+@pytest.fixture(scope="module")
+def plan():
+    base = QuantSpec(weight_bits=4, scale="float")
+    return make_plan(build, INR, CODES, CODES * STEP, base, progress=False, max_trials=8)
+
+
+def some_alternatives(seed):
+    generator = torch.Generator().manual_seed(seed)
+    result = []
+    for index, layer in enumerate(UNIFORM):
+        options = []
+        for bits, act in itertools.product((2, 4, 6), (6, 8, 10) if index else (layer.act_bits,)):
+            noise = torch.rand(2, generator=generator).tolist()
+            error = (noise[0] * 4.0**-bits, noise[1] * 4.0**-act * (index > 0))
+            options.append(Alternative(Turn(), bits, act, CHANNEL, *error))
+        result.append(options)
+    return result
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_program_finds_the_best_of_all_combinations(seed):
+    alternatives, budget = some_alternatives(seed), Budget(4 * 104, 8)
+    found = allocate(alternatives, UNIFORM, budget)
+    assert budget.holds(found)
+    best = min(
+        sum(a.error for a in picked)
+        for picked in itertools.product(*alternatives)
+        if sum(x.weights * a.weight_bits for a, x in zip(picked, UNIFORM, strict=True)) <= 416
+        and sum(8 * a.act_bits for a in picked[1:]) <= 8 * 16
+    )
+    assert predicted_error(alternatives, found) == pytest.approx(best, rel=1e-9)
+
+
+def test_a_budget_nothing_fits_gives_no_layers():
+    assert allocate(some_alternatives(0), UNIFORM, Budget(100, 8)) is None
+
+
+def test_bits_are_counted_honestly():
+    assert weight_bits(UNIFORM) == 16 * 12 + 64 * 4 + 24 * 4
+    assert average_act_bits(UNIFORM) == 8
+    layers = connected([*UNIFORM[:-1], plan_layers(SPEC, QuantSpec(act_bits=6), 4)[-1]])
+    assert [layer.sine_bits for layer in layers] == [8, 8, None]  # 6 + 2 ahead of a rotation
+    assert average_act_bits(layers) == 7
+
+
+def test_errors_fall_with_bits_and_rotation_returns_to_the_same_weight():
+    measured = probe()
+    for turn in (Turn(), Turn(Side.INPUT, 8, 5), Turn(Side.OUTPUT, 8)):
+        kind = Granularity.TENSOR if turn.side == Side.OUTPUT else CHANNEL
+        errors = [measured.weight_error(1, turn, b, ScaleKind.FLOAT, kind) for b in (3, 6, 12)]
+        # Each bit halves the error: a quarter of its square, here over three and six bits.
+        assert errors[0] > 8 * errors[1] > 64 * errors[2]
+        acts = [measured.act_error(1, turn, bits, ScaleKind.FLOAT) for bits in (4, 8, 12)]
+        assert acts[0] > 16 * acts[1] > 256 * acts[2]
+    assert torch.equal(INR(CODES * STEP), measured.output)
+
+
+def test_a_probe_needs_layers_that_are_called():
+    with pytest.raises(ValueError, match="called its 4 linear layers 3 times"):
+        Probe(INR, [*INR.linears, torch.nn.Linear(2, 2)], CODES * STEP)
+
+
+def test_the_plan_keeps_the_budget_and_is_the_best_that_was_tried(plan):
+    assert plan.budget == Budget(16 * 12 + 88 * 4, 8)
+    assert all(plan.budget.holds(trial.layers) for trial in plan.trials)
+    measured = [trial.measured for trial in plan.trials]
+    assert measured == sorted(measured)
+    assert plan.layers == plan.trials[0].layers
+    assert {"program", "uniform, not rotated", "uniform, rotated"} <= {t.name for t in plan.trials}
+    assert len(plan.trials) == 8
+
+
+def test_a_plan_file_can_be_edited_and_read_back(plan, tmp_path):
+    file = tmp_path / "plan.json"
+    values = json.loads(json.dumps(plan_to_json(plan)))
+    file.write_text(json.dumps(values))
+    assert read_plan(file) == plan.layers
+    values["layers"][1]["weight_bits"] = 5
+    file.write_text(json.dumps({"layers": values["layers"]}))
+    assert read_plan(file)[1].weight_bits == 5
+
+
+def test_the_table_says_what_the_alternatives_cost(plan):
+    text = plan_to_text(plan)
+    assert "linear1, weight" in text
+    assert "tried in earnest" in text
+    assert f"{weight_bits(plan.layers)} of 544 weight bits" in text
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda v: v.pop("layers"), "is no plan: it has no 'layers'"),
+        (lambda v: v["layers"][1].pop("order"), r"linear1 lacks \['order'\]"),
+        (lambda v: v["layers"][1].update(colour=3), r"linear1 lacks nothing and has unknown \['co"),
+        (lambda v: v["layers"][2].update(weight_bits=40), "linear2: weight_bits=40 is out of ran"),
+        (lambda v: v["layers"][2].update(weight_bits="x"), "linear2: "),
+        (lambda v: v.update(layers=[]), "'layers' must be a list"),
+    ],
+)
+def test_a_plan_file_that_cannot_be_used_is_refused(change, message, tmp_path):
+    values = {"layers": layers_to_json(UNIFORM)}
+    change(values)
+    file = tmp_path / "plan.json"
+    file.write_text(json.dumps(values))
+    with pytest.raises(ValueError, match=message):
+        read_plan(file)
+
+
+def test_a_missing_plan_file_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"there is no plan file .*x.json: make one with dhq plan"):
+        read_plan(tmp_path / "x.json")
+
+
+@pytest.mark.parametrize(
+    ("codes", "budget", "message"),
+    [
+        (CODES * float("inf"), None, "codes: the calibration data hold NaN or infinity"),
+        (CODES[None], None, r"codes: calibration data of shape \(1, 256, 2\) must be \[N, n\]"),
+        (CODES, Budget(207), "budget=207 weight bits cannot be met: the smallest that can is 208"),
+        (CODES, Budget(500, 13), "act_bits=13 cannot be met: use 2 to 12"),
+    ],
+)
+def test_what_cannot_be_planned_is_refused(codes, budget, message):
+    with pytest.raises(ValueError, match=message):
+        make_plan(build, INR, codes, CODES * STEP, QuantSpec(), budget, progress=False)
