@@ -9,7 +9,8 @@ either frozen at its code or not quantized at all, activations are quantized thr
 
 * layer by layer, from the first to the last, more and more input columns are frozen; a column's
   rounding error is passed on to the layer's free columns through their correlations
-  (:func:`dhq_brevitas.rounding.freeze_columns`), so the pre-activations hardly move;
+  (:func:`dhq_brevitas.rounding.freeze_columns`), so the pre-activations hardly move; before its
+  first column, a layer is fitted to the float network's pre-activations, if that helps the picture;
 * between two such events Adam trains the free weights and the biases on the picture;
 * in the last steps all weights are frozen, and the biases alone are trained.
 
@@ -22,7 +23,7 @@ What is frozen at step s follows from s, so training resumes exactly, as in
 
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -31,8 +32,9 @@ import torch
 from torch import Tensor
 
 from dhq_brevitas.inr import QuantInr
-from dhq_brevitas.proxies import HadamardWeightQuantProxy, rotate_back
-from dhq_brevitas.rounding import Fit, code_grid, drawn, freeze_columns
+from dhq_brevitas.proxies import HadamardWeightQuantProxy, rotate, rotate_back
+from dhq_brevitas.rounding import Fit, PostTrained, code_grid, correct_bias, drawn, freeze_columns
+from dhq_brevitas.specs import Side
 from dhq_brevitas.training import (
     Projection,
     TrainingRun,
@@ -68,7 +70,7 @@ def freeze_quantized(
     inputs: Tensor,
     target: Tensor,
     spec: TrainSpec,
-    unrounded: Mapping[str, Tensor],
+    post: PostTrained,
     checkpoint: str | os.PathLike[str] | None = None,
     key: str = "",
     progress: bool = True,
@@ -78,7 +80,8 @@ def freeze_quantized(
 
     Args:
         model: the network with rounded weights; they are what remains if training finds no better.
-        unrounded: its state before rounding, with the same scales: where training starts.
+        post: what :func:`dhq_brevitas.rounding.post_train` returned. Training starts from the
+            unrounded weights in it.
         spec: ``learning_rate`` is that of the float network, times the factor folded into each
             weight; ``evaluate_every`` is not used, since only the end is a quantized network.
 
@@ -87,23 +90,26 @@ def freeze_quantized(
     """
     check_data(inputs, target, project)
 
-    def quality() -> float:
+    def quality(chosen: slice | Tensor = slice(None)) -> float:
         model.eval()
         with torch.no_grad():
-            outputs = model(inputs)
-            return tensor_psnr(outputs if project is None else project(outputs), target)
+            outputs = model(inputs[chosen])
+            return tensor_psnr(outputs if project is None else project(outputs), target[chosen])
+
+    def some_quality() -> float:
+        whole = project is not None
+        return quality() if whole else quality(drawn(len(inputs), CALIBRATION_SAMPLES))
 
     start_quality = quality()
     if spec.steps == 0:
         return TrainResult(start_quality, 0, 0.0)
     rounded = {name: value.clone() for name, value in model.state_dict().items()}
-    model.load_state_dict(unrounded)
-    chosen = drawn(len(inputs), CALIBRATION_SAMPLES)
+    model.load_state_dict(post.unrounded)
     with _marked(model):
         # A checkpoint that is read replaces the quantizers, so they are changed after that.
         run = TrainingRun(model, lambda: freezing_groups(model), spec, checkpoint, key, project)
         with _partly_quantized(model):
-            freezer = _Freezer(model, inputs[chosen])
+            freezer = _Freezer(model, post, some_quality)
             run.train(
                 inputs,
                 target,
@@ -169,32 +175,63 @@ def _partly_quantized(model: QuantInr) -> Iterator[None]:
 class _Freezer:
     """Freezes the columns of a model's layers as training goes on."""
 
-    def __init__(self, model: QuantInr, samples: Tensor) -> None:
-        self.model, self.samples = model, samples
+    def __init__(self, model: QuantInr, post: PostTrained, quality: Callable[[], float]) -> None:
+        self.model, self._quality_of = model, quality
+        self.samples = post.codes[:CALIBRATION_SAMPLES]
+        self.targets = [target[:CALIBRATION_SAMPLES] for target in post.targets]
         self.windows = windows(len(model.linears))
 
     @torch.no_grad()
     def advance(self, share: float) -> None:
         """Freezes what is due after this share of the training."""
-        for layer, window in zip(self.model.linears, self.windows, strict=True):
+        for layer, window, target in zip(
+            self.model.linears, self.windows, self.targets, strict=True
+        ):
             size = layer.in_features
             due = size if not layer.weight.requires_grad else _due(size, window, share)
             missing = due - int(layer.frozen.sum())
             if missing > 0:
-                self._freeze(layer, missing)
+                self._freeze(layer, target, missing)
 
-    def _freeze(self, layer: Any, count: int) -> None:
-        x = self._input_of(layer)
-        weight = _rotated(layer)
-        hessian = Fit.of(x, x @ weight.T, weight).hessian
-        step, low, high = code_grid(layer.weight_quant.tensor_quant, weight)
+    def _freeze(self, layer: Any, target: Tensor, count: int) -> None:
+        quantized = self._input_of(layer)
+        x = getattr(quantized, "value", quantized)
+        if not bool(layer.frozen.any()):
+            self._refit(layer, quantized, target)
+        weight = _rotated(layer).double()
+        hessian = Fit.of(x, x @ weight.float().T, weight).hessian
+        step, low, high = code_grid(layer.weight_quant.tensor_quant, weight.float())
         free = torch.nonzero(~layer.frozen).flatten()
-        changed, frozen = freeze_columns(hessian, weight.double(), step, low, high, free, count)
+        changed, frozen = freeze_columns(hessian, weight, step, low, high, free, count)
         layer.frozen[frozen] = True
         layer.held.copy_(changed)
-        _write(layer, changed.to(weight.dtype))
+        _write(layer, changed.float())
 
-    def _input_of(self, layer: Any) -> Tensor:
+    def _refit(self, layer: Any, quantized: Any, target: Tensor) -> None:
+        """Fits an unrounded layer to the float network's pre-activations, if that helps.
+
+        It makes up for the layers rounded before it at once, where training has not yet.
+        """
+        x = getattr(quantized, "value", quantized)
+        trained = (self._quality(), layer.weight.clone(), layer.bias.clone())
+        proxy, wanted = layer.weight_quant, target
+        rotation = proxy.rotation if isinstance(proxy, HadamardWeightQuantProxy) else None
+        if rotation is not None and rotation.side == Side.OUTPUT:
+            wanted = rotate(target, rotation.order, proxy.hadamard_signs, rotation.weight_scale)
+        _write(layer, Fit.of(x, wanted, _rotated(layer)).best.float())
+        correct_bias(layer, quantized, target)
+        if self._quality() <= trained[0]:
+            layer.weight.copy_(trained[1])
+            layer.bias.copy_(trained[2])
+
+    def _quality(self) -> float:
+        """PSNR in dB on some of the data."""
+        training = self.model.training
+        quality = self._quality_of()
+        self.model.train(training)
+        return quality
+
+    def _input_of(self, layer: Any) -> Any:
         seen: list[Any] = []
         handle = layer.register_forward_pre_hook(
             lambda module, args: seen.append(module.input_quant(args[0]))
@@ -206,7 +243,7 @@ class _Freezer:
         finally:
             handle.remove()
             self.model.train(training)
-        return getattr(seen[0], "value", seen[0])
+        return seen[0]
 
     @torch.no_grad()
     def restore(self) -> None:

@@ -121,7 +121,7 @@ def run_quantize(stage: Stage, options: QuantizeOptions) -> tuple[dict[str, Any]
         problem.fit_inputs,
         problem.fit_target,
         qat_spec(options),
-        post.unrounded,
+        post,
         stage.folder.file("quantize_checkpoint.pt"),
         stage.key,
         stage.progress,

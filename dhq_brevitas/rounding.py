@@ -44,6 +44,7 @@ __all__ = [
     "RoundedLayer",
     "check_samples",
     "code_grid",
+    "correct_bias",
     "drawn",
     "float_targets",
     "freeze_columns",
@@ -220,6 +221,12 @@ def _round_layer(
             rounded, rotation.order, proxy.hadamard_signs, rotation.other_scale, proxy.axis
         )
     layer.weight.copy_(rounded)
+    correct_bias(layer, quantized, target)
+
+
+def correct_bias(layer: Any, quantized: Any, target: Tensor) -> None:
+    """Gives the layer's output on its quantized input [N, n] the mean of ``target`` [N, m]."""
+    x = getattr(quantized, "value", quantized)
     # As the layer multiplies them: rotated together on the input side.
     product = x.double().mean(dim=0) @ layer.quant_weight(quantized).value.double().T
     layer.bias.copy_(target.double().mean(dim=0) - product)
@@ -268,12 +275,17 @@ def float_targets(model: Any, network: Any, inputs: Tensor) -> list[Tensor]:
 class PostTrained:
     """What :func:`post_train` did.
 
-    ``rounded``: one record a layer, empty without learned rounding. ``unrounded``: the network's
-    state with the same scales and its weights and biases as they were.
+    Attributes:
+        rounded: one record a layer, empty without learned rounding.
+        unrounded: the network's state with the same scales, and weights and biases as they were.
+        codes: calibration samples, float32 [N, n].
+        targets: the pre-activations that each layer should have there, float64 [N, m].
     """
 
     rounded: list[RoundedLayer]
     unrounded: dict[str, Tensor]
+    codes: Tensor
+    targets: list[Tensor]
 
 
 def post_train(
@@ -292,10 +304,9 @@ def post_train(
     calibrate(model, codes[: MAX_SAMPLES // 2])
     settle_scales(model)
     unrounded = {name: value.clone() for name, value in model.state_dict().items()}
-    if not learned_rounding:
-        return PostTrained([], unrounded)
-    records = round_weights(model, codes, float_targets(model, network, coordinates))
-    return PostTrained(records, unrounded)
+    targets = float_targets(model, network, coordinates)
+    records = round_weights(model, codes, targets) if learned_rounding else []
+    return PostTrained(records, unrounded, codes, targets)
 
 
 def drawn(samples: int, at_most: int) -> Tensor:

@@ -20,8 +20,8 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 import torch
-from quality_report import write_report
-from quality_schemes import SCHEMES, Job, run_cell
+from quality.report import write_report
+from quality.schemes import SCHEMES, Job, run_cell
 from tqdm.auto import tqdm
 
 from dhq_brevitas.files import atomic_path, check_writable_folder, read_json, write_json

@@ -68,6 +68,19 @@ def test_rtl_table(tmp_path):
     assert row[5:7] == ["64", "0"]
 
 
+def test_quality_benchmark(tmp_path):
+    options = ["--pictures", "camera", "--size", 16, "--hidden", 8, "--layers", 2, "--steps", 5]
+    schemes = ["--bits", "W4A8", "--schemes", "stock channel", "plan", "k-means", "torch.ao"]
+    text = run("quality_benchmark.py", "--out", tmp_path, *options, "--qat", 2, *schemes)
+    assert "W4A8: PSNR in dB, PTQ / QAT" in text
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert {cell["scheme"] for cell in results.values()} == set(schemes[3:])
+    assert all("ssim" in cell["ptq"] for cell in results.values())
+    assert (tmp_path / "results.png").stat().st_size > 1000
+    again = run("quality_benchmark.py", "--out", tmp_path, *options, "--qat", 2, *schemes)
+    assert again == text
+
+
 @pytest.mark.parametrize("script", sorted(path.name for path in EXAMPLES.glob("*.py")))
 def test_help_shows_a_command_line(script):
     needs_finn = {"brevitas_to_finn.py", "resource_estimates.py", "transform_area.py"}

@@ -5,7 +5,6 @@
 python examples/quality_report.py --out runs/quality
 """
 
-import argparse
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from dhq_brevitas.files import atomic_path, read_json
+from dhq_brevitas.files import atomic_path
 
 Cell = dict[str, Any]
 COLUMNS = {"ptq": "PTQ", "qat": "QAT"}
@@ -103,19 +102,3 @@ def plot(path: Path, cells: list[Cell]) -> None:
     first.legend(fontsize=7)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=120)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--out", type=Path, required=True, help="folder of results")
-    out = parser.parse_args().out
-    results = read_json(out / "results.json")
-    if results is None:
-        parser.error(f"{out} holds no results.json: run examples/quality_benchmark.py first")
-    print(write_report(out, results))
-
-
-if __name__ == "__main__":
-    main()

@@ -23,7 +23,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import baselines
 import numpy as np
 import torch
 from skimage.metrics import structural_similarity
@@ -39,6 +38,7 @@ from dhq_brevitas.rounding import post_train
 from dhq_brevitas.signals import coordinate_bits, coordinate_step, load_image, pixel_codes, psnr
 from dhq_brevitas.specs import InrSpec, QuantSpec, Scheme
 from dhq_brevitas.training import TrainSpec, train_quantized
+from quality import baselines
 
 Quality = dict[str, float]
 
@@ -173,7 +173,7 @@ def quantized(run: Run, spec: QuantSpec, learned: bool) -> dict[str, Any]:
         rate = FREEZING_RATE if learned else LEARNING_RATE
         training = TrainSpec(run.qat, run.batch, rate, evaluate_every=100)
         if learned:
-            freeze_quantized(model, codes, target, training, post.unrounded, progress=False)
+            freeze_quantized(model, codes, target, training, post, progress=False)
             finalise(model)
         else:
             train_quantized(model, codes, target, training, progress=False)
