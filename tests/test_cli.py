@@ -377,3 +377,37 @@ def test_program_in_its_own_process(tmp_path):
         "dhq: error: --weight-bits 33 is out of range: use 2 to 12 bits"
     )
     assert "fit" in RunFolder(tmp_path).chain()
+
+
+# -- planning --------------------------------------------------------------------------------------
+
+
+def test_analysis_and_plan_of_a_run(tmp_path, capsys):
+    assert run("fit", "camera", "--out", tmp_path, *SMALL[:-2]) == 0
+    assert run("analyze", "--out", tmp_path) == 0
+    assert "linear1 weight" in capsys.readouterr().out
+    assert (tmp_path / "analysis_linear1.png").exists()
+    assert [layer["name"] for layer in summary(tmp_path)["analysis"]] == ["linear0", "linear1"]
+
+    status, line = failure(capsys, "plan", "--out", tmp_path, "--budget", "9")
+    assert (status, "--budget 9 weight bits cannot be met: the smallest" in line) == (2, True)
+
+    quick = ("--out", tmp_path, "--qat-steps", "2", "--weight-bits", "5")
+    assert run("quantize", "--scheme", "auto", *quick) == 0
+    assert "tried in earnest" in capsys.readouterr().out
+    file = tmp_path / "layer_plan.json"
+    plan = json.loads(file.read_text())
+    layers = json.loads((tmp_path / "layers.json").read_text())["layers"]
+    assert layers == plan["layers"]
+    assert run("quantize", "--scheme", "auto", *quick) == 0
+    assert "quantize: unchanged, skipped" in capsys.readouterr().out
+
+    edited = tmp_path / "edited.json"
+    plan["layers"][1]["weight_bits"] = 3
+    edited.write_text(json.dumps(plan))
+    assert run("quantize", "--plan", edited, *quick) == 0
+    assert [layer["weight_bits"] for layer in summary(tmp_path)["layers"]][1] == 3
+    plan["layers"][1]["in_features"] = 4
+    edited.write_text(json.dumps(plan))
+    status, line = failure(capsys, "quantize", "--plan", edited, *quick)
+    assert (status, "linear1: the plan is for 4 inputs" in line) == (1, True)
