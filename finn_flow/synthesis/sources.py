@@ -10,7 +10,7 @@ the copy that is read, on top of the changes that Verilator needs
 ``.sv``                          `` `default_nettype`` inside a module goes
 ``mvu.sv``                       the block ``blkRecoveryWatch`` goes; it only warns, after 100 ns
 ``thresholding.sv``              a part-select that is empty in the first stage becomes a shift
-``requant_decoupled.sv``         a part-select that may reach out of its vector is kept inside
+``requant_decoupled.sv``         part-selects that may reach out of their vector become shifts
 ``memstream.sv``, ``fifo.sv``    shift registers marked SHREG_EXTRACT become one vector a bit, which
                                  is what Yosys makes SRL16E and SRLC32E of; as arrays of words they
                                  would be flip-flops and multiplexers
@@ -31,6 +31,21 @@ _WATCHDOG = re.compile(
 _MODULE = re.compile(r"^\s*module\b", re.M)
 _SHIFT_REGISTER = re.compile(r"(\(\* SHREG_EXTRACT[^)]*\*\))\s*(\w+)\s+(\w+)\[([^;]+)\];")
 
+# Part-selects that reach out of their vector, or are empty, for some parameters.
+_REQUANT = (
+    (
+        "idat[pe][K-X_WIDTH+:X_WIDTH]",
+        "idat[pe][(K > X_WIDTH? K-X_WIDTH : 0)+:(K > X_WIDTH? X_WIDTH : K)]",
+    ),
+    ("win = P3[SHIFT_MAX+N-1 : SHIFT_MIN];", "win = P3 >>> SHIFT_MIN;"),
+    ("|P3[$left(P3)-1:SHIFT_MAX+N]", "|(P3[$left(P3)-1:0] >> (SHIFT_MAX+N))"),
+    ("|shifted[$left(shifted):N]", "|(shifted >> N)"),
+    (
+        "|(P3[$left(P3)-1:SHIFT_MAX+N-1] ^ {($left(P3)-SHIFT_MAX-N+1){neg}})",
+        "|((P3[$left(P3)-1:0] ^ {$left(P3){neg}}) >> (SHIFT_MAX+N-1))",
+    ),
+)
+
 
 def read_sources(paths: Sequence[Path] | Sequence[str]) -> Sources:
     """Sources as Yosys gets them; SimulationError for files that are missing or not Verilog."""
@@ -50,10 +65,8 @@ def patched(name: str, text: str) -> str:
     if name == "thresholding.sv":
         text = text.replace("p.ptr[M-1:SN+1] <", "(p.ptr[M-1:0] >> (SN+1)) <")
     if name == "requant_decoupled.sv":
-        text = text.replace(
-            "idat[pe][K-X_WIDTH+:X_WIDTH]",
-            "idat[pe][(K > X_WIDTH? K-X_WIDTH : 0)+:(K > X_WIDTH? X_WIDTH : K)]",
-        )
+        for before, after in _REQUANT:
+            text = text.replace(before, after)
     if name in ("memstream.sv", "fifo.sv"):
         text = _shift_registers_by_bit(name, text)
     module = _MODULE.search(text)

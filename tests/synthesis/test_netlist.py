@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 from cell_models import models_of
-from layer_graphs import codes, hadamard, lookup, mvau, sine_table
+from layer_graphs import codes, hadamard, lookup, mvau, requant, sine_table, thresholding
 from qonnx.custom_op.registry import getCustomOp
 
 from dhq_brevitas.finn_flow import execute_dataflow
@@ -23,6 +23,8 @@ PART = "xczu3eg-sbva484-1-e"
 LAYERS = {
     "MVAU": (mvau(), "INT8", {"DSP48E2", "RAM32M16", "SRL16E"}),
     "Hadamard": (hadamard(1), "INT6", {"RAM32M16", "CARRY4"}),
+    "Thresholding": (thresholding(), "INT11", {"FDRE"}),
+    "Requant": (requant(), "INT12", {"DSP48E2"}),
     "table in LUTs": (
         lookup([3, -5, 7, 100], [0, 1, -2000, 9], sine_table(8), shift=3, wrap=1),
         "INT12",
