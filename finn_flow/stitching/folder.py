@@ -41,8 +41,8 @@ integers are those of the graph's input and output; scales and biases around the
 graph, too.
 
 `mvu_vvu_axi.sv` of FINN's library has one changed line, marked there: its output queue was too
-short for a stall while a result comes in every cycle. So has `dwc_axi.sv`: the length of the vectors
-it converts is the wider width, which saves a barrel shifter.
+short for a stall while a result comes in every cycle. So has `dwc_axi.sv`: the length of the
+vectors it converts is the wider width, which saves a barrel shifter.
 Sources other than `{name}.v` come from FINN's RTL library and from dhq_brevitas, both under a
 BSD 3-clause licence; their headers name the authors.
 """
