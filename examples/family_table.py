@@ -8,9 +8,11 @@
 Prints two tables as Markdown and writes them to OUT/tables.md. Every number of the first is the
 PSNR in dB on the whole signal of a network that exists: the same float network, then the same
 post-training calibration and fine-tuning with each quantizer (first layer's weights 12 bits,
-power-of-two scales a channel). "given" is the PSNR of the data themselves where these are not the
-signal: noisy pixels, coarse pixels repeated, filtered back-projection. "mismatch" counts the output
-codes in which FINN's dataflow graph of the DHQ network differs from QONNX; the column needs FINN.
+power-of-two scales a channel). "planned" has the weight bits of these in all, spent as the planner
+says, and the rounding and fine-tuning of dhq quantize. "given" is the PSNR of the data themselves
+where these are not the signal: noisy pixels, coarse pixels repeated, filtered back-projection.
+"mismatch" counts the output codes in which FINN's dataflow graph of the DHQ network differs from
+QONNX; the column needs FINN.
 
 Small settings by default, so that it runs on two cores in half an hour; larger pictures and
 networks order the families differently. Each cell is kept in OUT, so an interrupted run continues.
@@ -30,9 +32,12 @@ from tqdm import tqdm
 from dhq_brevitas.calibration import calibrate
 from dhq_brevitas.families import FAMILIES, get_family
 from dhq_brevitas.files import atomic_path, read_json, text_digest, write_json
+from dhq_brevitas.freezing import freeze_quantized
 from dhq_brevitas.inr import Inr, QuantInr
 from dhq_brevitas.measure import measure_layers
+from dhq_brevitas.planner import make_plan
 from dhq_brevitas.reference import evaluate, finalise
+from dhq_brevitas.rounding import post_train
 from dhq_brevitas.signals import psnr
 from dhq_brevitas.specs import InrSpec, QuantSpec
 from dhq_brevitas.tasks import TASKS, Problem, get_task
@@ -42,6 +47,7 @@ SOURCES = {"audio": "chord", "shape": "torus", "tomography": "phantom"}
 # Sizes beside --size, which is that of pictures.
 SIZES = {"audio": 16, "shape": 0.375, "tomography": 0.75}
 MIN_SIZE = 8
+PLANNER_TRIALS = 6
 SCHEMES = {
     "stock": {"scheme": "stock"},
     "dhq": {},
@@ -101,6 +107,7 @@ class Row:
         results |= {"given": self.problem.results, "float": self.cell("float", self.fit)}
         for scheme, quant in SCHEMES.items():
             results[scheme] = self.cell(scheme, lambda quant=quant: self.quantize(quant))
+        results["planned"] = self.cell("planned", self.plan)
         if find_spec("finn") is not None:
             results["finn"] = self.cell("finn", self.map_to_finn)
         return results
@@ -169,6 +176,38 @@ class Row:
         outputs = evaluate(model, self.problem.inputs).outputs
         return {"psnr": psnr(self.problem.values, outputs), "layers": layers}
 
+    def plan(self) -> dict[str, Any]:
+        problem, network, codes = self.problem, self.network(), self.problem.inputs
+        coordinates = codes * problem.step
+
+        def build(spec: QuantSpec) -> QuantInr:
+            return QuantInr.from_float(network, spec, problem.step, problem.bits, codes)
+
+        plan = make_plan(
+            build,
+            network,
+            codes,
+            coordinates,
+            QuantSpec(scheme="stock"),
+            progress=False,
+            max_trials=PLANNER_TRIALS,
+        )
+        model = build(QuantSpec(layers=plan.layers))
+        post = post_train(model, network, codes, coordinates)
+        freeze_quantized(
+            model,
+            problem.fit_inputs,
+            problem.fit_target,
+            TrainSpec(self.options.qat_steps, 4096, 1e-5),
+            post.unrounded,
+            progress=False,
+            project=problem.project,
+        )
+        finalise(model)
+        outputs = evaluate(model, codes).outputs
+        rotated = sum(layer.rotation != "none" for layer in plan.layers)
+        return {"psnr": psnr(problem.values, outputs), "rotated": rotated}
+
     def map_to_finn(self) -> dict[str, Any]:
         from dhq_brevitas.export import export_qonnx
         from dhq_brevitas.finn_flow import build_dataflow, execute_dataflow
@@ -187,10 +226,10 @@ class Row:
 
 def quality_table(rows: list[dict[str, Any]]) -> str:
     """PSNR of every cell."""
-    heads = ["task", "family", "given", "float", *SCHEMES, "mismatch"]
+    heads = ["task", "family", "given", "float", *SCHEMES, "planned", "mismatch"]
     lines = []
     for row in rows:
-        values = [f"{row[name]['psnr']:.2f}" for name in ("float", *SCHEMES)]
+        values = [f"{row[name]['psnr']:.2f}" for name in ("float", *SCHEMES, "planned")]
         finn = row.get("finn")
         mismatch = "" if finn is None else f"{finn['differing']} of {finn['codes']}"
         given = row["given"].get("psnr_given")
