@@ -199,7 +199,7 @@ class Row:
             problem.fit_inputs,
             problem.fit_target,
             TrainSpec(self.options.qat_steps, 4096, 1e-5),
-            post.unrounded,
+            post,
             progress=False,
             project=problem.project,
         )
