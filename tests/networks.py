@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Small quantized networks, built as a user would build them, shared by the tests."""
 
+import itertools
+
 import brevitas.nn as qnn
 import torch
 from brevitas.quant.fixed_point import Int8WeightPerChannelFixedPoint
@@ -81,7 +83,25 @@ def sine_network(
     ]
     for _ in range(layers):
         modules += [linear(hidden, hidden), sine()]
-    network = nn.Sequential(*modules, linear(hidden, outputs, last=True))
+    return calibrated(nn.Sequential(*modules, linear(hidden, outputs, last=True)))
+
+
+def relu_network(*sizes: int, act_bits: int = 4) -> nn.Sequential:
+    """Stock quantizers and ReLUs between layers of ``sizes``, calibrated, in evaluation mode."""
+    torch.manual_seed(0)
+    modules: list[nn.Module] = [
+        qnn.QuantIdentity(act_quant=q.IntegerCodes, bit_width=INPUT_BITS, return_quant_tensor=True)
+    ]
+    for n_in, n_out in itertools.pairwise(sizes):
+        modules += [
+            qnn.QuantLinear(n_in, n_out, bias=True, bias_quant=Int32Bias),
+            qnn.QuantReLU(bit_width=act_bits, return_quant_tensor=True),
+        ]
+    return calibrated(nn.Sequential(*modules[:-1]))
+
+
+def calibrated(network: nn.Sequential) -> nn.Sequential:
+    """``network`` with its scales taken from random codes, in evaluation mode."""
     network.train()
     with torch.no_grad():
         for _ in range(2):  # Brevitas moves from statistics to the learned scale in the second

@@ -31,6 +31,14 @@ HARNESS = Path(__file__).with_name("harness.cpp")
 # Verilator's ports in the header of the class it generates: VL_IN8(&ap_clk,0,0);
 _PORT = re.compile(r"VL_(IN|OUT|INOUT)(?:8|16|64|W)?\(&(\w+),(\d+),(\d+)(?:,\d+)?\);")
 _DIRECTIONS = {"IN": 1, "OUT": 2, "INOUT": 3}
+# Files of FINN's library with constructs that Verilator does not take, and what to use instead.
+_REMEDIES = {
+    "requant.sv": (
+        "the scales of this layer are compiled into it as real numbers; set "
+        "mem_mode='internal_decoupled', which streams them as integers"
+    ),
+    "input_gen.sv": "a tiled MVAU has array parameters of variable length; set TH=1",
+}
 # Above this size the generated files are compiled one by one, in parallel.
 _ONE_UNIT = 600_000
 
@@ -46,7 +54,8 @@ def compile_design(
         trace: with the code for FST waveforms.
         defines: preprocessor macros, for example ``("FINN_SIMULATION",)``.
 
-    SimulationError with Verilator's message if it rejects the design.
+    SimulationError with Verilator's message if it rejects the design, and the remedy if known. FINN
+    names the top module of a layer after its node.
     """
     tools = find_toolchain()
     flags = [*VERILATOR_FLAGS, *(f"-D{name}" for name in defines), *(["--trace-fst"] * trace)]
@@ -65,7 +74,9 @@ def compile_design(
     try:
         return cache_entry(simulator_cache_dir(), f"{_safe(top)}-{key[:32]}", build) / LIBRARY
     except SimulationError as error:
-        raise SimulationError(f"{top} cannot be simulated: {error}") from error
+        known = (text for file, text in _REMEDIES.items() if f"%Error: {file}:" in str(error))
+        remedy = "".join(f"{text}.\n" for text in known)
+        raise SimulationError(f"{top} cannot be simulated: {remedy}{error}") from error
 
 
 def _link(tools: Toolchain, folder: Path, runtime: Path, trace: bool) -> None:

@@ -11,7 +11,8 @@ error, which is corrected wherever this package writes or simulates the file.
                       with its type, to module scope
 ``fifo.sv``           Verilator: the unpacked structure returned by a constant function becomes
                       a packed one
-``skid.sv``           Verilator: a message that announces a number gets it (tiled MVAUs)
+``skid.sv``           Verilator: a message that announces a number gets it (tiled MVAUs, which
+                      then stop at input_gen.sv, see compiler.py)
 ``mvu_vvu_axi.sv``    error: the output queue of the MVAU is one or two words too short. It has
                       room for CORE_PIPELINE_DEPTH + 1 results; when the output stalls while a
                       result comes in every cycle (SIMD = MW), one is waiting, one is pushed in

@@ -81,7 +81,9 @@ def stitch(
         folder: gets the design, see README.md in it.
         fifo_depths: of the FIFO on every stream, from input to output. By default they are sized:
             the design runs with FIFOs that never fill, and each gets the largest fill that was
-            seen.
+            seen. Too shallow ones cost rate where a layer that writes evenly meets one that reads
+            in bursts (an MVAU reads a sample in MW/SIMD cycles and then repeats it); they cannot
+            stop a chain, in which every layer waits for one neighbour at a time.
         fpga_part: decides which DSP slices the MVAUs use.
         clk_period_ns: clock period, for constraints and the MVAUs' pipelines.
         top: name of the top module.

@@ -14,6 +14,7 @@ from finn.transformation.fpgadataflow.prepare_ip import PrepareIP
 from finn.transformation.fpgadataflow.replace_verilog_relpaths import ReplaceVerilogRelPaths
 from finn.transformation.fpgadataflow.specialize_layers import SpecializeLayers
 from onnx import NodeProto
+from qonnx.core.datatype import BaseDataType
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 from qonnx.transformation.general import GiveReadableTensorNames, GiveUniqueNodeNames, SortGraph
@@ -25,6 +26,14 @@ from dhq_brevitas.finn_flow.ops import DOMAIN
 
 #: fifo.sv cannot be shallower.
 MIN_FIFO_DEPTH = 2
+#: Attributes of layers that must be 0: a second clock, AXI-lite, several sets of parameters.
+UNSUPPORTED_ATTRIBUTES = (
+    "pumpedCompute",
+    "pumpedMemory",
+    "runtime_writeable_weights",
+    "mlo_max_iter",
+    "bodies",
+)
 
 
 def check_simulable(model: ModelWrapper) -> None:
@@ -54,10 +63,29 @@ def _obstacle(node: NodeProto) -> str | None:
                 f"mem_mode={mode!r} is not supported; set mem_mode='internal_decoupled', which "
                 "streams weights and parameters from a memory beside the layer"
             )
-    for name in ("pumpedCompute", "pumpedMemory", "runtime_writeable_weights", "mlo_max_iter"):
+    for name in UNSUPPORTED_ATTRIBUTES:
         if name in attributes and op.get_nodeattr(name):
             return f"{name}={op.get_nodeattr(name)} is not supported; set {name}=0"
+    if "TH" in attributes and op.get_nodeattr("TH") > 1:
+        return (
+            f"TH={op.get_nodeattr('TH')}, a tiled MVAU: Verilator does not accept the array "
+            "parameters of its input_gen.sv; set TH=1"
+        )
+    if node.op_type == "Thresholding_rtl":
+        return _threshold_obstacle(op.get_nodeattr("numSteps"), op.get_output_datatype())
     return None
+
+
+def _threshold_obstacle(steps: int, datatype: BaseDataType) -> str | None:
+    """FINN writes the memories of a search in as many stages as the output has bits; the Verilog
+    searches in ceil(log2(steps + 1)), and with fewer it would read other thresholds."""
+    stages, bits = int(steps).bit_length(), datatype.bitwidth()
+    if stages == bits:
+        return None
+    return (
+        f"its {steps} thresholds give codes of {stages} bits and its output {datatype.name} has "
+        f"{bits}, for which FINN's Verilog gives other codes; use an output of {stages} bits"
+    )
 
 
 def generate_nodes(model: ModelWrapper, fpga_part: str, clk_period_ns: float) -> ModelWrapper:

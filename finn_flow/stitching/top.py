@@ -19,7 +19,7 @@ STREAMER_SOURCES = (
     "memstream/hdl/memstream.sv",
 )
 STREAMER_SUFFIX = "_memstream_wrapper"
-#: Streams of a layer that a streamer feeds.
+#: Streams of a layer that a streamer feeds, if it has a mem_mode.
 PARAMETER_STREAMS = ("in1_V", "s_params_V")
 _PORT = re.compile(
     r"^\s*(input|output)\s+(?:wire\s+|logic\s+|reg\s+)?(?:signed\s+)?(?:\[[^\]]*\]\s*)*"
@@ -70,10 +70,7 @@ def make_top(model: ModelWrapper, name: str, *, fifo_counts: bool = False) -> To
         if index < len(nodes) - 1:
             body += _wires(out, out_width)
         connections = _clocks(ports) | _stream("in0_V", stream, "t") | _stream("out0_V", out, "t")
-        parameter = next((s for s in PARAMETER_STREAMS if f"{s}_TDATA" in ports), None)
-        if op.onnx_node.op_type.startswith("Thresholding"):
-            # Its in1_V chooses among sets of thresholds; with one set it is not looked at.
-            parameter = None
+        parameter = _parameter_stream(op, ports)
         body.append(f"  // {op.onnx_node.name}: {op.onnx_node.op_type}")
         if parameter is not None:
             streamer, streamer_file = _streamer(op)
@@ -143,13 +140,22 @@ def _wires(net: str, width: int) -> list[str]:
     return [f"  wire [{width - 1}:0] {net}_tdata;", f"  wire {net}_tvalid, {net}_tready;"]
 
 
+def _parameter_stream(op: Any, ports: dict[str, str]) -> str | None:
+    # Thresholding keeps its thresholds inside and has no mem_mode. Its in1_V selects one of several
+    # sets of thresholds; with one set it is ignored, and stays at zero.
+    if "mem_mode" not in op.get_nodeattr_types():
+        return None
+    return next((stream for stream in PARAMETER_STREAMS if f"{stream}_TDATA" in ports), None)
+
+
 def _streamer(op: Any) -> tuple[str, Path]:
     folder = Path(op.get_nodeattr("code_gen_dir_ipgen"))
     found = sorted(folder.glob(f"*{STREAMER_SUFFIX}.v"))
     if len(found) != 1:
         raise FlowError(
-            f"{op.onnx_node.name} ({op.onnx_node.op_type}) takes a parameter stream, but "
-            f"{len(found)} streamers were generated for it; set mem_mode='internal_decoupled'"
+            f"{op.onnx_node.name} ({op.onnx_node.op_type}) takes a parameter stream, for which "
+            f"FINN wrote {len(found)} memories instead of one; check that the versions of finn-plus "
+            "and dhq_brevitas fit each other"
         )
     return found[0].stem, found[0]
 

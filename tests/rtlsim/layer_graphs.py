@@ -78,17 +78,25 @@ def mvau(mw: int = 16, mh: int = 8, simd: int = 4, pe: int = 2, bits: int = 8) -
     )
 
 
-def thresholding(channels: int = 8, pe: int = 2) -> ModelWrapper:
-    steps = np.random.default_rng(2).integers(-900, 900, (channels, 15))
+def thresholding(
+    channels: int = 8,
+    pe: int = 2,
+    *,
+    count: int = 15,
+    rows: int | None = None,
+    given: str = "INT11",
+) -> ModelWrapper:
+    """``count`` thresholds for each channel, or with ``rows=1`` for all."""
+    steps = np.random.default_rng(2).integers(-900, 900, (rows or channels, count))
     return one_layer(
         "Thresholding_rtl",
         ([1, channels], [1, channels]),
-        ("INT11", "INT4"),
+        (given, "INT4"),
         {"T": (np.sort(steps, axis=1).astype(np.float32), "INT11")},
         NumChannels=channels,
         PE=pe,
-        numSteps=15,
-        inputDataType="INT11",
+        numSteps=count,
+        inputDataType=given,
         weightDataType="INT11",
         outputDataType="INT4",
         numInputVectors=[1],

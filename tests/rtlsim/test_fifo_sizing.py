@@ -13,7 +13,7 @@ from dhq_brevitas.export import export_qonnx
 from dhq_brevitas.finn_flow import build_dataflow, execute_dataflow
 from dhq_brevitas.finn_flow.rtlsim import SimulationError, sources
 from dhq_brevitas.finn_flow.stitching import StitchedDesign, simulate_stitched, stitch
-from networks import grid_codes, sine_network
+from networks import grid_codes, relu_network, sine_network
 
 SAMPLES = 300
 # The slowest layer takes 64 cycles in both. "unequal": every stream changes width, and the first
@@ -68,6 +68,34 @@ def test_stuck_sink_loses_nothing(design, signal):
     outputs, stats = simulate_stitched(stitched, signal[:60], stalls=(0, 254), progress=False)
     np.testing.assert_array_equal(outputs, expected[:60])
     assert stats.cycles_per_sample > 64
+
+
+def test_depths_decide_the_rate(tmp_path):
+    """Negative control: 1024 cycles a sample as sized, half as many again with depth 2 everywhere.
+
+    Both wide MVAUs take 1024 cycles a sample. The first puts out one channel every 16 cycles. The
+    second buffers one vector: it reads a sample in its first 64 cycles, for which it needs one
+    channel a cycle, repeats it for 14 more passes and makes room in the last one. What comes out of
+    the first meanwhile, 56 channels, has to wait between them, or the first waits.
+    """
+    folding = {
+        "Defaults": {},
+        "MVAU_rtl_0": {"PE": 4, "SIMD": 2},
+        "MVAU_rtl_1": {"PE": 1, "SIMD": 4},
+        "MVAU_rtl_2": {"PE": 1, "SIMD": 1},
+    }
+    network = export_qonnx(relu_network(2, 64, 64, 16), args=grid_codes(4))
+    model = build_dataflow(network, tmp_path, folding_config=folding, progress=False).model
+    signal = grid_codes(40).numpy().astype(np.int64)
+    expected = execute_dataflow(model, signal, progress=False)
+    rates, depths = {}, {}
+    for name, given in {"sized": None, "shallow": [2] * 8}.items():
+        stitched = stitch(model, tmp_path / name, fifo_depths=given)
+        outputs, stats = simulate_stitched(stitched, signal, progress=False)
+        np.testing.assert_array_equal(outputs, expected)
+        rates[name], depths[name] = stats.cycles_per_sample, stitched.fifo_depths
+    assert rates == {"sized": 1024, "shallow": 1574}
+    assert (max(depths["sized"]), depths["shallow"]) == (57, [2] * 8)
 
 
 @pytest.mark.parametrize("simd", [2, 3])

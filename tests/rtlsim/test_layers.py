@@ -4,6 +4,9 @@
 
 import numpy as np
 import pytest
+from finn.transformation.fpgadataflow.prepare_ip import PrepareIP
+from finn.transformation.fpgadataflow.prepare_rtlsim import PrepareRTLSim
+from finn.transformation.fpgadataflow.set_exec_mode import SetExecMode
 from layer_graphs import (
     codes,
     converter,
@@ -19,6 +22,7 @@ from qonnx.custom_op.registry import getCustomOp
 
 from dhq_brevitas.finn_flow import UnsupportedNodeError, execute_dataflow
 from dhq_brevitas.finn_flow.ops.lookup_activation_rtl import memory_text, table_fold
+from dhq_brevitas.finn_flow.rtlsim import SimulationError, enable_verilator
 from dhq_brevitas.finn_flow.stitching import simulate_nodes
 
 RAMP = np.arange(-32, 32)
@@ -28,6 +32,8 @@ LAYERS = {
     "MVAU": (mvau(), "INT8"),
     "MVAU of 4 bit weights": (mvau(mw=6, mh=9, simd=3, pe=3, bits=4), "INT8"),
     "Thresholding": (thresholding(), "INT11"),
+    "Thresholding, one row, saturated input": (thresholding(pe=4, rows=1, given="INT13"), "INT13"),
+    "Thresholding, narrow range": (thresholding(pe=1, count=14), "INT11"),
     "Requant": (requant(), "INT12"),
     "converter up": (converter(2, 4), "INT6"),
     "converter down": (converter(8, 1), "INT6"),
@@ -107,10 +113,35 @@ def test_layers_without_verilog_are_named():
     getCustomOp(embedded.graph.node[0]).set_nodeattr("mem_mode", "external")
     with pytest.raises(UnsupportedNodeError, match=r"layer.*MVAU_rtl.*mem_mode='external'"):
         simulate_nodes(embedded, codes("INT8", 4, 16), progress=False)
+    getCustomOp(embedded.graph.node[0]).set_nodeattr("mem_mode", "internal_decoupled")
+    getCustomOp(embedded.graph.node[0]).set_nodeattr("TH", 2)
+    with pytest.raises(UnsupportedNodeError, match=r"layer.*MVAU_rtl.*TH=2.*set TH=1"):
+        simulate_nodes(embedded, codes("INT8", 4, 16), progress=False)
+    with pytest.raises(UnsupportedNodeError, match=r"Thresholding.*7 thresholds .* 3 bits .* INT4"):
+        simulate_nodes(thresholding(count=7), codes("INT11", 4, 8), progress=False)
     abstract = hadamard()
     abstract.graph.node[0].domain = "finn.custom_op.fpgadataflow"
     with pytest.raises(UnsupportedNodeError, match=r"layer.*not specialised to RTL"):
         simulate_nodes(abstract, codes("INT6", 4, 32), progress=False)
+
+
+@pytest.mark.parametrize(
+    ("model", "attributes", "remedy"),
+    [
+        (requant(), {"mem_mode": "internal_embedded"}, "set mem_mode='internal_decoupled'"),
+        (mvau(), {"TH": 2, "numInputVectors": [2]}, "a tiled MVAU .* set TH=1"),
+    ],
+    ids=["Requant", "MVAU"],
+)
+def test_finns_own_passes_name_node_and_remedy(model, attributes, remedy):
+    enable_verilator()
+    for name, value in attributes.items():
+        getCustomOp(model.graph.node[0]).set_nodeattr(name, value)
+    # A Versal device: FINN tiles on its DSPs only.
+    model = model.transform(PrepareIP("xcvc1902-vsva2197-2MP-e-S", 5.0))
+    model = model.transform(SetExecMode("rtlsim"))
+    with pytest.raises(SimulationError, match=f"^layer cannot be simulated: .*{remedy}"):
+        model.transform(PrepareRTLSim(num_workers=1))
 
 
 def test_unsigned_narrow_output_is_refused():
