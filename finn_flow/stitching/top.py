@@ -154,8 +154,8 @@ def _streamer(op: Any) -> tuple[str, Path]:
     if len(found) != 1:
         raise FlowError(
             f"{op.onnx_node.name} ({op.onnx_node.op_type}) takes a parameter stream, for which "
-            f"FINN wrote {len(found)} memories instead of one; check that the versions of finn-plus "
-            "and dhq_brevitas fit each other"
+            f"FINN wrote {len(found)} memories instead of one; check that the versions of finn-plus"
+            " and dhq_brevitas fit each other"
         )
     return found[0].stem, found[0]
 
