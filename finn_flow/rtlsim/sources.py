@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Sources of one design: copies, corrected, with their memory contents.
 
-Four files of FINN's library are changed in the copy; the library stays as it is. Three hold
+Five files of FINN's library are changed in the copy; the library stays as it is. Three hold
 constructs that Verilator does not accept, and are changed only where it compiles them. One holds an
-error, which is corrected wherever this package writes or simulates the file.
+error and one wastes logic; these are changed wherever this package writes or simulates the file.
 
 ====================  ======================================================================
 ``add_multi.sv``      Verilator: a constant function declared inside a generate block moves,
