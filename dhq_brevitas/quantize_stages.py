@@ -3,16 +3,18 @@
 """The stages between the float network and the export: analyze, plan, quantize."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from dhq_brevitas.allocation import Budget
 from dhq_brevitas.analysis import analysis_text, analyze_layers, save_pictures
 from dhq_brevitas.files import atomic_path, write_json
 from dhq_brevitas.freezing import freeze_quantized
+from dhq_brevitas.inr import QuantInr
 from dhq_brevitas.measure import measure_layers
 from dhq_brevitas.options import AnalyzeOptions, PlanOptions, QuantizeOptions
 from dhq_brevitas.planner import make_plan
@@ -116,6 +118,7 @@ def run_quantize(stage: Stage, options: QuantizeOptions) -> tuple[dict[str, Any]
     with torch.no_grad():
         calibrated = psnr(problem.values, model(codes).numpy())
     stage.say(f"after post-training quantization: {calibrated:.2f} dB")
+    layers = measure_unrounded(model, post.unrounded, codes)
     trained = freeze_quantized(
         model,
         problem.fit_inputs,
@@ -127,7 +130,6 @@ def run_quantize(stage: Stage, options: QuantizeOptions) -> tuple[dict[str, Any]
         stage.progress,
         problem.project,
     )
-    layers = measure_layers(model, codes)
     finalise(model)
     reference = evaluate(model, codes)
     save_state(stage, "quant.pt", model)
@@ -144,6 +146,21 @@ def run_quantize(stage: Stage, options: QuantizeOptions) -> tuple[dict[str, Any]
         "layers": layers,
     }
     return results, ["quant.pt", LAYERS, *files]
+
+
+def measure_unrounded(
+    model: QuantInr, unrounded: Mapping[str, Tensor], codes: Tensor
+) -> list[dict[str, Any]]:
+    """:func:`measure_layers` with the weights as they were before rounding.
+
+    Rounded weights lie on their quantizer's grid, so their own SQNR would say nothing.
+    """
+    rounded = {name: value.clone() for name, value in model.state_dict().items()}
+    model.load_state_dict(unrounded)
+    try:
+        return measure_layers(model, codes)
+    finally:
+        model.load_state_dict(rounded)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
