@@ -19,6 +19,7 @@ from qonnx.transformation.infer_shapes import InferShapes
 from qonnx.util.cleanup import cleanup_model
 from torch import Tensor, nn
 
+from dhq_brevitas.export.passes.gather_tables import GatherNDToGather
 from dhq_brevitas.export.passes.integer_form import to_integer_form
 from dhq_brevitas.files import atomic_path
 
@@ -69,7 +70,8 @@ def export_qonnx(
         graph = _brevitas_export(model, args, dynamo)
     finally:
         model.train(training)
-    graph = to_integer_form(cleanup_model(graph), multiplier_bits)
+    graph = cleanup_model(graph).transform(GatherNDToGather())
+    graph = to_integer_form(graph, multiplier_bits)
     _check_output(graph, args.numpy(), expected.numpy())
     if export_path is not None:
         save_model(graph, export_path)
