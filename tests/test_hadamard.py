@@ -339,16 +339,29 @@ def test_torch_compile(size, order, dynamic):
         )
 
 
+INDUCTOR = """
+import torch
+from dhq_brevitas.hadamard import hadamard_transform
+x = torch.randint(-100, 100, (5, 128), generator=torch.Generator().manual_seed(0)).float()
+compiled = torch.compile(
+    lambda x: hadamard_transform(x, scale=1.0),
+    fullgraph=True,
+    options={"cpp.vec_isa_ok": True, "cpp.simdlen": 1},
+)
+print(torch.equal(compiled(x), hadamard_transform(x, scale=1.0)))
+"""
+
+
 def test_torch_compile_with_inductor_and_default_order():
-    """Scalar code, for trying out the vector extensions takes the compiler most of a minute."""
-    torch.compiler.reset()
-    x = torch.from_numpy(integers((5, 128), 100)).float()
-    compiled = torch.compile(
-        lambda x: hadamard_transform(x, scale=1.0),
-        fullgraph=True,
-        options={"cpp.vec_isa_ok": True, "cpp.simdlen": 1},
+    """Scalar code, for trying out the vector extensions takes the compiler most of a minute.
+
+    In a process of its own: in one in which the tests of all packages had run, the compiled code
+    aborted once, for a reason not found.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", INDUCTOR], capture_output=True, text=True, check=False
     )
-    assert torch.equal(compiled(x), hadamard_transform(x, scale=1.0))
+    assert done.stdout.strip() == "True", done.stderr
 
 
 @pytest.mark.parametrize("strict", [False, True])
