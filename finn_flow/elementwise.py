@@ -269,7 +269,7 @@ def exact_affine(
     scale = [_quotient(m, step) for m, step in zip(scale, steps, strict=True)]
     bias = [_quotient(b, step) for b, step in zip(bias, steps, strict=True)]
     check("the division by the scale of the Quant")
-    return _reduced(scale, bias)
+    return dyadic_affine(scale, bias)
 
 
 def replace_nodes(model: ModelWrapper, old: Sequence[NodeProto], new: Sequence[NodeProto]) -> None:
@@ -336,7 +336,8 @@ def _quotient(value: Fraction, divisor: Fraction) -> Fraction:
     return value / divisor
 
 
-def _reduced(scale: list[Fraction], bias: list[Fraction]) -> DyadicAffine:
+def dyadic_affine(scale: Sequence[Fraction], bias: Sequence[Fraction]) -> DyadicAffine:
+    """x·scale + bias of dyadic fractions, one of each a channel, over one power of two."""
     shift = max(f.denominator for f in (*scale, *bias)).bit_length() - 1
     return DyadicAffine(
         tuple(int(m * (1 << shift)) for m in scale),

@@ -148,15 +148,7 @@ def step_dhq_minimize_bit_width(model: ModelWrapper, cfg: DataflowBuildConfig) -
     RTL variant: the MVAU reads its weights as two's complement of at least 2 bits.
     """
     model = step_minimize_bit_width(model, cfg)
-    for node in model.graph.node:
-        if node.op_type.removesuffix("_rtl") == "MVAU":
-            op = getCustomOp(node)
-            weights = model.get_initializer(node.input[1])
-            if weights is None or op.get_input_datatype(1).name.startswith("INT"):
-                continue
-            bits = max(2, smallest_signed_datatype(weights.astype(np.int64)).bitwidth())
-            op.set_nodeattr("weightDataType", f"INT{bits}")
-            model.set_tensor_datatype(node.input[1], DataType[f"INT{bits}"])
+    keep_weights_signed(model)
     return model
 
 
@@ -228,6 +220,19 @@ DHQ_BUILD_STEPS = [
     step_dhq_minimize_bit_width,
     step_dhq_generate_estimate_reports,
 ]
+
+
+def keep_weights_signed(model: ModelWrapper) -> None:
+    """Gives MVAU weights that FINN narrowed to an unsigned or bipolar type a sign bit, in place."""
+    for node in model.graph.node:
+        if node.op_type.removesuffix("_rtl") == "MVAU":
+            op = getCustomOp(node)
+            weights = model.get_initializer(node.input[1])
+            if weights is None or op.get_input_datatype(1).name.startswith("INT"):
+                continue
+            bits = max(2, smallest_signed_datatype(weights.astype(np.int64)).bitwidth())
+            op.set_nodeattr("weightDataType", f"INT{bits}")
+            model.set_tensor_datatype(node.input[1], DataType[f"INT{bits}"])
 
 
 def slowest_cycles(model: ModelWrapper) -> int:

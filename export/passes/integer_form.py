@@ -56,7 +56,7 @@ from dhq_brevitas.export.passes.integer_values import (
     Scaled,
     Value,
     attribute,
-    fraction_bits,
+    dyadic_parameters,
     integer,
     last_axis,
     transposed,
@@ -65,6 +65,7 @@ from dhq_brevitas.export.passes.integer_values import (
 QUANT_DOMAIN = "qonnx.custom_op.general"
 FLOAT32_INTEGER_BITS = 24
 FLOAT64_INTEGER_BITS = 53
+MULTIPLIER_BITS = 24
 
 
 class InexactAccumulatorWarning(UserWarning):
@@ -81,7 +82,7 @@ class ToIntegerForm(Transformation):
     front of a HadamardTransform); warns with InexactAccumulatorWarning.
     """
 
-    def __init__(self, multiplier_bits: int = 24) -> None:
+    def __init__(self, multiplier_bits: int = MULTIPLIER_BITS) -> None:
         super().__init__()
         if not 2 <= multiplier_bits <= 32:
             raise ValueError(f"multiplier_bits={multiplier_bits} is out of range: use 2 to 32")
@@ -103,7 +104,7 @@ class ToIntegerForm(Transformation):
         return model, False
 
 
-def to_integer_form(model: ModelWrapper, multiplier_bits: int = 24) -> ModelWrapper:
+def to_integer_form(model: ModelWrapper, multiplier_bits: int = MULTIPLIER_BITS) -> ModelWrapper:
     """Copy of ``model`` in integer form; a graph that is in it already comes back equivalent."""
     return model.transform(ToIntegerForm(multiplier_bits), make_deepcopy=True)
 
@@ -387,7 +388,9 @@ class _Writer:
         """Emits q·factor + shift; with ``exact``, as dyadic numbers that no rounding touches."""
         float64 = False
         if exact:
-            factor, shift, units = self._dyadic(factor, shift, x.magnitude)
+            factor, shift, s = dyadic_parameters(factor, shift, self.multiplier_bits)
+            largest = x.magnitude * float(np.max(np.abs(factor))) + float(np.max(np.abs(shift)))
+            units = int(math.ldexp(largest, s))
             float64 = units >= 2**FLOAT32_INTEGER_BITS
             if units >= 2**FLOAT64_INTEGER_BITS:
                 raise ValueError(
@@ -404,20 +407,6 @@ class _Writer:
         if np.any(shift):
             name = self._emit("Add", [name, self._parameter(shift.astype(dtype))], x.name)
         return name
-
-    def _dyadic(
-        self, factor: np.ndarray, shift: np.ndarray, magnitude: int
-    ) -> tuple[np.ndarray, np.ndarray, int]:
-        """(M, B) as multiples of one 2^-s, and the largest |q·M| + |B| in units of 2^-s."""
-        s = max(fraction_bits(factor), fraction_bits(shift))
-        largest = float(np.max(np.abs(factor)))
-        if s > 1000 or largest * 2.0**s >= 2**self.multiplier_bits:
-            s = self.multiplier_bits - math.frexp(largest)[1]
-            factor = np.rint(np.ldexp(factor, s)) * 2.0**-s
-            shift = np.rint(np.ldexp(shift, s)) * 2.0**-s
-        unit = 2.0**s
-        units = magnitude * float(np.max(np.abs(factor))) * unit
-        return factor, shift, int(units + float(np.max(np.abs(shift))) * unit)
 
     def _form(self, value: Value, name: str = "constant") -> str:
         """Name of a tensor of the new graph that holds the real value."""

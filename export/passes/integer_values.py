@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What the pass :mod:`dhq_brevitas.export.passes.integer_form` knows of each tensor it visits."""
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -97,6 +98,19 @@ def fraction_bits(array: np.ndarray) -> int:
     integers = np.ldexp(np.abs(mantissa), 53).astype(np.int64)
     trailing = np.log2((integers & -integers).astype(np.float64)).astype(np.int64)
     return max(0, int((53 - trailing - exponent).max()))
+
+
+def dyadic_parameters(
+    factor: np.ndarray, shift: np.ndarray, multiplier_bits: int
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """(M, B, s): both as multiples of one 2^-s; rounded if M·2^s has more bits than allowed."""
+    s = max(fraction_bits(factor), fraction_bits(shift))
+    largest = float(np.max(np.abs(factor)))
+    if s > 1000 or largest * 2.0**s >= 2**multiplier_bits:
+        s = multiplier_bits - math.frexp(largest)[1]
+        factor = np.rint(np.ldexp(factor, s)) * 2.0**-s
+        shift = np.rint(np.ldexp(shift, s)) * 2.0**-s
+    return factor, shift, s
 
 
 def attribute(node: NodeProto, name: str, default: Any) -> Any:

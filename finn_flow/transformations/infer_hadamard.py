@@ -70,31 +70,38 @@ def _check(model: ModelWrapper, node: NodeProto) -> None:
 def _replace(model: ModelWrapper, node: NodeProto) -> None:
     op = getCustomOp(node)
     shape = model.get_tensor_shape(node.input[0])
-    datatype = model.get_tensor_datatype(node.input[0])
-    order = op.get_nodeattr("order")
     signs = op.signs(model)
-    attributes: dict[str, Any] = {}
-    if signs is not None:
-        signs = signs.reshape(-1)
-        attributes["signs"] = [int(sign) for sign in signs]
-    output_type = output_datatype(datatype, order, signs)
     output = node.output[0]
     new_nodes = []
     if op.get_nodeattr("normalize"):
         output = f"{node.output[0]}_unnormalised"
         model.set_tensor_shape(output, shape)
         factor = f"{node.output[0]}_factor"
-        stages = order.bit_length() - 1
+        stages = op.get_nodeattr("order").bit_length() - 1
         model.set_initializer(factor, np.array(2.0 ** -(stages // 2), dtype=np.float32))
         new_nodes.append(
             helper.make_node("Mul", [output, factor], [node.output[0]], name=f"{node.name}_scale")
         )
+    layer = hadamard_layer(model, node.input[0], output, op.get_nodeattr("order"), signs)
+    layer.name = node.name
+    replace_nodes(model, [node], [layer, *new_nodes])
+
+
+def hadamard_layer(
+    model: ModelWrapper, source: str, output: str, order: int, signs: np.ndarray | None
+) -> NodeProto:
+    """The unnormalised layer from ``source`` to ``output``, not yet in the graph."""
+    shape, datatype = model.get_tensor_shape(source), model.get_tensor_datatype(source)
+    attributes: dict[str, Any] = {}
+    if signs is not None:
+        signs = signs.reshape(-1)
+        attributes["signs"] = [int(sign) for sign in signs]
+    output_type = output_datatype(datatype, order, signs)
     model.set_tensor_datatype(output, output_type)
-    layer = helper.make_node(
+    return helper.make_node(
         "HadamardTransform",
-        [node.input[0]],
+        [source],
         [output],
-        name=node.name,
         domain=DOMAIN,
         backend="fpgadataflow",
         SIMD=1,
@@ -105,4 +112,3 @@ def _replace(model: ModelWrapper, node: NodeProto) -> None:
         outputDataType=output_type.name,
         **attributes,
     )
-    replace_nodes(model, [node], [layer, *new_nodes])

@@ -48,7 +48,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from onnx import NodeProto, helper
-from qonnx.core.datatype import DataType
+from qonnx.core.datatype import BaseDataType, DataType
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 from qonnx.transformation.base import Transformation
@@ -313,36 +313,46 @@ def _parameter(values: tuple[int, ...]) -> np.ndarray:
 
 
 def _replace(model: ModelWrapper, match: _Match) -> None:
-    shape = model.get_tensor_shape(match.source)
-    scale, bias = _parameter(match.affine.scale), _parameter(match.affine.bias)
-    names = [f"{match.last.output[0]}_{kind}" for kind in ("multiplier", "bias", "table")]
     output_type = getCustomOp(match.last).get_integer_datatype(model)
+    output, scaling = scaled_output(model, match.last)
+    layer = lookup_layer(model, match.source, output, match.affine, match.table, output_type)
+    layer.name = f"LookupActivation_{match.last.name}"
+    replace_nodes(model, match.removed, [layer, *scaling])
+
+
+def lookup_layer(
+    model: ModelWrapper,
+    source: str,
+    output: str,
+    affine: DyadicAffine,
+    table: Table,
+    output_type: BaseDataType,
+) -> NodeProto:
+    """The layer from ``source`` to ``output``, not yet in the graph; adds its constants there."""
+    shape = model.get_tensor_shape(source)
+    scale, bias = _parameter(affine.scale), _parameter(affine.bias)
+    names = [f"{output}_{kind}" for kind in ("multiplier", "bias", "table")]
     datatypes = [smallest_signed_datatype(scale), smallest_signed_datatype(bias), output_type]
-    for name, values, datatype in zip(
-        names, (scale, bias, match.table.entries), datatypes, strict=True
-    ):
+    for name, values, datatype in zip(names, (scale, bias, table.entries), datatypes, strict=True):
         model.set_initializer(name, values)
         model.set_tensor_datatype(name, DataType[datatype.name])
-    output, scaling = scaled_output(model, match.last)
-    layer = helper.make_node(
+    model.set_tensor_datatype(output, output_type)
+    return helper.make_node(
         "LookupActivation",
-        [match.source, *names],
+        [source, *names],
         [output],
-        name=f"LookupActivation_{match.last.name}",
         domain=DOMAIN,
         backend="fpgadataflow",
         PE=1,
         NumChannels=int(shape[-1]),
         numInputVectors=[int(n) for n in shape[:-1]],
-        inputDataType=model.get_tensor_datatype(match.source).name,
+        inputDataType=model.get_tensor_datatype(source).name,
         scaleDataType=datatypes[0].name,
         biasDataType=datatypes[1].name,
         outputDataType=output_type.name,
-        tableBits=match.table.bits,
-        shift=match.affine.shift,
-        wrap=int(match.table.wrap),
-        addressOffset=match.table.offset,
+        tableBits=table.bits,
+        shift=affine.shift,
+        wrap=int(table.wrap),
+        addressOffset=table.offset,
         perChannel=int(max(len(scale), len(bias)) > 1),
     )
-    model.set_tensor_datatype(output, output_type)
-    replace_nodes(model, match.removed, [layer, *scaling])

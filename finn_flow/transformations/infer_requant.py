@@ -30,6 +30,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from onnx import NodeProto, helper
+from qonnx.core.datatype import BaseDataType
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.general.quant import min_int
 from qonnx.custom_op.registry import getCustomOp
@@ -200,21 +201,32 @@ def _fuse(model: ModelWrapper, match: _Match) -> None:
 
 
 def _insert_thresholding(model: ModelWrapper, match: _Match, thresholds: np.ndarray) -> None:
-    source, quant = match.chain.source, match.quant
-    shape = model.get_tensor_shape(source)
+    quant = match.quant
     quant_op = getCustomOp(quant)
     datatype = quant_op.get_integer_datatype(model)
-    name = f"{quant.output[0]}_thresholds"
+    output, scaling = scaled_output(model, quant)
+    layer = thresholding_layer(model, match.chain.source, output, thresholds, datatype)
+    layer.name = f"Thresholding_{quant.name}"
+    replace_nodes(model, (*match.chain.nodes, quant), [layer, *scaling])
+
+
+def thresholding_layer(
+    model: ModelWrapper, source: str, output: str, thresholds: np.ndarray, datatype: BaseDataType
+) -> NodeProto:
+    """The layer from ``source`` to ``output``, not yet in the graph; its lowest code is the type's.
+
+    ``thresholds``: [1 or C, 2^bits - 1], one for each step to the next code of ``datatype``.
+    """
+    shape = model.get_tensor_shape(source)
+    name = f"{output}_thresholds"
     threshold_type = smallest_signed_datatype(thresholds.astype(np.int64))
     model.set_initializer(name, thresholds)
     model.set_tensor_datatype(name, threshold_type)
-    output, scaling = scaled_output(model, quant)
-    lowest = int(min_int(quant_op.get_nodeattr("signed"), False, datatype.bitwidth()))
-    layer = helper.make_node(
+    model.set_tensor_datatype(output, datatype)
+    return helper.make_node(
         "Thresholding",
         [source, name],
         [output],
-        name=f"Thresholding_{quant.name}",
         domain=DOMAIN,
         backend="fpgadataflow",
         PE=1,
@@ -224,7 +236,5 @@ def _insert_thresholding(model: ModelWrapper, match: _Match, thresholds: np.ndar
         inputDataType=model.get_tensor_datatype(source).name,
         weightDataType=threshold_type.name,
         outputDataType=datatype.name,
-        ActVal=lowest,
+        ActVal=int(min_int(datatype.signed(), False, datatype.bitwidth())),
     )
-    model.set_tensor_datatype(output, datatype)
-    replace_nodes(model, (*match.chain.nodes, quant), [layer, *scaling])

@@ -1,0 +1,84 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""Estimates from a network's integers are those that a build reports."""
+
+import dataclasses
+
+import numpy as np
+import torch
+
+from dhq_brevitas.export import export_qonnx
+from dhq_brevitas.finn_flow import build_dataflow
+from dhq_brevitas.finn_flow.estimates import LayerEstimator
+from dhq_brevitas.hardware import Limits, Resources, layer_codes
+from dhq_brevitas.inr import Inr, QuantInr
+from dhq_brevitas.reference import finalise
+from dhq_brevitas.rounding import post_train
+from dhq_brevitas.specs import InrSpec, QuantSpec
+
+PART = "xczu3eg-sbva484-1-e"
+CODES = torch.cartesian_prod(torch.arange(-8.0, 8.0), torch.arange(-8.0, 8.0))
+
+
+def quantized(family, spec):
+    inr = Inr(InrSpec(hidden=16, layers=2, family=family), seed=1)
+    model = QuantInr.from_float(inr, spec, 1 / 8, 4, CODES)
+    post_train(model, inr, CODES, CODES / 8)
+    return model
+
+
+def of_report(report):
+    names = ("lut", "dsp", "bram18", "uram", "cycles_per_sample")
+    return Resources(*(report[f"{name}_estimate"] for name in names))
+
+
+def test_estimates_of_a_network_are_those_of_its_build(tmp_path):
+    # Thresholds behind the rotation of an input, since the scale is no power of two; two tables
+    # that clip, one of them behind a rotation of sums. (tests/integration has a sine's.)
+    rotation, cycles = ("output", "input", "none"), 16
+    spec = QuantSpec(scale="float", rotation=rotation, signs_seed=1, act_bits=6)
+    model = quantized("gaussian", spec)
+    layers = layer_codes(model)
+    estimates = LayerEstimator(cycles, PART)(layers)
+    total = sum(estimates, Resources())
+
+    finalise(model)
+    model.eval()
+    graph = export_qonnx(model, args=CODES[:1])
+    result = build_dataflow(graph, tmp_path, cycles_per_sample=cycles, progress=False)
+    assert total == of_report(result.report)
+    assert total.cycles <= cycles
+    # Layer by layer, in the order of the nodes.
+    nodes = iter(result.report["layers"])
+    for estimate, layer in zip(estimates, layers, strict=True):
+        mine = [next(nodes) for _ in range(number_of_nodes(layer))]
+        assert estimate.lut == sum(node["lut_estimate"] for node in mine)
+        assert estimate.bram18 == sum(node["bram18_estimate"] for node in mine)
+    assert next(nodes, None) is None
+
+
+def number_of_nodes(layer):
+    rotation = layer.side != "none"
+    thresholds = layer.requant is not None and np.frexp(layer.requant)[0] != 0.5
+    return 1 + rotation + thresholds + (layer.table is not None)
+
+
+def test_what_changes_a_layer_changes_its_estimate():
+    first, second, _ = layer_codes(quantized("siren", QuantSpec(scheme="stock")))
+    estimate = LayerEstimator(64, PART)
+    assert estimate([first, second]) == [*estimate([first]), *estimate([second])]
+    coarse = dataclasses.replace(second, table=second.table[::64], scale=second.scale / 64)
+    assert estimate([coarse])[0].bram18 < estimate([second])[0].bram18
+    wide = dataclasses.replace(second, weight=second.weight * 512, weight_bits=18)
+    assert estimate([wide])[0].bram18 > estimate([second])[0].bram18
+    assert LayerEstimator(4, PART)([second])[0].dsp > estimate([second])[0].dsp
+
+
+def test_limits_bind_what_they_name():
+    used = Resources(lut=10, dsp=2) + Resources(lut=5, bram18=3, cycles=7) + Resources(cycles=4)
+    assert used == Resources(15, 2, 3, 0, 7)
+    assert Limits().hold(used)
+    assert Limits(lut=15, bram18=3).hold(used)
+    assert not Limits(lut=14).hold(used)
+    assert not Limits(dsp=1).hold(used)
+    assert Limits(dsp=1).given() == {"dsp": 1}
