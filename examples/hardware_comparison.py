@@ -1,13 +1,14 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
-"""DHQ's hardware claims beside what open tools measure: one network in eight datapaths.
+"""DHQ's hardware claims beside what open tools measure: one network in seven datapaths.
 
     python examples/hardware_comparison.py [IMAGE] --out DIR [--size 48 --hidden 64 --layers 2]
 
 All compute the same SIREN for the same picture with the same number of multiply-accumulate units a
 layer: float32 and 16 bit fixed point on datapaths of our own, the quantized ones on FINN's and this
-package's layers. Each is simulated in RTL (Verilator) and synthesised (Yosys). Writes table.md,
-comparison.json and comparison.png; work that is done is not repeated.
+package's layers. Each is simulated in RTL (Verilator) and synthesised (Yosys); then the netlist is
+simulated, its outputs are compared and its switching activity is counted for a model of energy.
+Writes table.md, comparison.json and comparison.png; work that is done is not repeated.
 """
 
 import argparse
@@ -33,12 +34,19 @@ QUANTIZED: dict[str, list[str]] = {
 }
 MATRIX = "W8A8 DHQ, ±1 matrix"
 CHECKED_SAMPLES = 48
-BARS = {"lut": "LUT", "ff": "FF", "dsp": "DSP", "bram18": "BRAM18", "latency_cycles": "latency"}
+BARS = {
+    **{"lut": "LUT", "ff": "FF", "dsp": "DSP", "bram18": "BRAM18"},
+    **{"latency_cycles": "latency", "value": "energy (float32 = 100)"},
+}
 
 
 @dataclass
 class Design:
-    """One row of the table; ``resources`` as of :class:`Resources`."""
+    """One row of the table.
+
+    ``resources`` as of :class:`Resources`; ``activity``, an :class:`Activity`; ``energy``, the
+    fields of :class:`EnergyRatio`, relative to float32.
+    """
 
     name: str
     psnr: float
@@ -47,10 +55,32 @@ class Design:
     differing: int
     compared: int
     resources: dict[str, int] = field(default_factory=dict)
+    netlist_differing: int = 0
+    netlist_compared: int = 0
+    activity: Any = None
+    energy: dict[str, Any] = field(default_factory=dict)
 
     def value(self, key: str) -> float:
         """A figure by its name."""
-        return float(self.resources[key] if key in self.resources else getattr(self, key))
+        for part in (self.resources, self.energy):
+            if key in part:
+                return float(part[key])
+        return float(getattr(self, key))
+
+    def synthesise(
+        self, sources: Any, top: str, formats: Any, inputs: np.ndarray, expected: np.ndarray
+    ) -> None:
+        """Resources on UltraScale+, and activity of the netlist, whose outputs are compared."""
+        from dhq_brevitas.finn_flow.synthesis import Yosys, measure_activity
+        from dhq_brevitas.finn_flow.synthesis.design import read_resources
+
+        entry = Yosys().synthesise(sources, top, "xcup")
+        self.resources = asdict(read_resources(entry))
+        # Neighbours in a picture are alike; what is counted goes along a whole row of it.
+        self.activity, outputs = measure_activity(entry, top, inputs, *formats)
+        wanted = expected[: len(outputs)].reshape(outputs.shape)
+        self.netlist_differing = int(np.count_nonzero(outputs != wanted))
+        self.netlist_compared = outputs.size
 
 
 def run(*arguments: object) -> None:
@@ -90,33 +120,26 @@ def quantized_design(name: str, folder: Path) -> Design:
     from qonnx.core.modelwrapper import ModelWrapper
 
     from dhq_brevitas.finn_flow.stitching import open_stitched
+    from dhq_brevitas.finn_flow.synthesis.design import stitched_sources
 
     summary = read_json(folder / "summary.json")
-    design = open_stitched(ModelWrapper(str(folder / "stitched" / "stitched.onnx")))
-    return Design(
+    stitched = open_stitched(ModelWrapper(str(folder / "stitched" / "stitched.onnx")))
+    design = Design(
         name,
         summary["psnr_rtl"],
         summary["cycles_per_sample"],
         summary["latency_cycles"],
         summary["mismatch_finn_rtl"],
         summary["codes_compared"],
-        synthesise(*stitched(design)),
     )
-
-
-def stitched(design: Any) -> tuple[Any, str]:
-    """(sources for Yosys, top) of a stitched design."""
-    from dhq_brevitas.finn_flow.synthesis.design import stitched_sources
-
-    return stitched_sources(design), design.top
-
-
-def synthesise(sources: Any, top: str) -> dict[str, int]:
-    """Resources on UltraScale+."""
-    from dhq_brevitas.finn_flow.synthesis import Yosys
-    from dhq_brevitas.finn_flow.synthesis.design import read_resources
-
-    return asdict(read_resources(Yosys().synthesise(sources, top, "xcup")))
+    design.synthesise(
+        stitched_sources(stitched),
+        stitched.top,
+        (stitched.input_format, stitched.output_format),
+        load_stage(folder)[0],
+        RunFolder(folder).array("finn.npz", "codes"),
+    )
+    return design
 
 
 def matrix_design(folder: Path, options: argparse.Namespace) -> Design:
@@ -127,24 +150,28 @@ def matrix_design(folder: Path, options: argparse.Namespace) -> Design:
     from dhq_brevitas.finn_flow import build_dataflow
     from dhq_brevitas.finn_flow.rtlsim import enable_verilator
     from dhq_brevitas.finn_flow.stitching import simulate_stitched, stitch
+    from dhq_brevitas.finn_flow.synthesis.design import stitched_sources
 
     enable_verilator()
     work = options.out / _plain(MATRIX)
     graph = ModelWrapper(str(folder / "model.onnx")).transform(LowerHadamardToMatMul())
     built = build_dataflow(graph, work, cycles_per_sample=options.cycles_per_sample)
-    design = stitch(built.model, work / "stitched")
+    stitched = stitch(built.model, work / "stitched")
     codes, stage = load_stage(folder)
-    outputs, stats = simulate_stitched(design, built.host.encode(codes))
+    inputs = built.host.encode(codes)
+    outputs, stats = simulate_stitched(stitched, inputs)
     expected = RunFolder(folder).array("finn.npz", "codes")
-    return Design(
+    design = Design(
         MATRIX,
         _psnr(stage, built.host.decode(outputs)),
         float(stats.cycles_per_sample or math.nan),
         stats.latency_cycles,
         int(np.count_nonzero(outputs != expected)),
         outputs.size,
-        synthesise(*stitched(design)),
     )
+    formats = (stitched.input_format, stitched.output_format)
+    design.synthesise(stitched_sources(stitched), stitched.top, formats, inputs, expected)
+    return design
 
 
 def load_stage(folder: Path) -> tuple[np.ndarray, Any]:
@@ -162,14 +189,9 @@ def _psnr(stage: Any, outputs: np.ndarray) -> float:
     return float(stage.quality("x", np.asarray(outputs, np.float32))["psnr_x"])
 
 
-def baseline_designs(folder: Path) -> list[Design]:
-    """Float32 and 16 bit fixed point, folded as the layers of ``folder`` are."""
-    from dhq_brevitas.finn_flow.synthesis.baselines import (
-        SineLayer,
-        fixed_baseline,
-        float_baseline,
-    )
-    from dhq_brevitas.finn_flow.synthesis.sources import patch_for_yosys
+def baseline_layers(folder: Path) -> tuple[list[Any], Any, np.ndarray]:
+    """(layers of the float network folded as those of ``folder``, its stage, coordinate codes)."""
+    from dhq_brevitas.finn_flow.synthesis.baselines import SineLayer
     from dhq_brevitas.stages import load_float
 
     codes, stage = load_stage(folder)
@@ -190,6 +212,15 @@ def baseline_designs(folder: Path) -> list[Design]:
         if sine:
             bias = bias - np.rint(bias)
         layers.append(SineLayer(weight, bias, sine, lanes[index]))
+    return layers, stage, codes
+
+
+def baseline_designs(folder: Path) -> list[Design]:
+    """Float32 and 16 bit fixed point, folded as the layers of ``folder`` are."""
+    from dhq_brevitas.finn_flow.synthesis.baselines import fixed_baseline, float_baseline
+    from dhq_brevitas.finn_flow.synthesis.sources import patch_for_yosys
+
+    layers, stage, codes = baseline_layers(folder)
     designs = []
     for name, make in (("float32", float_baseline), ("16 bit fixed", fixed_baseline)):
         baseline = make(layers)
@@ -197,17 +228,17 @@ def baseline_designs(folder: Path) -> list[Design]:
         outputs, stats = baseline.simulate(checked)
         expected = baseline.reference(baseline.encode(codes))
         differing = np.count_nonzero(outputs != expected[:: max(1, len(codes) // CHECKED_SAMPLES)])
-        designs.append(
-            Design(
-                name,
-                _psnr(stage, baseline.decode(expected)),
-                float(stats.cycles_per_sample or math.nan),
-                stats.latency_cycles,
-                int(differing),
-                outputs.size,
-                synthesise(patch_for_yosys(baseline.sources), "baseline"),
-            )
+        design = Design(
+            name,
+            _psnr(stage, baseline.decode(expected)),
+            float(stats.cycles_per_sample or math.nan),
+            stats.latency_cycles,
+            int(differing),
+            outputs.size,
         )
+        sources, inputs = patch_for_yosys(baseline.sources), baseline.encode(codes)
+        design.synthesise(sources, "baseline", baseline.formats, inputs, expected)
+        designs.append(design)
     return designs
 
 
@@ -215,21 +246,52 @@ def baseline_designs(folder: Path) -> list[Design]:
 
 
 def table(designs: list[Design]) -> list[str]:
-    """Markdown of all designs; percentages against the first."""
+    """Markdown of all designs."""
     columns = ["lut", "lutram", "ff", "carry", "dsp", "bram18"]
     lines = [
         "| design | LUT | of these memory | FF | CARRY4 | DSP | BRAM18 | cycles a sample | "
-        "latency, cycles | PSNR, dB | codes wrong in RTL |",
-        "|---|" + "---:|" * 10,
+        "latency, cycles | energy, modelled | PSNR, dB | codes wrong: RTL | netlist |",
+        "|---|" + "---:|" * 12,
     ]
     for design in designs:
         cells = [str(design.resources[key]) for key in columns]
         cells += [
             f"{design.cycles_per_sample:.1f}",
             str(design.latency_cycles),
+            "{value:.2f} ({low:.2f} to {high:.2f})".format(**design.energy),
             f"{design.psnr:.2f}",
             f"{design.differing} of {design.compared}",
+            f"{design.netlist_differing} of {design.netlist_compared}",
         ]
+        lines.append(f"| {design.name} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def energy_table(designs: list[Design]) -> list[str]:
+    """Markdown: where each design's energy goes, and what its ratio to float32 hangs on."""
+    from dhq_brevitas.finn_flow.synthesis.energy import ENERGIES, dynamic_energy
+
+    titles = {
+        **{"clock": "clock", "net": "wires", "lut": "LUTs", "ff": "FFs", "dsp": "DSPs"},
+        **{"lutram": "memory in LUTs", "srl": "shift registers", "bram": "block RAM"},
+    }
+    lines = [
+        "| design | " + " | ".join(titles[kind] for kind in ENERGIES) + " | changes a cycle and "
+        "LUT, FF output | ratio hangs most on | with it halved, doubled | static half: by LUTs, "
+        "whole device |",
+        "|---|" + "---:|" * (len(ENERGIES) + 1) + "---|---:|---:|",
+    ]
+    for design in designs:
+        parts = dynamic_energy(design.activity)
+        total = sum(parts.values())
+        cells = [f"{parts[kind] / total:.0%}" for kind in ENERGIES]
+        cells.append(f"{design.activity.rate('lut'):.2f}, {design.activity.rate('ff'):.2f}")
+        sensitivity = design.energy["sensitivity"]
+        most = max(ENERGIES, key=lambda kind: abs(sensitivity[kind][1] - sensitivity[kind][0]))
+        cells.append(titles[most])
+        cells.append("{:.2f}, {:.2f}".format(*sensitivity[most]))
+        leaks = (sensitivity[f"static ({what})"][1] for what in ("area", "device"))
+        cells.append("{:.2f}, {:.2f}".format(*leaks))
         lines.append(f"| {design.name} | " + " | ".join(cells) + " |")
     return lines
 
@@ -249,6 +311,7 @@ def claims(designs: dict[str, Design]) -> list[str]:
     rows = [
         ("latency in cycles", CLAIMS["latency"], "latency_cycles"),
         ("cycles a sample", None, "cycles_per_sample"),
+        ("energy, modelled", CLAIMS["energy"], "value"),
         *((BARS[key], CLAIMS["resources"], key) for key in ("lut", "ff", "dsp", "bram18")),
     ]
     for title, claimed, key in rows:
@@ -258,6 +321,59 @@ def claims(designs: dict[str, Design]) -> list[str]:
         said = f"up to {said}" if claimed == CLAIMS["resources"] else said
         lines.append(f"| {title} | {said} | " + " | ".join(cells) + " |")
     return lines
+
+
+def parts_table(folder: Path) -> list[str]:
+    """Markdown: what float32 and W8A8 DHQ consist of, each part synthesised by itself."""
+    from qonnx.core.modelwrapper import ModelWrapper
+
+    from dhq_brevitas.finn_flow.stitching import open_stitched
+    from dhq_brevitas.finn_flow.synthesis import Resources, synthesise_design
+
+    lines = ["| part | LUT | FF | DSP | BRAM18 |", "|---|" + "---:|" * 4]
+
+    def add(title: str, found: Resources) -> None:
+        lines.append(f"| {title} | {found.lut} | {found.ff} | {found.dsp} | {found.bram18} |")
+
+    for title, found in float_parts(folder):
+        add(f"float32: {title}", found)
+    stitched = open_stitched(ModelWrapper(str(folder / "stitched" / "stitched.onnx")))
+    result = synthesise_design(stitched, "xczu3eg-sbva484-1-e")
+    by_type: dict[str, list[Resources]] = {}
+    for node in result.nodes:
+        by_type.setdefault(node.op_type.removesuffix("_rtl"), []).append(node.resources)
+    for op_type, members in by_type.items():
+        add(f"W8A8 DHQ: {len(members)} {op_type}", sum(members, Resources()))
+    return lines
+
+
+def float_parts(folder: Path) -> list[tuple[str, Any]]:
+    """(title, resources) of the float32 units, as many as the design has."""
+    from dhq_brevitas.finn_flow.rtlsim.sources import DATA_FOLDER
+    from dhq_brevitas.finn_flow.synthesis import Resources, Yosys
+    from dhq_brevitas.finn_flow.synthesis.baselines import float_baseline
+    from dhq_brevitas.finn_flow.synthesis.design import read_resources
+    from dhq_brevitas.finn_flow.synthesis.sources import patch_for_yosys
+
+    layers, _, _ = baseline_layers(folder)
+    sources = patch_for_yosys(float_baseline(layers).sources)
+    sources.texts["part_sine.sv"] = (
+        "module part_sine (input logic clk, input logic [31:0] t, output logic [31:0] y);\n"
+        f'  baseline_fp32_sine #(.TABLE_FILE("{DATA_FOLDER}/baseline/sine.mem")) unit (.*);\n'
+        "endmodule\n"
+    )
+    lanes = sum(layer.lanes for layer in layers)
+    # A tree of SIMD - 1 adders and an accumulator an output: as many adders as multipliers.
+    units = {
+        f"{lanes} multipliers": "baseline_fp32_multiply",
+        f"{lanes} adders": "baseline_fp32_add",
+        f"{sum(layer.sine for layer in layers)} sines": "part_sine",
+    }
+    parts = []
+    for title, unit in units.items():
+        found = read_resources(Yosys().synthesise(sources, unit, "xcup"))
+        parts.append((title, sum([found] * int(title.split()[0]), Resources())))
+    return parts
 
 
 def draw(designs: list[Design], path: Path) -> None:
@@ -271,7 +387,8 @@ def draw(designs: list[Design], path: Path) -> None:
     width = 0.85 / len(designs)
     for index, design in enumerate(designs):
         places = np.arange(len(BARS)) + (index - (len(designs) - 1) / 2) * width
-        axes.bar(places, [max(design.value(key), 0.5) for key in BARS], width, label=design.name)
+        values = [design.value(key) * (100 if key == "value" else 1) for key in BARS]
+        axes.bar(places, np.maximum(values, 0.5), width, label=design.name)
     axes.set_yscale("log")
     axes.set_xticks(range(len(BARS)), list(BARS.values()))
     axes.set_ylabel("number (logarithmic)")
@@ -313,14 +430,19 @@ def main() -> None:
         designs.insert(4, matrix_design(reference, options))
         bar.update()
     by_name = {design.name: design for design in designs}
-    from dhq_brevitas.finn_flow.synthesis import Yosys
+    from dhq_brevitas.finn_flow.synthesis import Yosys, energy_ratio
 
+    for design in designs:
+        design.energy = asdict(energy_ratio(design.activity, by_name["float32"].activity))
     facts = (
         f"{options.image} at {options.size}, {options.layers} sine layers of {options.hidden}, "
         f"{options.cycles_per_sample} cycles a sample asked for; {Yosys().version}, synth_xilinx "
-        "-family xcup, before placement; latency and cycles from RTL simulation with Verilator"
+        "-family xcup, before placement; latency and cycles from RTL simulation with Verilator; "
+        "energy: dhq_brevitas.finn_flow.synthesis.energy, with every energy moved and a static "
+        "share of 0 to 50% in parentheses"
     )
-    text = "\n".join([*table(designs), "", *claims(by_name), "", facts, ""])
+    tables = [table(designs), claims(by_name), energy_table(designs), parts_table(reference)]
+    text = "\n".join([*(line for part in tables for line in [*part, ""]), facts, ""])
     with atomic_path(options.out / "table.md") as temporary:
         temporary.write_text(text, encoding="utf-8")
     write_json(

@@ -44,7 +44,12 @@ _ONE_UNIT = 600_000
 
 
 def compile_design(
-    sources: Sources, top: str, *, trace: bool = False, defines: tuple[str, ...] = ()
+    sources: Sources,
+    top: str,
+    *,
+    trace: bool = False,
+    defines: tuple[str, ...] = (),
+    optimise: bool = True,
 ) -> Path:
     """Shared object of the module ``top``, from the cache if the same was compiled before.
 
@@ -53,13 +58,15 @@ def compile_design(
         top: name of the top module.
         trace: with the code for FST waveforms.
         defines: preprocessor macros, for example ``("FINN_SIMULATION",)``.
+        optimise: the C++; without, it compiles faster and simulates slower.
 
     SimulationError with Verilator's message if it rejects the design, and the remedy if known. FINN
     names the top module of a layer after its node.
     """
     tools = find_toolchain()
     flags = [*VERILATOR_FLAGS, *(f"-D{name}" for name in defines), *(["--trace-fst"] * trace)]
-    key = sources.digest(tools.version, top, *flags, *CXX_FLAGS, HARNESS.read_text())
+    cxx_flags = [*CXX_FLAGS, *([] if optimise else ["-O0"])]
+    key = sources.digest(tools.version, top, *flags, *cxx_flags, HARNESS.read_text())
 
     def build(folder: Path, entry: Path) -> None:
         runtime = _runtime(tools, trace)
@@ -68,7 +75,7 @@ def compile_design(
             [*flags, "--top-module", top, "--prefix", "Vdesign", "-I.", "-Mdir", "obj", *names],
             folder,
         )
-        _link(tools, folder, runtime, trace)
+        _link(tools, folder, runtime, trace, cxx_flags)
         shutil.rmtree(folder / "obj")
 
     try:
@@ -79,7 +86,7 @@ def compile_design(
         raise SimulationError(f"{top} cannot be simulated: {remedy}{error}") from error
 
 
-def _link(tools: Toolchain, folder: Path, runtime: Path, trace: bool) -> None:
+def _link(tools: Toolchain, folder: Path, runtime: Path, trace: bool, cxx_flags: list[str]) -> None:
     objects = folder / "obj"
     header = (objects / "Vdesign.h").read_text()
     ports = "".join(
@@ -97,7 +104,7 @@ def _link(tools: Toolchain, folder: Path, runtime: Path, trace: bool) -> None:
         units = ["all.cc"]
     else:
         units = [path.name for path in generated]
-    flags = [*CXX_FLAGS, *_include_flags(tools), f"-DVM_TRACE={int(trace)}"]
+    flags = [*cxx_flags, *_include_flags(tools), f"-DVM_TRACE={int(trace)}"]
     _compile_all(tools, objects, units, flags)
     tools.compile(
         [

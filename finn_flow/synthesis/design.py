@@ -127,7 +127,10 @@ def synthesise_design(
                 except SynthesisError as error:
                     node = next((n for n in nodes if n.name == name), None)
                     where = "the stitched design" if node is None else describe(node)
-                    raise SynthesisError(f"{where}: {error}") from error
+                    raise SynthesisError(
+                        f"{where}: {error}; the files of FINN's library are made fit for Yosys as "
+                        "finn-plus 1.6.1 has them, so install that version"
+                    ) from error
                 bar.update()
     finally:
         yosys.stop()

@@ -6,20 +6,43 @@ import re
 
 import numpy as np
 import pytest
-from cell_models import models_of
 from layer_graphs import codes, hadamard, lookup, mvau, requant, sine_table, thresholding
+from qonnx.core.datatype import DataType
 from qonnx.custom_op.registry import getCustomOp
 
 from dhq_brevitas.finn_flow import execute_dataflow
 from dhq_brevitas.finn_flow.rtlsim.compiler import compile_design
-from dhq_brevitas.finn_flow.rtlsim.sources import Sources
+from dhq_brevitas.finn_flow.rtlsim.sources import DATA_FOLDER, Sources
 from dhq_brevitas.finn_flow.stitching.prepare import generate_nodes
 from dhq_brevitas.finn_flow.stitching.simulate import StreamFormat, run_signal
 from dhq_brevitas.finn_flow.synthesis import Yosys
+from dhq_brevitas.finn_flow.synthesis.cells import models_of
 from dhq_brevitas.finn_flow.synthesis.design import node_sources
 from dhq_brevitas.finn_flow.synthesis.yosys import NETLIST
 
 PART = "xczu3eg-sbva484-1-e"
+TABLES = """
+module tables (
+    input logic ap_clk, ap_rst_n, s_axis_0_tvalid, m_axis_0_tready,
+    output logic s_axis_0_tready, m_axis_0_tvalid,
+    input logic [15:0] s_axis_0_tdata,
+    output logic [111:0] m_axis_0_tdata
+);
+  (* rom_style = "block" *) logic [71:0] wide[512];
+  (* rom_style = "block" *) logic [35:0] narrow[512];
+  initial $readmemh("FOLDER/wide.mem", wide);
+  initial $readmemh("FOLDER/narrow.mem", narrow);
+  logic valid = 0;
+  assign s_axis_0_tready = 1;
+  assign m_axis_0_tvalid = valid;
+  assign m_axis_0_tdata[111:108] = 0;
+  always_ff @(posedge ap_clk) begin
+    valid <= s_axis_0_tvalid;
+    m_axis_0_tdata[71:0] <= wide[s_axis_0_tdata[8:0]];
+    m_axis_0_tdata[107:72] <= narrow[s_axis_0_tdata[8:0]];
+  end
+endmodule
+"""
 LAYERS = {
     "MVAU": (mvau(), "INT8", {"DSP48E2", "RAM32M16", "SRL16E"}),
     "Hadamard": (hadamard(1), "INT6", {"RAM32M16", "CARRY4"}),
@@ -64,6 +87,22 @@ def test_the_netlist_computes_what_the_layer_does(layer):
     assert all(re.search(rf"^  {cell} ", netlist, re.M) for cell in cells)
     expected = execute_dataflow(model, inputs, progress=False)
     assert np.array_equal(simulate(netlist, top, model, inputs), expected)
+
+
+def test_block_ram_wider_than_its_ports():
+    """RAMB36E2 of 72 bits, RAMB18E2 of 36, parity bits included: every word."""
+    words = np.random.default_rng(2).integers(0, 1 << 36, (512, 3))
+    sources = Sources({"tables.sv": TABLES.replace("FOLDER", DATA_FOLDER + "/test")})
+    sources.data["test/wide.mem"] = "".join(f"{b:09x}{a:09x}\n" for a, b, _ in words).encode()
+    sources.data["test/narrow.mem"] = "".join(f"{c:09x}\n" for _, _, c in words).encode()
+    netlist = (Yosys().synthesise(sources, "tables", "xcup") / NETLIST).read_text()
+    assert len(re.findall(r"^  RAMB(?:18|36)E2 ", netlist, re.M)) == 2
+    given, wanted = StreamFormat(DataType["UINT9"], 1, 1), StreamFormat(DataType["UINT36"], 3, 1)
+    library = compile_design(
+        Sources({"cells.sv": models_of(netlist), "netlist.v": netlist}), "tables", optimise=False
+    )
+    outputs, _, _ = run_signal(library, np.arange(512)[:, None], given, wanted)
+    assert np.array_equal(outputs, words)
 
 
 def test_a_lost_memory_is_noticed():

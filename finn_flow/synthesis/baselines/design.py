@@ -65,17 +65,20 @@ class Baseline:
     encode: Callable[[np.ndarray], np.ndarray]
     decode: Callable[[np.ndarray], np.ndarray]
 
+    @property
+    def formats(self) -> tuple[StreamFormat, StreamFormat]:
+        """(Input, output): a value a beat."""
+        given = StreamFormat(DataType[f"INT{self.width}"], 1, self.features[0])
+        return given, StreamFormat(DataType[f"INT{self.output_width}"], 1, self.features[1])
+
     def simulate(
         self, codes: np.ndarray, progress: bool = False
     ) -> tuple[np.ndarray, SimulationStats]:
         """Output bit patterns of the RTL for coordinate codes [N, inputs], and its figures."""
-        given = StreamFormat(DataType[f"INT{self.width}"], 1, self.features[0])
-        wanted = StreamFormat(DataType[f"INT{self.output_width}"], 1, self.features[1])
         outputs, stats, _ = run_signal(
             compile_design(self.sources, TOP),
             self.encode(codes),
-            given,
-            wanted,
+            *self.formats,
             progress=progress,
             description=TOP,
         )
