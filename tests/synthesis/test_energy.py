@@ -4,6 +4,8 @@
 
 import dataclasses
 import itertools
+import runpy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ from dhq_brevitas.finn_flow.synthesis import (
     measure_activity,
 )
 from dhq_brevitas.finn_flow.synthesis.energy import ENERGIES, RATE, REPORTS, UNCERTAINTY
+from dhq_brevitas.finn_flow.synthesis.yosys import NETLIST
 
 # Eight bits through two registers, one beat a cycle, and their exclusive or with the beat before.
 DIFFERENCE = """
@@ -90,6 +93,12 @@ def test_too_few_samples(entry):
         measure_activity(entry, "difference", np.zeros((5, 1), int), BYTE, BYTE)
 
 
+def test_cells_of_another_family(tmp_path):
+    (tmp_path / NETLIST).write_text("  DSP48E1 #(\n    .AREG(1)\n  ) _1_ (\n    .P(p)\n  );\n")
+    with pytest.raises(SimulationError, match=r"DSP48E1 is not counted: .*UltraScale\+ \(xcup\)"):
+        measure_activity(tmp_path, "top", np.zeros((32, 1), int), BYTE, BYTE)
+
+
 def made_up(**toggling: float) -> Activity:
     """64 cycles a sample; of the cells of a kind the named share toggles, by default RATE."""
     cells = {"lut": 100, "ff": 200, "carry": 0, "srl": 10, "lutram": 16, "dsp": 2, "bram": 1}
@@ -145,3 +154,29 @@ def test_a_reference_that_does_nothing():
     nothing = Activity(64, *(dict.fromkeys(made_up().cells, 0) for _ in range(3)))
     with pytest.raises(FlowError, match="does not switch at all"):
         energy_ratio(made_up(), nothing)
+
+
+def test_tables_of_the_comparison():
+    """examples/hardware_comparison.py as it prints made-up designs."""
+    script = Path(__file__).parents[2] / "examples" / "hardware_comparison.py"
+    example = runpy.run_path(str(script))
+    resources = {"lut": 126, "lutram": 26, "ff": 200, "carry": 0, "dsp": 2, "bram18": 1}
+    designs = {}
+    for name, rate in (("float32", RATE), ("W8A8 DHQ", RATE / 2), ("W4A4 DHQ", 0.0)):
+        activity = made_up(**dict.fromkeys(("lut", "ff", "srl", "lutram", "dsp", "bram"), rate))
+        design = example["Design"](name, 30.0, 64.0, 200, 0, 96, resources, 0, 96, activity)
+        design.energy = dataclasses.asdict(energy_ratio(activity, made_up()))
+        designs[name] = design
+    rows = example["table"](list(designs.values()))
+    assert rows[2].startswith(
+        "| float32 | 126 | 26 | 200 | 0 | 2 | 1 | 64.0 | 200 | 1.00 (1.00 to "
+    )
+    assert rows[2].endswith("| 30.00 | 0 of 96 | 0 of 96 |")
+    assert len({row.count("|") for row in rows}) == 1
+    saved = 100 * (designs["W8A8 DHQ"].energy["value"] - 1)
+    assert -50 < saved < 0
+    assert f"| energy, modelled | -40.1% | {saved:+.1f}% |" in "\n".join(example["claims"](designs))
+    rows = example["energy_table"](list(designs.values()))
+    assert len({row.count("|") for row in rows}) == 1
+    # What nothing makes switch: clock and block RAM only.
+    assert rows[-1].startswith("| W4A4 DHQ | 0% | 0% | 0% | 0% | 0% | ")
