@@ -7,8 +7,9 @@
 All compute the same SIREN for the same picture with the same number of multiply-accumulate units a
 layer: float32 and 16 bit fixed point on datapaths of our own, the quantized ones on FINN's and this
 package's layers. Each is simulated in RTL (Verilator) and synthesised (Yosys); then the netlist is
-simulated, its outputs are compared and its switching activity is counted for a model of energy.
-Writes table.md, comparison.json and comparison.png; work that is done is not repeated.
+simulated, its outputs are compared and its switching activity is counted for a model of energy
+(--no-energy leaves this out: large netlists take Verilator minutes). Writes table.md,
+comparison.json and comparison.png; work that is done is not repeated.
 """
 
 import argparse
@@ -34,9 +35,11 @@ QUANTIZED: dict[str, list[str]] = {
 }
 MATRIX = "W8A8 DHQ, ±1 matrix"
 CHECKED_SAMPLES = 48
+#: Field of :class:`EnergyRatio`.
+ENERGY = "value"
 BARS = {
     **{"lut": "LUT", "ff": "FF", "dsp": "DSP", "bram18": "BRAM18"},
-    **{"latency_cycles": "latency", "value": "energy (float32 = 100)"},
+    **{"latency_cycles": "latency", ENERGY: "energy (float32 = 100)"},
 }
 
 
@@ -68,15 +71,23 @@ class Design:
         return float(getattr(self, key))
 
     def synthesise(
-        self, sources: Any, top: str, formats: Any, inputs: np.ndarray, expected: np.ndarray
+        self,
+        sources: Any,
+        top: str,
+        formats: Any,
+        inputs: np.ndarray,
+        expected: np.ndarray,
+        energy: bool,
     ) -> None:
-        """Resources on UltraScale+, and activity of the netlist, whose outputs are compared."""
+        """Resources on UltraScale+; with ``energy``, activity of the netlist, which is compared."""
         from dhq_brevitas.finn_flow.synthesis import Yosys, measure_activity
         from dhq_brevitas.finn_flow.synthesis.design import read_resources
 
         entry = Yosys().synthesise(sources, top, "xcup")
         self.resources = asdict(read_resources(entry))
-        # Neighbours in a picture are alike; what is counted goes along a whole row of it.
+        if not energy:
+            return
+        # Neighbours in a picture are alike; what is counted goes along a row of it.
         self.activity, outputs = measure_activity(entry, top, inputs, *formats)
         wanted = expected[: len(outputs)].reshape(outputs.shape)
         self.netlist_differing = int(np.count_nonzero(outputs != wanted))
@@ -115,7 +126,7 @@ def quantized_runs(options: argparse.Namespace) -> dict[str, Path]:
     return folders
 
 
-def quantized_design(name: str, folder: Path) -> Design:
+def quantized_design(name: str, folder: Path, energy: bool) -> Design:
     """The row of a run folder."""
     from qonnx.core.modelwrapper import ModelWrapper
 
@@ -138,6 +149,7 @@ def quantized_design(name: str, folder: Path) -> Design:
         (stitched.input_format, stitched.output_format),
         load_stage(folder)[0],
         RunFolder(folder).array("finn.npz", "codes"),
+        energy,
     )
     return design
 
@@ -170,7 +182,8 @@ def matrix_design(folder: Path, options: argparse.Namespace) -> Design:
         outputs.size,
     )
     formats = (stitched.input_format, stitched.output_format)
-    design.synthesise(stitched_sources(stitched), stitched.top, formats, inputs, expected)
+    sources = stitched_sources(stitched)
+    design.synthesise(sources, stitched.top, formats, inputs, expected, options.energy)
     return design
 
 
@@ -215,7 +228,7 @@ def baseline_layers(folder: Path) -> tuple[list[Any], Any, np.ndarray]:
     return layers, stage, codes
 
 
-def baseline_designs(folder: Path) -> list[Design]:
+def baseline_designs(folder: Path, energy: bool) -> list[Design]:
     """Float32 and 16 bit fixed point, folded as the layers of ``folder`` are."""
     from dhq_brevitas.finn_flow.synthesis.baselines import fixed_baseline, float_baseline
     from dhq_brevitas.finn_flow.synthesis.sources import patch_for_yosys
@@ -237,7 +250,7 @@ def baseline_designs(folder: Path) -> list[Design]:
             outputs.size,
         )
         sources, inputs = patch_for_yosys(baseline.sources), baseline.encode(codes)
-        design.synthesise(sources, "baseline", baseline.formats, inputs, expected)
+        design.synthesise(sources, "baseline", baseline.formats, inputs, expected, energy)
         designs.append(design)
     return designs
 
@@ -254,14 +267,15 @@ def table(designs: list[Design]) -> list[str]:
         "|---|" + "---:|" * 12,
     ]
     for design in designs:
+        energy = "{value:.2f} ({low:.2f} to {high:.2f})" if design.energy else ""
         cells = [str(design.resources[key]) for key in columns]
         cells += [
             f"{design.cycles_per_sample:.1f}",
             str(design.latency_cycles),
-            "{value:.2f} ({low:.2f} to {high:.2f})".format(**design.energy),
+            energy.format(**design.energy),
             f"{design.psnr:.2f}",
             f"{design.differing} of {design.compared}",
-            f"{design.netlist_differing} of {design.netlist_compared}",
+            f"{design.netlist_differing} of {design.netlist_compared}" if design.energy else "",
         ]
         lines.append(f"| {design.name} | " + " | ".join(cells) + " |")
     return lines
@@ -311,9 +325,11 @@ def claims(designs: dict[str, Design]) -> list[str]:
     rows = [
         ("latency in cycles", CLAIMS["latency"], "latency_cycles"),
         ("cycles a sample", None, "cycles_per_sample"),
-        ("energy, modelled", CLAIMS["energy"], "value"),
+        ("energy, modelled", CLAIMS["energy"], ENERGY),
         *((BARS[key], CLAIMS["resources"], key) for key in ("lut", "ff", "dsp", "bram18")),
     ]
+    if not designs["float32"].energy:
+        rows = [row for row in rows if row[2] != ENERGY]
     for title, claimed, key in rows:
         cells = [f"{change(designs, key, name):+.1f}%" for name in ("W8A8 DHQ", "W4A4 DHQ")]
         cells = ["" if "nan" in cell else cell for cell in cells]
@@ -383,14 +399,15 @@ def draw(designs: list[Design], path: Path) -> None:
     matplotlib.use("agg")
     from matplotlib import pyplot
 
+    bars = {key: title for key, title in BARS.items() if key != ENERGY or designs[0].energy}
     figure, axes = pyplot.subplots(figsize=(11, 4.5))
     width = 0.85 / len(designs)
     for index, design in enumerate(designs):
-        places = np.arange(len(BARS)) + (index - (len(designs) - 1) / 2) * width
-        values = [design.value(key) * (100 if key == "value" else 1) for key in BARS]
+        places = np.arange(len(bars)) + (index - (len(designs) - 1) / 2) * width
+        values = [design.value(key) * (100 if key == ENERGY else 1) for key in bars]
         axes.bar(places, np.maximum(values, 0.5), width, label=design.name)
     axes.set_yscale("log")
-    axes.set_xticks(range(len(BARS)), list(BARS.values()))
+    axes.set_xticks(range(len(bars)), list(bars.values()))
     axes.set_ylabel("number (logarithmic)")
     axes.legend(fontsize=8, ncol=2)
     axes.spines[["top", "right"]].set_visible(False)
@@ -416,32 +433,41 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2000, help="of the fit (%(default)s)")
     parser.add_argument("--qat-steps", type=int, default=300, help="fine-tuning (%(default)s)")
     parser.add_argument("--cycles-per-sample", type=int, default=128, help="folding (%(default)s)")
+    parser.add_argument(
+        "--no-energy", dest="energy", action="store_false", help="do not simulate netlists"
+    )
     options = parser.parse_args()
     options.out = check_writable_folder(options.out).resolve()
     folders = quantized_runs(options)
     reference = folders["W8A8 DHQ"]
     designs: list[Design] = []
     with tqdm(total=3 + len(folders), desc="designs", unit="design") as bar:
-        designs += baseline_designs(reference)
+        designs += baseline_designs(reference, options.energy)
         bar.update(2)
         for name, folder in folders.items():
-            designs.append(quantized_design(name, folder))
+            designs.append(quantized_design(name, folder, options.energy))
             bar.update()
         designs.insert(4, matrix_design(reference, options))
         bar.update()
     by_name = {design.name: design for design in designs}
     from dhq_brevitas.finn_flow.synthesis import Yosys, energy_ratio
 
-    for design in designs:
+    for design in designs if options.energy else ():
         design.energy = asdict(energy_ratio(design.activity, by_name["float32"].activity))
     facts = (
         f"{options.image} at {options.size}, {options.layers} sine layers of {options.hidden}, "
         f"{options.cycles_per_sample} cycles a sample asked for; {Yosys().version}, synth_xilinx "
-        "-family xcup, before placement; latency and cycles from RTL simulation with Verilator; "
-        "energy: dhq_brevitas.finn_flow.synthesis.energy, with every energy moved and a static "
-        "share of 0 to 50% in parentheses"
+        "-family xcup, before placement; latency and cycles from RTL simulation with Verilator"
     )
-    tables = [table(designs), claims(by_name), energy_table(designs), parts_table(reference)]
+    if options.energy:
+        facts += (
+            "; energy: dhq_brevitas.finn_flow.synthesis.energy, with every energy moved and a "
+            "static share of 0 to 50% in parentheses"
+        )
+    tables = [table(designs), claims(by_name)]
+    if options.energy:
+        tables.append(energy_table(designs))
+    tables.append(parts_table(reference))
     text = "\n".join([*(line for part in tables for line in [*part, ""]), facts, ""])
     with atomic_path(options.out / "table.md") as temporary:
         temporary.write_text(text, encoding="utf-8")
