@@ -47,6 +47,9 @@ BIT_RANGE = 3  # widths tried on either side of the average, where layers are la
 ACT_BIT_RANGE = (2, 4)  # below and above the average
 LARGE_SHARE = 0.05  # of all weights; a smaller layer is also offered every width above
 BLOCK = 16
+# FINN's MVAU gives its input to the multiplier of a DSP48, 18 bits with a sign. One is kept for
+# activations without sign.
+MAX_MULTIPLIED_BITS = 17
 SIGNS_SEED = 1
 
 
@@ -56,8 +59,10 @@ def weight_bits(layers: Sequence[LayerPlan]) -> int:
 
 
 def average_act_bits(layers: Sequence[LayerPlan]) -> float:
-    """Mean width of what the weights are multiplied with, over the inputs of all layers but the
-    first, whose inputs are coordinates."""
+    """Mean width of the quantized inputs of all layers but the first, which has coordinates.
+
+    What a rotation after the quantizer adds to the width is not counted.
+    """
     inputs = sum(layer.in_features for layer in layers[1:])
     return sum(layer.in_features * layer.act_bits for layer in layers[1:]) / max(inputs, 1)
 
@@ -68,7 +73,7 @@ class Budget:
 
     Attributes:
         weight_bits: of all weights together.
-        act_bits: average width of the activations that are multiplied (:func:`average_act_bits`).
+        act_bits: average width of the quantized inputs (:func:`average_act_bits`).
     """
 
     weight_bits: int
@@ -108,6 +113,11 @@ class Alternative:
         """What the integer program adds up."""
         return self.weight_error + self.act_error
 
+    @property
+    def multiplied_bits(self) -> int:
+        """Width of the integers that the weights are multiplied with."""
+        return self.turn.side.multiplied_bits(self.act_bits, self.turn.order)
+
     def is_of(self, layer: LayerPlan) -> bool:
         """Whether ``layer`` takes this alternative."""
         turn = Turn(layer.rotation, layer.order, layer.signs_seed)
@@ -140,8 +150,23 @@ def measure_alternatives(
                     Alternative(turn, bits, act, granularity, error, act_error)
                     for act, act_error in acts.items()
                 ]
-        result.append(alternatives)
+        result.append([*alternatives, *_rotated_after(alternatives)])
     return result
+
+
+def _rotated_after(alternatives: Sequence[Alternative]) -> list[Alternative]:
+    """The input rotations once more, after the quantizer.
+
+    Nothing else is rounded then: the weight is that of the rotation before it, the input that of no
+    rotation, and so are the errors.
+    """
+    acts = {a.act_bits: a.act_error for a in alternatives if a.turn.side == Side.NONE}
+    after = [
+        replace(a, turn=replace(a.turn, side=Side.AFTER), act_error=acts[a.act_bits])
+        for a in alternatives
+        if a.turn.side == Side.INPUT
+    ]
+    return [a for a in after if a.multiplied_bits <= MAX_MULTIPLIED_BITS]
 
 
 def _weight_widths(average: float, large: bool) -> range:
@@ -157,7 +182,10 @@ def _act_widths(average: float) -> range:
 
 
 def _turns(probe: Probe, index: int, layer: LayerPlan, bits: int) -> list[Turn]:
-    """No rotation, the input rotation of least rounding error, and an output rotation."""
+    """No rotation, the input rotation of least rounding error, and an output rotation.
+
+    (:func:`_rotated_after` adds the input rotation after the quantizer.)
+    """
     turns = [Turn()]
     largest = largest_order(layer.in_features)
     if index > 0 and largest > 1:

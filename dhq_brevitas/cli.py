@@ -112,7 +112,8 @@ HELP: dict[str, dict[str, Any]] = {
     "granularity": {"choices": ["tensor", "channel"], "help": "one weight scale for each of these"},
     "rotation": {
         "metavar": "SIDE",
-        "help": "input, output or none; or one for each linear layer, with commas",
+        "help": "input, after (the quantized input), output or none; or one for each linear "
+        "layer, with commas",
     },
     "signs_seed": {"metavar": "N", "type": int, "help": "random signs in the rotation: their seed"},
     "weight_bits": {"metavar": "B", "help": "bits of the weights, 2 to 12"},

@@ -258,8 +258,14 @@ class IntegerLayer:
         return (self.x @ self.weight.T).to(torch.int64)
 
     def bound(self) -> Tensor:
-        """Σ|w|·max|x| + |bias| for each output, float64 [m]: no partial sum exceeds it."""
-        return self.weight.abs().sum(dim=1) * self.x.abs().max() + self.bias.abs()
+        """A bound of every partial sum, whatever its order, and the bias; float64 [m], an output.
+
+        The smaller of Σ|w|·max|x| and |w|₂·max|x|₂ (Cauchy-Schwarz), plus |bias|. The second is
+        the better one for rotated integers, few of which are large at a time.
+        """
+        largest = self.weight.abs().sum(dim=1) * self.x.abs().max()
+        longest = self.weight.norm(dim=1) * self.x.norm(dim=1).max()
+        return torch.minimum(largest, longest) + self.bias.abs()
 
     def float32_units(self) -> float:
         """Largest bound in units of the power of two that divides its scale."""
@@ -336,12 +342,14 @@ def _quant_linear(plan: LayerPlan) -> qnn.QuantLinear:
         options["weight_quant"] = _STOCK_WEIGHTS[f"Weight{suffix}"]
     else:
         options["weight_quant"] = getattr(quantizers, f"Int8DHQWeight{suffix}")
-        options["weight_hadamard_side"] = str(plan.rotation)
+        options["weight_hadamard_side"] = "input" if plan.rotation.of_inputs else "output"
         options["weight_hadamard_order"] = plan.order
         options["weight_hadamard_signs"] = plan.signs_seed
     if plan.rotation == Side.INPUT:
         options["input_quant"] = getattr(quantizers, f"Int8DHQActPerTensor{kind[plan.scale]}")
         options["input_bit_width"] = plan.act_bits
+    elif plan.rotation == Side.AFTER:
+        options["input_quant"] = quantizers.DHQActOfIntegers
     return qnn.QuantLinear(plan.in_features, plan.out_features, bias=True, **options)
 
 

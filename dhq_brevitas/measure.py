@@ -13,8 +13,8 @@ from torch import Tensor
 from dhq_brevitas.activations import QuantLookupActivation
 from dhq_brevitas.calibration import SMALLEST_STEP, restriction, sqnr, step_of_least_error
 from dhq_brevitas.inr import QuantInr
-from dhq_brevitas.proxies import HadamardActQuantProxy, HadamardWeightQuantProxy
-from dhq_brevitas.specs import LayerPlan
+from dhq_brevitas.proxies import HadamardWeightQuantProxy
+from dhq_brevitas.specs import LayerPlan, Side
 
 __all__ = ["kurtosis", "measure_layers"]
 
@@ -35,11 +35,11 @@ def measure_layers(model: QuantInr, codes: Tensor) -> list[dict[str, Any]]:
 
     Keys: ``name``, ``rotation``, ``hadamard_order``, ``weight_bits``, ``act_bits``, and for
     ``weight`` and ``act``: ``…_kurtosis_before`` and ``…_sqnr_before`` of the unrotated tensor, and
-    where that tensor is rotated, ``…_kurtosis_after`` and ``…_sqnr_after``. The SQNR in dB of the
-    tensor the layer quantizes is with the layer's own scale. The other one, for comparison, is with
-    a stock quantizer of the same width: for weights with the scale of least error (of the same
-    kind), for activations with the range and sign of their function. What does not
-    apply (pixel codes are not rounded) is absent.
+    where that tensor is rotated before it is quantized, ``…_kurtosis_after`` and ``…_sqnr_after``.
+    The SQNR in dB of the tensor the layer quantizes is with the layer's own scale. The other one,
+    for comparison, is with a stock quantizer of the same width: for weights with the scale of least
+    error (of the same kind), for activations with the range and sign of their function. What does
+    not apply (pixel codes are not rounded) is absent.
     """
     stride = math.ceil(len(codes) / MAX_SAMPLES)
     inputs = _layer_inputs(model, codes[::stride])
@@ -103,7 +103,7 @@ def _measure(model: QuantInr, plan: LayerPlan, index: int, x: Tensor) -> dict[st
         stock_step = torch.tensor([activation.peak / levels])
         result |= _pair("act", "before", x, stock_step, lowest, levels - 1)
         low, high = -half, half - 1
-        if isinstance(layer.input_quant, HadamardActQuantProxy):
+        if plan.rotation == Side.INPUT:
             after = layer.input_quant.rotate_input(x)
             quantizer = layer.input_quant.fused_activation_quant_proxy.tensor_quant
             result |= _pair("act", "after", after, _step(quantizer, after), low, high)

@@ -26,6 +26,7 @@ from tqdm.auto import tqdm
 
 from dhq_brevitas.allocation import (
     LARGE_SHARE,
+    MAX_MULTIPLIED_BITS,
     SIGNS_SEED,
     Alternative,
     Budget,
@@ -180,6 +181,7 @@ def _short_list(
     freedoms: dict[str, Callable[[Alternative], bool]] = {
         "program": lambda a: True,
         "program, no rotation": lambda a: a.turn.side == Side.NONE,
+        "program, not rotated after": lambda a: a.turn.side != Side.AFTER,
         "program, equal activations": lambda a: (
             a.act_error == 0 or a.act_bits == math.floor(budget.act_bits)
         ),
@@ -192,13 +194,14 @@ def _short_list(
     uniforms = {
         "uniform, not rotated": replace(base, scheme=Scheme.STOCK, layers=None),
         "uniform, rotated": rotated,
+        "uniform, rotated after": replace(rotated, rotation=Side.AFTER),
     }
     for name, spec in uniforms.items():
         try:
             layers = tuple(build(spec).plans)
         except ValueError:  # no layer that could be rotated
             continue
-        if budget.holds(layers):
+        if budget.holds(layers) and all(map(_multipliable, layers)):
             yield name, layers
             if name == "uniform, rotated":
                 kept = [*uniform[:-1], layers[-1]]
@@ -224,7 +227,7 @@ def _neighbours(layers: Layers, budget: Budget) -> Iterator[tuple[str, Layers]]:
     move("act_bits", "activation", range(1, len(layers)))
     for name, changes in steps:
         plan = connected([replace(layer, **changes.get(i, {})) for i, layer in enumerate(layers)])
-        if budget.holds(plan):
+        if budget.holds(plan) and all(map(_multipliable, plan)):
             yield name, plan
 
 
@@ -232,7 +235,17 @@ def _turned(layer: LayerPlan, index: int) -> Iterator[tuple[str, dict[str, Any]]
     if layer.rotation != Side.NONE:
         change = {"rotation": Side.NONE, "order": 1, "signs_seed": None}
         yield f"{layer.name} not rotated", change
-    order = largest_order(layer.in_features)
-    if layer.rotation != Side.INPUT and order > 1:
-        change = {"rotation": Side.INPUT, "order": order, "signs_seed": SIGNS_SEED + index}
-        yield f"{layer.name} rotated", change
+    if layer.rotation.of_inputs:
+        order, seed = layer.order, layer.signs_seed
+    else:
+        order, seed = largest_order(layer.in_features), SIGNS_SEED + index
+    if order == 1:
+        return
+    for side, what in ((Side.INPUT, "rotated"), (Side.AFTER, "rotated after")):
+        if layer.rotation != side:
+            change = {"rotation": side, "order": order, "signs_seed": seed}
+            yield f"{layer.name} {what}", change
+
+
+def _multipliable(layer: LayerPlan) -> bool:
+    return layer.rotation != Side.AFTER or layer.multiplied_bits <= MAX_MULTIPLIED_BITS

@@ -89,6 +89,7 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
                     "rotation": str(a.turn),
                     "weight_bits": a.weight_bits,
                     "act_bits": a.act_bits,
+                    "multiplied_bits": a.multiplied_bits,
                     "weight_sqnr": decibels(plan.power, a.weight_error),
                     "act_sqnr": decibels(plan.power, a.act_error) if a.act_error else None,
                 }
@@ -110,7 +111,7 @@ def plan_to_text(plan: Plan) -> str:
                 layer.name,
                 rotation if layer.signs_seed is None else f"{rotation}, signs",
                 str(layer.weight_bits),
-                str(layer.act_bits),
+                _act_bits(layer),
                 "" if layer.sine_bits is None else str(layer.sine_bits),
                 others,
             ]
@@ -128,11 +129,12 @@ def plan_to_text(plan: Plan) -> str:
                 " ".join(str(layer.rotation) for layer in trial.layers),
             ]
         )
+    note = "(a -> b: a rotation after the quantizer makes b-bit integers, which are multiplied)"
     weights = sum(layer.weights for layer in plan.layers)
     used = weight_bits(plan.layers)
     return "\n\n".join(
         [
-            text_table(rows),
+            text_table(rows) + (f"\n{note}" if any("->" in row[3] for row in rows) else ""),
             f"{used} of {plan.budget.weight_bits} weight bits, {used / weights:.2f} a weight; "
             f"{average_act_bits(plan.layers):.2f} activation bits on average",
             "quantizing one layer alone, SQNR of the network's output in dB, by weight bits:",
@@ -140,6 +142,12 @@ def plan_to_text(plan: Plan) -> str:
             text_table(tried),
         ]
     )
+
+
+def _act_bits(layer: LayerPlan) -> str:
+    """Width of the quantized input, and what it grows to where it is rotated then."""
+    grown = "" if layer.rotation != Side.AFTER else f" -> {layer.multiplied_bits}"
+    return f"{layer.act_bits}{grown}"
 
 
 def _others(plan: Plan, layer: LayerPlan) -> str:

@@ -7,6 +7,8 @@ optional signs), x R · (W R)ᵀ = 2^k · x Wᵀ. The factor 2^k is shared out i
 float32 stays exact wherever its inputs are integers times a power of two:
 
 * side ``input``: the input proxy quantizes x R · 2^-⌊k/2⌋, the weight proxy W R · 2^-⌈k/2⌉;
+* side ``input``, with the rotation after the activation quantizer: the input proxy quantizes x and
+  rotates the codes, Q(x) R · 2^-⌊k/2⌋, exactly, on integers of k more bits; weights as before;
 * side ``output``: the weight proxy quantizes Rᵀ W · 2^-⌈k/2⌉ and returns R times that · 2^-⌊k/2⌋,
   so the layer itself is unchanged. In hardware this is one transform after the matrix product.
 
@@ -251,16 +253,25 @@ class HadamardWeightQuantProxy(WeightQuantProxyFromInjector):
 
 
 class HadamardActQuantProxy(ActQuantProxyFromInjector):
-    """Rotates an activation, then quantizes it as the injector says.
+    """Rotates an activation, then quantizes it as the injector says; or the other way round.
 
     Used as ``input_quant`` of a layer whose ``weight_quant`` is a DHQ weight quantizer on side
     ``input``; order and signs are taken from there, so the two cannot disagree. The rotated axis is
     the last one of a linear layer's input and axis 1 (channels) of a convolution's.
+
+    Injector attribute (``input_`` keyword of the layer) ``hadamard_after``: with True, x is
+    quantized first and its codes are rotated. b-bit codes of scale s give integers of b + k bits
+    (one more if b is unsigned) of scale s · 2^-⌊k/2⌋, k = log2(order), and nothing is rounded.
+    ``scale()`` and ``bit_width()`` are those of the quantizer. It must be symmetric with one scale.
     """
 
     def __init__(self, quant_layer: nn.Module, quant_injector: Any) -> None:
         super().__init__(quant_layer, quant_injector)
         self._depth = 0
+        after = "hadamard_after" in quant_injector and quant_injector.hadamard_after
+        if not isinstance(after, bool):
+            raise TypeError(f"hadamard_after={after!r} must be True or False")
+        self.rotates_after = after
 
     @property
     def axis(self) -> int:
@@ -281,7 +292,7 @@ class HadamardActQuantProxy(ActQuantProxyFromInjector):
         return partner
 
     def rotate_input(self, x: Tensor) -> Tensor:
-        """x R · 2^-⌊k/2⌋, what is quantized."""
+        """x R · 2^-⌊k/2⌋: what is quantized, or what becomes of quantized values."""
         partner = self.weight_proxy
         rotation = partner.rotation
         if x.shape[self.axis] != rotation.size:
@@ -289,6 +300,8 @@ class HadamardActQuantProxy(ActQuantProxyFromInjector):
                 f"{describe(self.tracked_module_list[0])}: the input has "
                 f"{x.shape[self.axis]} channels, the layer expects {rotation.size}"
             )
+        if self.export_mode:
+            return self.export_handler.rotate(x)
         return rotate(
             x, rotation.order, partner.hadamard_signs, rotation.other_scale, axis=self.axis
         )
@@ -297,10 +310,42 @@ class HadamardActQuantProxy(ActQuantProxyFromInjector):
         value = x.value if isinstance(x, QuantTensor) else x
         self._depth += 1
         try:
-            # Not rotated here: scalars, with which Brevitas reads scale and bit width; nested
-            # calls, with which a scale search tries a candidate; export, where the handler rotates.
-            if value.ndim > 0 and self._depth == 1 and not self.export_mode:
-                value = self.rotate_input(value)
-            return super().forward(value)
+            # Not rotated here: scalars, with which Brevitas reads scale and bit width, and nested
+            # calls, with which a scale search tries a candidate.
+            if value.ndim == 0 or self._depth > 1:
+                return super().forward(x)
+            if self.rotates_after:
+                return self._rotated(super().forward(x))
+            return super().forward(self.rotate_input(value))
         finally:
             self._depth -= 1
+
+    def _rotated(self, x: Tensor | QuantTensor) -> Tensor | QuantTensor:
+        """:meth:`rotate_input` of quantized values, which keep their codes; of any others, too."""
+        if not isinstance(x, QuantTensor):
+            return self.rotate_input(x)
+        # Values are not looked at while tracing, nor on CUDA, where that would stall the device.
+        seen = x.value.device.type == "cpu" and not (
+            self.export_mode or torch.compiler.is_compiling() or torch.jit.is_tracing()
+        )
+        if (
+            not isinstance(x, IntQuantTensor)
+            or x.scale.numel() != 1
+            or (seen and bool(x.zero_point.any()))
+        ):
+            raise ValueError(
+                f"{describe(self.tracked_module_list[0])}: a rotation after the activation "
+                "quantizer mixes its channels, which takes integers with one scale and zero "
+                "point 0: use a symmetric per-tensor quantizer"
+            )
+        rotation = self.weight_proxy.rotation
+        if rotation.order == 1:
+            return x
+        return IntQuantTensor(
+            self.rotate_input(x.value),
+            x.scale * rotation.other_scale,
+            x.zero_point,
+            x.bit_width + (rotation.order.bit_length() - 1) + (0 if x.signed else 1),
+            True,
+            self.training,
+        )

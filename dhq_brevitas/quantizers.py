@@ -5,8 +5,8 @@
 Each DHQ quantizer is the stock Brevitas quantizer of the same name with one thing changed: the
 proxy rotates the tensor first (see :mod:`dhq_brevitas.proxies`), so scale statistics, learned
 scales and rounding all act on the rotated tensor. Keyword overrides of Brevitas
-(``weight_bit_width=4``, …) work unchanged; ``weight_hadamard_order``, ``weight_hadamard_signs`` and
-``weight_hadamard_side`` are ours.
+(``weight_bit_width=4``, …) work unchanged; ``weight_hadamard_order``, ``weight_hadamard_signs``,
+``weight_hadamard_side`` and ``input_hadamard_after`` are ours.
 
 Names: ``Float`` has a float scale, ``FixedPoint`` a power-of-two scale 2^e, ``Dyadic`` a scale
 m·2^e with a short integer m; ``MSE`` starts from the scale of least squared error and learns it,
@@ -31,6 +31,7 @@ from brevitas.quant.fixed_point import (
     Int8WeightPerTensorFixedPoint,
     Int8WeightPerTensorFixedPointMSE,
 )
+from brevitas.quant.none import NoneActQuant
 from brevitas.quant.scaled_int import (
     Int8ActPerTensorFloat,
     Int8ActPerTensorFloatMSE,
@@ -45,6 +46,7 @@ from dhq_brevitas.proxies import HadamardActQuantProxy, HadamardWeightQuantProxy
 from dhq_brevitas.scaling import DyadicRestrictValue
 
 __all__ = [
+    "DHQActOfIntegers",
     "DyadicScale",
     "HadamardAct",
     "HadamardWeight",
@@ -86,6 +88,17 @@ class HadamardAct(ExtendedInjector):
     """Mixin that turns any integer Brevitas activation quantizer into a DHQ one; put it first."""
 
     proxy_class = HadamardActQuantProxy
+    hadamard_after = False
+
+
+class DHQActOfIntegers(HadamardAct, NoneActQuant):
+    """Rotates the integers that a layer is given, exactly, and quantizes nothing.
+
+    For a layer behind an activation with ``return_quant_tensor=True``, whose codes it takes as they
+    are; see ``hadamard_after`` of :class:`dhq_brevitas.proxies.HadamardActQuantProxy`.
+    """
+
+    hadamard_after = True
 
 
 class Int8DHQWeightPerTensorFloat(HadamardWeight, Int8WeightPerTensorFloat):

@@ -131,14 +131,14 @@ class Probe:
         weight = self.linears[index].weight.detach() * self.factors[index]
         if turn.order == 1:
             return weight
-        axis = 1 if turn.side == Side.INPUT else 0
+        axis = 1 if turn.side.of_inputs else 0
         size = weight.shape[axis]
         return rotate(weight, turn.order, turn.signs(size), turn.scales(size)[0], axis)
 
     def layer_input(self, index: int, turn: Turn) -> Tensor:
         """What multiplies that weight, [N, n_in]."""
         x = self.inputs_of[index]
-        if turn.side != Side.INPUT:
+        if not turn.side.of_inputs:
             return x
         size = x.shape[1]
         return rotate(x, turn.order, turn.signs(size), turn.scales(size)[1])
@@ -182,7 +182,7 @@ class Probe:
         """Mean squared output error of quantizing the weight of one layer."""
         value = self.quantized_weight(index, turn, bits, scale, granularity, learned)
         if turn.order > 1:
-            axis = 1 if turn.side == Side.INPUT else 0
+            axis = 1 if turn.side.of_inputs else 0
             size = value.shape[axis]
             other = turn.scales(size)[1]
             value = rotate_back(value, turn.order, turn.signs(size), other, axis)
@@ -194,8 +194,8 @@ class Probe:
     def act_error(self, index: int, turn: Turn, bits: int, scale: ScaleKind) -> float:
         """Mean squared output error of quantizing what one layer is fed with.
 
-        Unrotated: the full range of the values' magnitude, as a table's output has. Rotated: the
-        step of least error.
+        Unrotated, or rotated afterwards: the full range of the values' magnitude, as a table's
+        output has. Rotated before: the step of least error.
         """
 
         def disturb(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor]:

@@ -62,11 +62,29 @@ class Granularity(StrEnum):
 
 
 class Side(StrEnum):
-    """Where a layer is rotated; see :mod:`dhq_brevitas.proxies`."""
+    """Where a layer is rotated; see :mod:`dhq_brevitas.proxies`.
+
+    ``input``: the input, before it is quantized; ``after``: the quantized input, exactly, which the
+    weights then meet as wider integers; ``output``: behind the product; ``none``.
+    """
 
     INPUT = "input"
+    AFTER = "after"
     OUTPUT = "output"
     NONE = "none"
+
+    @property
+    def of_inputs(self) -> bool:
+        """Whether the input channels are rotated, and so the rows of the weight."""
+        return self in (Side.INPUT, Side.AFTER)
+
+    def multiplied_bits(self, act_bits: int, order: int) -> int:
+        """Width of the integers that the weights are multiplied with.
+
+        ``act_bits``; log2(order) more if signed codes are rotated after their quantizer (for codes
+        without sign one more still).
+        """
+        return act_bits + (order.bit_length() - 1 if self == Side.AFTER else 0)
 
 
 @dataclass(frozen=True)
@@ -197,9 +215,9 @@ class LayerPlan:
         name, in_features, out_features: of the linear layer.
         rotation, order: side, and block size, a power of two (1: no rotation).
         weight_bits: width of the weights.
-        act_bits: width of the integers the weights are multiplied with: for an input rotation that
-            of the quantizer after it; otherwise what the layer is given, which is the ``sine_bits``
-            of the layer before or the width of the coordinates.
+        act_bits: width of the quantized input: for an input rotation that of the quantizer after
+            it; otherwise what the layer is given, which is the ``sine_bits`` of the layer before or
+            the width of the coordinates.
         granularity: of the weight scales; an output rotation mixes channels and needs ``tensor``.
         sine_bits: output of the activation (a sine or another) after the layer; None for the last
             layer, which has none.
@@ -248,18 +266,22 @@ class LayerPlan:
             if self.order != 1:
                 raise ValueError(f"order={self.order} without a rotation must be 1")
             return
-        size = self.in_features if self.rotation == Side.INPUT else self.out_features
+        size = self.in_features if self.rotation.of_inputs else self.out_features
         largest = largest_order(size)
         if largest == 1:
             raise ValueError(
-                f"it has no {self.rotation}-side rotation: its size {size} is odd; use "
-                "rotation='none'"
+                f"rotation={str(self.rotation)!r}: its size {size} is odd; use rotation='none'"
             )
         powers = [2**k for k in range(1, MAX_ORDER.bit_length())]
         if self.order not in powers or size % self.order:
             raise ValueError(
                 f"order={self.order} must be a power of two that divides {size}: use 2 to {largest}"
             )
+
+    @property
+    def multiplied_bits(self) -> int:
+        """See :meth:`Side.multiplied_bits`."""
+        return self.rotation.multiplied_bits(self.act_bits, self.order)
 
     @property
     def weights(self) -> int:
@@ -337,7 +359,7 @@ def check_plans(
         if plan.rotation != Side.INPUT and plan.act_bits != given:
             raise ValueError(
                 f"{plan.name}: act_bits={plan.act_bits} must be {given}, the width of what the "
-                "layer is given, since its input is not rotated"
+                f"layer is given, since rotation={str(plan.rotation)!r} does not quantize it again"
             )
         if (plan.sine_bits is None) != (index == len(sizes) - 1):
             raise ValueError(
@@ -369,13 +391,12 @@ def _sides(spec: InrSpec, quant: QuantSpec) -> list[Side]:
         )
     for index, ((n_in, n_out), side) in enumerate(zip(sizes, quant.rotation, strict=True)):
         if side != Side.NONE and _order(n_in, n_out, side) == 1:
-            size = n_in if side == Side.INPUT else n_out
+            size = n_in if side.of_inputs else n_out
             raise ValueError(
-                f"linear{index} has no {side}-side rotation: its size {size} is odd; use 'none' "
-                "there"
+                f"linear{index}: rotation={str(side)!r}: its size {size} is odd; use 'none' there"
             )
     return list(quant.rotation)
 
 
 def _order(n_in: int, n_out: int, side: Side) -> int:
-    return 1 if side == Side.NONE else largest_order(n_in if side == Side.INPUT else n_out)
+    return 1 if side == Side.NONE else largest_order(n_in if side.of_inputs else n_out)

@@ -5,7 +5,7 @@
 Importing ``dhq_brevitas.export`` registers them, after which the stock
 ``brevitas.export.export_qonnx`` works on models with DHQ quantizers, with the TorchScript and the
 dynamo exporter. Weights leave as rotated constants before their Quant node; an activation gets a
-``HadamardTransform`` node and a power-of-two Mul before its Quant node.
+``HadamardTransform`` node and a power-of-two Mul, before its Quant node or after it.
 """
 
 from typing import Any
@@ -64,7 +64,10 @@ class HadamardOp:
 
 
 class HadamardActQuantProxyHandler(BrevitasActQuantProxyHandler):
-    """Exports x -> HadamardTransform -> Mul(2^-⌊k/2⌋) -> Quant."""
+    """Exports x -> HadamardTransform -> Mul(2^-⌊k/2⌋), with the Quant behind or before it.
+
+    The proxy calls :meth:`rotate`, on the side of the Quant where its layer rotates.
+    """
 
     handled_layer = HadamardActQuantProxy
 
@@ -75,16 +78,17 @@ class HadamardActQuantProxyHandler(BrevitasActQuantProxyHandler):
         self.signs = weight_proxy.hadamard_signs
         self.axis = module.axis
 
-    def symbolic_execution(self, x: Tensor) -> tuple[Tensor, ...]:
-        if self.rotation.order > 1:
-            signs = () if self.signs is None else (self.signs,)
-            # Axes counted from the front: torch.onnx writes a negative one into Transpose's perm.
-            axis, last = self.axis % x.ndim, x.ndim - 1
-            x = x if axis == last else x.movedim(axis, last)
-            x = self.export_op(HadamardOp, x, self.rotation.order, *signs)
-            x = x if axis == last else x.movedim(last, axis)
-            x = x * self.rotation.other_scale
-        return super().symbolic_execution(x)
+    def rotate(self, x: Tensor) -> Tensor:
+        """x R · 2^-⌊k/2⌋ as nodes of the graph."""
+        if self.rotation.order == 1:
+            return x
+        signs = () if self.signs is None else (self.signs,)
+        # Axes counted from the front: torch.onnx writes a negative one into Transpose's perm.
+        axis, last = self.axis % x.ndim, x.ndim - 1
+        x = x if axis == last else x.movedim(axis, last)
+        x = self.export_op(HadamardOp, x, self.rotation.order, *signs)
+        x = x if axis == last else x.movedim(last, axis)
+        return x * self.rotation.other_scale
 
 
 class HadamardWeightQuantProxyHandler(BrevitasWeightQuantProxyHandler):

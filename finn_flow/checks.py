@@ -5,6 +5,7 @@
 from collections.abc import Mapping
 
 import numpy as np
+from finn.util.basic import get_dsp_block, get_dsp_datapath_limits
 from finn.util.fpgadataflow import is_hls_node
 from onnx import NodeProto
 from qonnx.core.modelwrapper import ModelWrapper
@@ -145,10 +146,14 @@ def check_all_rtl(model: ModelWrapper, fpga_part: str) -> None:
             remedy = "use a smaller network or fewer bits"
             if node.op_type == "MVAU_hls":
                 op = getCustomOp(node)
+                widest = get_dsp_datapath_limits(get_dsp_block(fpga_part))
                 remedy = (
                     f"its RTL variant on {fpga_part} does not take "
                     f"{op.get_input_datatype(0).name} inputs with {op.get_input_datatype(1).name} "
-                    "weights (it needs signed weights and at least 2 bits each)"
+                    f"weights and sums of {op.get_output_datatype().name} (it needs signed weights "
+                    f"and at least 2 bits each, at most {widest[0]}, {widest[1]} and {widest[2]} "
+                    "signed bits; a smaller block of a rotation after the activation quantizer "
+                    "makes its input narrower)"
                 )
             raise UnsupportedNodeError(
                 f"{describe(node)} was left to HLS, which needs Vitis: {remedy}"

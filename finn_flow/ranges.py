@@ -11,7 +11,9 @@ has to be.
 node                                range of its output
 ==================================  ==============================================================
 graph input with integer datatype   that of the datatype
-MatMul, MVAU; constant weights      Σ_i min or max of w_ij·low_i, w_ij·high_i
+MatMul, MVAU; constant weights      Σ_i min or max of w_ij·low_i, w_ij·high_i; behind an
+                                    unnormalised HadamardTransform without requantiser
+                                    with the weights D H W and the range before it
 HadamardTransform, unnormalised     (1 + H)/2 and (1 - H)/2 applied to low and high; requantised
 Quant; scale 1, zero point 0        rounded and clipped ends if the input is known, else datatype
 Thresholding, MultiThreshold        number of thresholds at or below the ends, plus the bias
@@ -29,6 +31,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.general.quant import max_int, min_int, resolve_rounding_mode
 from qonnx.custom_op.registry import getCustomOp
 
+from dhq_brevitas.export.passes.integer_values import rotated_weights
 from dhq_brevitas.finn_flow.ops import HadamardTransform
 from dhq_brevitas.hadamard import hadamard_transform_int
 
@@ -71,6 +74,8 @@ def integer_ranges(model: ModelWrapper) -> dict[str, IntegerRange]:
         kind = node.op_type.removesuffix("_rtl").removesuffix("_hls")
         rule = _RULES.get(kind)
         result = rule(model, node, ranges.get(node.input[0])) if rule and node.input else None
+        if rule is _matmul and result is not None:
+            result = _behind_rotation(model, node, ranges) or result
         if result is not None:
             ranges[node.output[0]] = result
     return ranges
@@ -109,21 +114,46 @@ def _matmul(model: ModelWrapper, node: NodeProto, x: IntegerRange | None) -> Int
         return None
     if node.op_type.startswith("MVAU") and not getCustomOp(node).get_nodeattr("noActivation"):
         return None
-    w = weights.astype(np.int64)
+    return _product(x, weights.astype(np.int64))
+
+
+def _product(x: IntegerRange, w: np.ndarray) -> IntegerRange:
     positive, negative = np.maximum(w, 0), np.minimum(w, 0)
     return IntegerRange(x.low @ positive + x.high @ negative, x.high @ positive + x.low @ negative)
 
 
-def _hadamard(model: ModelWrapper, node: NodeProto, x: IntegerRange | None) -> IntegerRange | None:
+def _behind_rotation(
+    model: ModelWrapper, node: NodeProto, ranges: dict[str, IntegerRange]
+) -> IntegerRange | None:
+    """Range of x D H · W = x · (D H W), where the input of ``node`` is made by such a transform."""
+    transform = model.find_producer(node.input[0])
+    if transform is None or not transform.op_type.startswith("HadamardTransform"):
+        return None
+    op = getCustomOp(transform)
+    if isinstance(op, HadamardTransform) and op.get_nodeattr("requantShift") >= 0:
+        return None
+    rotation, before = _rotation(model, transform), ranges.get(transform.input[0])
+    if rotation is None or before is None:
+        return None
+    weights = model.get_initializer(node.input[1])
+    return _product(before, rotated_weights(weights, *rotation))
+
+
+def _rotation(model: ModelWrapper, node: NodeProto) -> tuple[int, np.ndarray | None] | None:
+    """Order and signs of an unnormalised transform, else None."""
     op = getCustomOp(node)
     if isinstance(op, HadamardTransform):
-        order, signs = op.order, op.signs
-    elif op.get_nodeattr("normalize"):
+        return op.order, op.signs
+    if op.get_nodeattr("normalize"):
         return None
-    else:
-        order, signs = op.get_nodeattr("order"), op.signs(model)
-    if x is None:
+    return op.get_nodeattr("order"), op.signs(model)
+
+
+def _hadamard(model: ModelWrapper, node: NodeProto, x: IntegerRange | None) -> IntegerRange | None:
+    op, rotation = getCustomOp(node), _rotation(model, node)
+    if rotation is None or x is None:
         return None
+    order, signs = rotation
     low, high = x.low, x.high
     if signs is not None:
         negated = signs < 0

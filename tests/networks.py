@@ -3,6 +3,7 @@
 """Small quantized networks, built as a user would build them, shared by the tests."""
 
 import itertools
+from typing import Any
 
 import brevitas.nn as qnn
 import torch
@@ -36,30 +37,43 @@ def sine_network(
     scheme: str = "dhq",
     scale: str = "FixedPoint",
     side: str = "input",
+    after: bool = False,
     weight_bits: int = 8,
     act_bits: int = 8,
     phase_bits: int = 10,
     signs: int | None = None,
     outputs: int = 3,
 ) -> nn.Sequential:
-    """2 -> hidden (layers + 1 times, sine) -> outputs in turns, calibrated, in evaluation mode."""
+    """2 -> hidden (layers + 1 times, sine) -> outputs in turns, calibrated, in evaluation mode.
+
+    ``after``: the rotation of the inputs takes the sines' codes, which are quantized once.
+    """
     torch.manual_seed(0)
 
     def linear(n_in: int, n_out: int, last: bool = False) -> qnn.QuantLinear:
-        common = {"bias": True, "bias_quant": Int32Bias, "weight_bit_width": weight_bits}
+        common: dict[str, Any] = {
+            "bias": True,
+            "bias_quant": Int32Bias,
+            "weight_bit_width": weight_bits,
+        }
         if scheme == "stock" or (side == "output" and last):
             return qnn.QuantLinear(n_in, n_out, weight_quant=STOCK_WEIGHT[scale], **common)
         if side == "output":
             quantizer = getattr(q, f"Int8DHQWeightPerTensor{scale}")
             rotation = {"weight_hadamard_side": "output", "weight_hadamard_signs": signs}
             return qnn.QuantLinear(n_in, n_out, weight_quant=quantizer, **rotation, **common)
+        if after:
+            common |= {"input_quant": q.DHQActOfIntegers}
+        else:
+            common |= {
+                "input_quant": getattr(q, f"Int8DHQActPerTensor{scale}"),
+                "input_bit_width": act_bits,
+                "input_collect_stats_steps": 1,
+            }
         return qnn.QuantLinear(
             n_in,
             n_out,
             weight_quant=getattr(q, f"Int8DHQWeightPerChannel{scale}"),
-            input_quant=getattr(q, f"Int8DHQActPerTensor{scale}"),
-            input_bit_width=act_bits,
-            input_collect_stats_steps=1,
             weight_hadamard_signs=signs,
             **common,
         )

@@ -119,7 +119,7 @@ def test_plan_names_each_side():
     ]
     with pytest.raises(ValueError, match="rotation has 2 entries, the network 3 linear layers"):
         plan_layers(spec, QuantSpec(rotation=("none", "input")), 7)
-    with pytest.raises(ValueError, match="linear2 has no output-side rotation: its size 3 is odd"):
+    with pytest.raises(ValueError, match="linear2: rotation='output': its size 3 is odd"):
         plan_layers(InrSpec(hidden=24, layers=2), QuantSpec(rotation=sides), 7)
 
 

@@ -4,6 +4,7 @@
 
 import itertools
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ import torch
 from dhq_brevitas.allocation import (
     Alternative,
     Budget,
+    _rotated_after,
     allocate,
     average_act_bits,
     connected,
@@ -103,6 +105,33 @@ def test_errors_fall_with_bits_and_rotation_returns_to_the_same_weight():
     assert torch.equal(INR(CODES * STEP), measured.output)
 
 
+def test_after_the_quantizer_only_the_better_errors_of_both_are_paid(plan):
+    found = {(str(a.turn), a.weight_bits, a.act_bits): a for a in plan.alternatives["linear1"]}
+    after = [a for a in found.values() if a.turn.side == Side.AFTER]
+    assert after
+    for a in after:
+        before = found[str(replace(a.turn, side=Side.INPUT)), a.weight_bits, a.act_bits]
+        assert a.weight_error == before.weight_error
+        assert a.act_error == found["none", a.weight_bits, a.act_bits].act_error
+        assert a.multiplied_bits == a.act_bits + 3
+    # What the input program adds up is what quantizing both tensors costs.
+    a, measured = after[0], probe()
+    error = measured.weight_error(1, a.turn, a.weight_bits, ScaleKind.FLOAT, CHANNEL)
+    assert a.weight_error == pytest.approx(error, rel=0.2)  # the plan's weights are folded
+
+
+def test_a_multiplier_is_not_wider_than_a_dsp_takes():
+    layer = replace(UNIFORM[1], in_features=1024)
+    rotated = replace(layer, rotation=Side.AFTER, order=512)
+    assert (rotated.act_bits, rotated.multiplied_bits) == (8, 17)
+    options = [
+        Alternative(turn, 4, act, CHANNEL, 1.0, 1.0)
+        for turn in (Turn(), Turn(Side.INPUT, 1024))
+        for act in (7, 8)
+    ]
+    assert [(a.act_bits, a.multiplied_bits) for a in _rotated_after(options)] == [(7, 17)]
+
+
 def test_a_probe_needs_layers_that_are_called():
     with pytest.raises(ValueError, match="called its 4 linear layers 3 times"):
         Probe(INR, [*INR.linears, torch.nn.Linear(2, 2)], CODES * STEP)
@@ -114,7 +143,13 @@ def test_the_plan_keeps_the_budget_and_is_the_best_that_was_tried(plan):
     measured = [trial.measured for trial in plan.trials]
     assert measured == sorted(measured)
     assert plan.layers == plan.trials[0].layers
-    assert {"program", "uniform, not rotated", "uniform, rotated"} <= {t.name for t in plan.trials}
+    names = {trial.name for trial in plan.trials}
+    assert {
+        "program",
+        "uniform, not rotated",
+        "uniform, rotated",
+        "uniform, rotated after",
+    } <= names
     assert len(plan.trials) == 8
 
 

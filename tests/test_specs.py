@@ -67,7 +67,11 @@ def test_every_layer_is_built_as_its_own_plan_says():
         (1, {"rotation": "sideways"}, "linear1: rotation='sideways' is unknown"),
         (1, {"rotation": "input", "order": 32}, "linear1: order=32 must be a power of two that"),
         (1, {"rotation": "input", "order": 1}, "linear1: order=1 must be a power of two"),
-        (2, {"rotation": "output", "order": 2, "granularity": "tensor"}, "linear2: it has no out"),
+        (
+            2,
+            {"rotation": "output", "order": 2, "granularity": "tensor"},
+            "linear2: rotation='output'",
+        ),
         (1, {"rotation": "output", "order": 16}, "linear1: an output rotation mixes"),
         (0, {"order": 2}, "linear0: order=2 without a rotation must be 1"),
         (0, {"weight_bits": 1}, "linear0: weight_bits=1 is out of range"),

@@ -53,6 +53,7 @@ from dhq_brevitas.export.passes.integer_values import (
     ZERO,
     Constant,
     Real,
+    Rotated,
     Scaled,
     Value,
     attribute,
@@ -268,9 +269,14 @@ class _Writer:
             raise ValueError(f"{node.name}: a weight scale for each input channel is not supported")
         weight_scale = last_axis(weight.scale, node.name)
         codes = weight.codes.astype(np.float64)
-        low = np.where(codes > 0, codes * x.low, codes * x.high).sum(axis=0)
-        high = np.where(codes > 0, codes * x.high, codes * x.low).sum(axis=0)
-        self._check_accumulator(node, np.abs(codes).sum(axis=0).max() * x.magnitude)
+        largest = np.abs(codes).sum(axis=0).max() * x.magnitude
+        if x.rotation is None:
+            low = np.where(codes > 0, codes * x.low, codes * x.high).sum(axis=0)
+            high = np.where(codes > 0, codes * x.high, codes * x.low).sum(axis=0)
+        else:
+            low, high = x.rotation.product_range(codes)
+            largest = min(largest, x.rotation.largest_sum(codes))
+        self._check_accumulator(node, largest)
         name = self._emit(
             "MatMul", [x.name, self._parameter(weight.codes, weight.datatype)], node.output[0]
         )
@@ -343,7 +349,8 @@ class _Writer:
         )
         low, high = output_range(x.low, x.high, order, signs)
         factor = 1 / math.sqrt(order) if normalize else 1.0
-        return replace(integer(name, low, high), scale=x.scale * factor)
+        rotation = Rotated(x.low, x.high, order, signs)
+        return replace(integer(name, low, high), scale=x.scale * factor, rotation=rotation)
 
     def _convert_transpose(self, node: NodeProto, x: Value) -> Value | None:
         permutation = list(attribute(node, "perm", [1, 0]))

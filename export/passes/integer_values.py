@@ -10,6 +10,8 @@ import numpy as np
 from onnx import NodeProto, helper
 from qonnx.util.basic import get_by_name
 
+from dhq_brevitas.hadamard import hadamard_transform_int
+
 ZERO = np.zeros(())
 
 
@@ -32,7 +34,8 @@ class Constant:
 class Scaled:
     """value = scale·q + offset, q the integer tensor ``name`` with ``low`` ≤ q ≤ ``high``.
 
-    ``scale`` and ``offset`` are float64 scalars or vectors along the last axis.
+    ``scale`` and ``offset`` are float64 scalars or vectors along the last axis. ``rotation``: what
+    q is the transform of, if it is one.
     """
 
     name: str
@@ -40,10 +43,44 @@ class Scaled:
     offset: np.ndarray
     low: int
     high: int
+    rotation: "Rotated | None" = None
 
     @property
     def magnitude(self) -> int:
         return max(abs(self.low), abs(self.high))
+
+
+@dataclass(frozen=True)
+class Rotated:
+    """q = (p · D)(I ⊗ H) for integers p with ``low`` ≤ p ≤ ``high``; ``signs`` None: D = 1."""
+
+    low: int
+    high: int
+    order: int
+    signs: np.ndarray | None
+
+    def product_range(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Exact range of q · codes, ``codes`` [n, m], int64 [m]: that of p · (D (I ⊗ H) codes).
+
+        Far smaller than what the ranges of single q suggest: they are never large all together.
+        """
+        turned = rotated_weights(codes, self.order, self.signs)
+        positive, negative = np.maximum(turned, 0), np.minimum(turned, 0)
+        low = self.low * positive + self.high * negative
+        high = self.high * positive + self.low * negative
+        return low.sum(axis=0), high.sum(axis=0)
+
+    def largest_sum(self, codes: np.ndarray) -> float:
+        """Bound of every partial sum of q · codes: |q|₂ ≤ √(order · n) · max|p|, Cauchy-Schwarz."""
+        peak = max(abs(self.low), abs(self.high))
+        longest = float(np.sqrt(self.order * len(codes))) * peak
+        return longest * float(np.linalg.norm(codes.astype(np.float64), axis=0).max())
+
+
+def rotated_weights(codes: np.ndarray, order: int, signs: np.ndarray | None) -> np.ndarray:
+    """D (I ⊗ H) codes for integers [n, m], int64: (p·D)(I ⊗ H) · codes = p · (D (I ⊗ H) codes)."""
+    turned = hadamard_transform_int(codes.T.astype(np.int64), order=order).T
+    return turned if signs is None else turned * signs.astype(np.int64).reshape(-1, 1)
 
 
 @dataclass(frozen=True)

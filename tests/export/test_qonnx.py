@@ -34,7 +34,7 @@ def count(model, op_type):
 @pytest.mark.parametrize("dynamo", [False, True], ids=["torchscript", "dynamo"])
 @pytest.mark.parametrize(
     "network",
-    [{}, {"scale": "Float"}, {"side": "output", "signs": 3}, {"scheme": "stock"}],
+    [{}, {"scale": "Float"}, {"side": "output", "signs": 3}, {"scheme": "stock"}, {"after": True}],
     ids=str,
 )
 def test_stock_export_works_unchanged(network, dynamo, tmp_path):

@@ -22,6 +22,8 @@ NETWORKS = [
     {"signs": 5},
     {"side": "output", "signs": 5},
     {"scheme": "stock"},
+    {"after": True, "hidden": 64, "weight_bits": 4, "signs": 5},
+    {"after": True, "hidden": 24, "scale": "Dyadic"},
     {"scale": "Dyadic"},
     {"scale": "Float"},
     {"scale": "Float", "scheme": "stock", "phase_bits": 14},

@@ -54,19 +54,21 @@ def codes(datatype: str, samples: int, channels: int, seed: int = 0) -> np.ndarr
     return result
 
 
-def mvau(mw: int = 16, mh: int = 8, simd: int = 4, pe: int = 2, bits: int = 8) -> ModelWrapper:
+def mvau(
+    mw: int = 16, mh: int = 8, simd: int = 4, pe: int = 2, bits: int = 8, given: str = "INT8"
+) -> ModelWrapper:
     half = 1 << (bits - 1)
     weights = np.random.default_rng(1).integers(-half, half, (mw, mh)).astype(np.float32)
     return one_layer(
         "MVAU_rtl",
         ([1, mw], [1, mh]),
-        ("INT8", "INT24"),
+        (given, "INT24"),
         {"W": (weights, f"INT{bits}")},
         MW=mw,
         MH=mh,
         SIMD=simd,
         PE=pe,
-        inputDataType="INT8",
+        inputDataType=given,
         weightDataType=f"INT{bits}",
         outputDataType="INT24",
         accDataType="INT24",
