@@ -47,8 +47,10 @@ VARIANTS = {
     "one layer, stock": (16, 10, 3, ["--hidden", 16, "--layers", 1, "--scheme", "stock"]),
     "blocks of 8": (16, 16, 3, ["--hidden", 24, "--layers", 2, "--scale", "dyadic"]),
     "output side": (16, 16, 1, ["--hidden", 16, "--layers", 2, "--rotation", "output"]),
-    "after": (16, 16, 3, ["--hidden", 16, "--rotation", "none,after,after", "--layers", 2]),
-    "signs": (16, 16, 3, ["--hidden", 16, "--layers", 2, "--signs-seed", 3]),
+    "after, signs": (
+        *(16, 16, 3),
+        ["--hidden", 16, "--layers", 2, "--signs-seed", 3, "--rotation", "after"],
+    ),
     "one scale a tensor": (16, 16, 3, ["--hidden", 16, "--granularity", "tensor"]),
     "planned": (16, 16, 3, ["--hidden", 16, "--layers", 2, "--scheme", "auto"]),
     "W2A2": (16, 16, 3, ["--hidden", 16, "--layers", 2, "--weight-bits", 2, "--act-bits", 2]),
