@@ -123,8 +123,9 @@ class _Chain:
         return model
 
     def _add_layer(self, layer: LayerCodes) -> None:
-        if layer.side == Side.INPUT:
+        if layer.side.of_inputs:
             self._rotate(layer)
+        if layer.side == Side.INPUT:
             self._requantise(layer)
         self._multiply(layer)
         if layer.side == Side.OUTPUT:
