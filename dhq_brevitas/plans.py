@@ -176,5 +176,5 @@ def _error_table(
     rows = [[title, *(f"{bits} bits" for bits in widths)]]
     for turn in dict.fromkeys(turn for turn, _ in errors):
         cells = [decibels(power, errors.get((turn, bits), math.nan)) for bits in widths]
-        rows.append([turn, *(f"{cell:.1f}" for cell in cells)])
+        rows.append([turn, *("" if math.isnan(cell) else f"{cell:.1f}" for cell in cells)])
     return rows
