@@ -9,7 +9,12 @@ their sum, as for small independent errors. With x_ia = 1 where layer i takes al
     Σ weights_i · weight_bits_a · x_ia ≤ weight budget,
     Σ inputs_i · act_bits_a · x_ia ≤ average activation bits · Σ inputs_i
 
-the last over the layers behind the first; solved by HiGHS through ``scipy.optimize.milp``. The
+the last over the layers behind the first. With limits on hardware there is also y_ipo = 1 where the
+table behind layer i has p address and o output bits, and for each limited resource
+
+    Σ linear_ia · x_ia + Σ table_ipo · y_ipo ≤ limit,      Σ_p y_ipo = Σ_{a: takes o} x_(i+1)a
+
+(:mod:`dhq_brevitas.pricing`). It is solved by HiGHS through ``scipy.optimize.milp``. The
 formulation is that of Hubara et al., 2021, arXiv:2006.10518, and of HAWQ-V3, Yao et al., 2021,
 arXiv:2011.10680.
 """
@@ -17,11 +22,13 @@ arXiv:2011.10680.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm.auto import tqdm
 
 from dhq_brevitas.hadamard import largest_order
+from dhq_brevitas.hardware import Limits
 from dhq_brevitas.sensitivity import Probe, Turn
 from dhq_brevitas.specs import (
     EXTRA_SINE_BITS,
@@ -32,12 +39,16 @@ from dhq_brevitas.specs import (
     Side,
 )
 
+if TYPE_CHECKING:
+    from dhq_brevitas.pricing import Prices
+
 __all__ = [
     "Alternative",
     "Budget",
     "allocate",
     "average_act_bits",
     "connected",
+    "given_bits",
     "measure_alternatives",
     "predicted_error",
     "weight_bits",
@@ -51,6 +62,7 @@ BLOCK = 16
 # activations without sign.
 MAX_MULTIPLIED_BITS = 17
 SIGNS_SEED = 1
+NO_LIMITS = Limits()
 
 
 def weight_bits(layers: Sequence[LayerPlan]) -> int:
@@ -209,46 +221,99 @@ def allocate(
     uniform: Sequence[LayerPlan],
     budget: Budget,
     allowed: Callable[[Alternative], bool] = lambda alternative: True,
+    prices: "Prices | None" = None,
+    limits: Limits = NO_LIMITS,
+    least: str | None = None,
 ) -> tuple[LayerPlan, ...] | None:
-    """The layers of least summed error, or None if what is allowed does not fit the budget."""
+    """The layers of least summed error, or None if what is allowed does not fit the budget.
+
+    ``prices``: what alternatives take in hardware, for which ``limits`` hold. ``least`` names a
+    resource that shall be least, and among such plans the error.
+    """
     from scipy.optimize import Bounds, LinearConstraint, milp
 
     entries = [(i, a) for i, options in enumerate(alternatives) for a in options if allowed(a)]
     if {i for i, _ in entries} != set(range(len(uniform))):
         return None
-    errors = np.array([a.error for _, a in entries])
-    one_each = np.array([[float(i == layer) for i, _ in entries] for layer in range(len(uniform))])
+    layers = [_chosen(a, uniform[i]) for i, a in entries]
+    tables = [] if prices is None else _tables(entries, uniform)
+    errors = np.array([a.error for _, a in entries] + [0.0] * len(tables))
     weights = [float(uniform[i].weights * a.weight_bits) for i, a in entries]
     acts = [float(uniform[i].in_features * a.act_bits * (i > 0)) for i, a in entries]
     inputs = sum(layer.in_features for layer in uniform[1:])
+    one_each = [
+        [float(i == layer) for i, _ in entries] + [0.0] * len(tables)
+        for layer in range(len(uniform))
+    ]
+    # As many tables of a width as layers behind them that take it, one or none.
+    linked = [
+        [-float(i == at + 1 and _taken(a) == bits) for i, a in entries]
+        + [float(table[:1] + table[2:] == (at, bits)) for table in tables]
+        for at, bits in dict.fromkeys(table[:1] + table[2:] for table in tables)
+    ]
+    constraints = [
+        LinearConstraint(np.array(one_each), 1, 1),
+        LinearConstraint(np.array([weights + [0.0] * len(tables)]), ub=budget.weight_bits),
+        LinearConstraint(np.array([acts + [0.0] * len(tables)]), ub=budget.act_bits * inputs),
+    ]
+    # Around one, where the solver's tolerances are made for.
+    scaled = errors / max(float(errors.max()), np.finfo(float).tiny)
+    objective = scaled * 1e6
+    if prices is not None:
+        constraints.append(LinearConstraint(np.array(linked), 0, 0))
+        priced = [prices.linear(i, layer) for (i, _), layer in zip(entries, layers, strict=True)]
+        priced += [prices.table(*table) for table in tables]
+        for name, limit in limits.given().items():
+            row = [float(getattr(resources, name)) for resources in priced]
+            constraints.append(LinearConstraint(np.array([row]), ub=limit))
+        if least is not None:
+            # All errors together count less than one piece.
+            row = [float(getattr(resources, least)) for resources in priced]
+            objective = np.array(row) + scaled / (2 * len(uniform))
     solution = milp(
-        # Around one, where the solver's tolerances are made for.
-        errors / max(float(errors.max()), np.finfo(float).tiny) * 1e6,
-        integrality=np.ones(len(entries)),
+        objective,
+        integrality=np.ones(len(objective)),
         bounds=Bounds(0, 1),
-        constraints=[
-            LinearConstraint(one_each, 1, 1),
-            LinearConstraint(np.array([weights]), ub=budget.weight_bits),
-            LinearConstraint(np.array([acts]), ub=budget.act_bits * inputs),
-        ],
+        constraints=constraints,
+        options={} if least is None else {"mip_rel_gap": 0.0},
     )
     if solution.x is None:
         return None
-    picked = [a for (_, a), x in zip(entries, solution.x, strict=True) if x > 0.5]
-    return connected(
-        [
-            replace(
-                layer,
-                rotation=a.turn.side,
-                order=a.turn.order,
-                signs_seed=a.turn.signs_seed,
-                weight_bits=a.weight_bits,
-                act_bits=a.act_bits,
-                granularity=a.granularity,
-            )
-            for a, layer in zip(picked, uniform, strict=True)
-        ]
+    taken = solution.x > 0.5
+    picked = [layer for layer, take in zip(layers, taken[: len(layers)], strict=True) if take]
+    for (index, phase_bits, _), take in zip(tables, taken[len(layers) :], strict=True):
+        if take:
+            picked[index] = replace(picked[index], phase_bits=phase_bits)
+    return connected(picked)
+
+
+def _chosen(alternative: Alternative, layer: LayerPlan) -> LayerPlan:
+    return replace(
+        layer,
+        rotation=alternative.turn.side,
+        order=alternative.turn.order,
+        signs_seed=alternative.turn.signs_seed,
+        weight_bits=alternative.weight_bits,
+        act_bits=alternative.act_bits,
+        granularity=alternative.granularity,
     )
+
+
+def _tables(
+    entries: Sequence[tuple[int, Alternative]], uniform: Sequence[LayerPlan]
+) -> list[tuple[int, int | None, int]]:
+    """(layer, address bits, output bits) of every table that a layer behind it could ask for."""
+    widths = {(i - 1, _taken(a)): None for i, a in entries if i > 0}
+    return [(index, uniform[index].phase_bits, bits) for index, bits in widths]
+
+
+def _taken(alternative: Alternative) -> int:
+    return given_bits(alternative.turn.side, alternative.act_bits)
+
+
+def given_bits(rotation: Side, act_bits: int) -> int:
+    """Width of what a layer is given, for ``act_bits`` of its quantized input."""
+    return min(act_bits + (EXTRA_SINE_BITS if rotation == Side.INPUT else 0), MAX_BITS)
 
 
 def connected(layers: Sequence[LayerPlan]) -> tuple[LayerPlan, ...]:
@@ -257,8 +322,7 @@ def connected(layers: Sequence[LayerPlan]) -> tuple[LayerPlan, ...]:
     result = []
     for layer, after in zip(layers, following, strict=True):
         if after is not None:
-            extra = EXTRA_SINE_BITS if after.rotation == Side.INPUT else 0
-            layer = replace(layer, sine_bits=min(after.act_bits + extra, MAX_BITS))
+            layer = replace(layer, sine_bits=given_bits(after.rotation, after.act_bits))
         result.append(layer)
     return tuple(result)
 

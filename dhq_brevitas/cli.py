@@ -105,6 +105,19 @@ HELP: dict[str, dict[str, Any]] = {
         "help": "bits of all weights together that a plan may use (as many as --weight-bits and "
         "--first-weight-bits make)",
     },
+    **{
+        f"max_{resource}": {
+            "metavar": "N",
+            "type": int,
+            "help": f"{what} that FINN may estimate for a plan (no limit)",
+        }
+        for resource, what in {
+            "lut": "LUTs",
+            "dsp": "DSPs",
+            "bram18": "block RAMs of 18 kbit",
+            "uram": "UltraRAMs",
+        }.items()
+    },
     "scale": {
         "choices": ["po2", "dyadic", "float"],
         "help": "quantizer scales: powers of two, short mantissas, or any",
@@ -150,6 +163,7 @@ examples:
   dhq quantize --out runs/photo --scheme stock        (repeats one stage)
   dhq run coffee --scheme auto --out runs/coffee      (rotation and bits layer by layer)
   dhq plan --out runs/photo --weight-bits 4           (the same choice, to look at and edit)
+  dhq plan --out runs/photo --max-lut 1500 --max-bram18 40 --cycles-per-sample 256
   dhq quantize --out runs/photo --plan runs/photo/layer_plan.json
   dhq synth --out runs/photo                          (LUTs and DSPs; no part of dhq run)
   dhq simulate --out runs/photo --level rtl           (Verilog of the whole accelerator)

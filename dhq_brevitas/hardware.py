@@ -21,7 +21,17 @@ from dhq_brevitas.inr import QuantInr
 from dhq_brevitas.proxies import HadamardWeightQuantProxy
 from dhq_brevitas.specs import Side
 
-__all__ = ["LayerCodes", "Limits", "Resources", "activation_codes", "layer_codes"]
+__all__ = [
+    "LIMITED",
+    "Estimator",
+    "Hardware",
+    "LayerCodes",
+    "Limits",
+    "Resources",
+    "activation_codes",
+    "entries_per_unit",
+    "layer_codes",
+]
 
 
 @dataclass(frozen=True)
@@ -38,6 +48,13 @@ class Resources:
         """Both in one pipeline."""
         sums = {name: getattr(self, name) + getattr(other, name) for name in LIMITED}
         return Resources(**sums, cycles=max(self.cycles, other.cycles))
+
+    def __sub__(self, other: "Resources") -> "Resources":
+        """How much more of each; ``cycles`` of this one."""
+        return Resources(
+            **{name: getattr(self, name) - getattr(other, name) for name in LIMITED},
+            cycles=self.cycles,
+        )
 
 
 @dataclass(frozen=True)
@@ -97,6 +114,14 @@ class LayerCodes:
 
 
 Estimator = Callable[[Sequence[LayerCodes]], list[Resources]]
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What a plan's network may take, and who says what it takes."""
+
+    limits: Limits
+    estimate: Estimator
 
 
 def activation_codes(activation: QuantLookupActivation) -> dict[str, Any]:

@@ -158,6 +158,7 @@ class QuantInr(nn.Sequential):
                 )
         super().__init__(children)
         self.spec, self.quant, self.plans, self.limits = spec, quant, plans, self_limits
+        self.units = units
         folded = [a.gain / unit for a, unit in zip(spec.activations, units, strict=True)]
         self.fold_factors = [folded[0] * coordinate_step, *folded[1:], 1.0]
         self.bias_factors = [*folded, 1.0]
@@ -200,6 +201,10 @@ class QuantInr(nn.Sequential):
     def linears(self) -> list[qnn.QuantLinear]:
         """The linear layers in order."""
         return [self.get_submodule(plan.name) for plan in self.plans]
+
+    def activation_like(self, plan: LayerPlan, index: int) -> QuantLookupActivation:
+        """The activation behind layer ``index`` with the table that ``plan`` says."""
+        return _quant_activation(plan, self.spec.activations[index], self.units[index]).eval()
 
     def integer_layers(self, codes: Tensor) -> list["IntegerLayer"]:
         """Integers that every linear layer multiplies in evaluation mode, for input ``codes``.
@@ -311,7 +316,9 @@ def _unit(activation: Activation, measured: float | None) -> float:
     return unit
 
 
-def _quant_activation(plan: LayerPlan, activation: Activation, unit: float) -> nn.Module:
+def _quant_activation(
+    plan: LayerPlan, activation: Activation, unit: float
+) -> QuantLookupActivation:
     """The table of an activation whose input is in units of ``unit``."""
     assert plan.phase_bits is not None
     assert plan.sine_bits is not None

@@ -48,7 +48,8 @@ class AnalyzeOptions:
 class PlanOptions:
     """The planner: kind of scales, and widths of the uniform network whose bits it may use.
 
-    ``budget``: total bits of the weights, instead of those of that network.
+    ``budget``: total bits of the weights, instead of those of that network. ``max_…``: limits on
+    what FINN and our operators estimate for a build with these cycles and this part.
     """
 
     scale: str = "po2"
@@ -59,6 +60,12 @@ class PlanOptions:
     last_weight_bits: int | None = None
     phase_bits: int = 12
     budget: int | None = None
+    max_lut: int | None = None
+    max_dsp: int | None = None
+    max_bram18: int | None = None
+    max_uram: int | None = None
+    cycles_per_sample: int = 128
+    fpga_part: str = "xczu3eg-sbva484-1-e"
 
 
 @dataclass(frozen=True)
@@ -66,12 +73,19 @@ class QuantizeOptions:
     """Quantization: see :class:`dhq_brevitas.specs.QuantSpec`; then fine-tuning.
 
     Scheme "auto" leaves rotation and widths to the planner (:class:`PlanOptions`); ``plan`` names a
-    plan file, which then says all but the fine-tuning.
+    plan file, which then says all but the fine-tuning. Budget, limits, cycles and part are the
+    planner's.
     """
 
     scheme: str = "dhq"
     plan: str | None = None
     budget: int | None = None
+    max_lut: int | None = None
+    max_dsp: int | None = None
+    max_bram18: int | None = None
+    max_uram: int | None = None
+    cycles_per_sample: int = 128
+    fpga_part: str = "xczu3eg-sbva484-1-e"
     scale: str = "po2"
     granularity: str = "channel"
     rotation: str = "input"

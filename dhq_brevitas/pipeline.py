@@ -11,6 +11,7 @@ from typing import Any
 from dhq_brevitas import quantize_stages
 from dhq_brevitas import stages as other_stages
 from dhq_brevitas.allocation import Budget
+from dhq_brevitas.hardware import LIMITED
 from dhq_brevitas.options import (
     AnalyzeOptions,
     BuildOptions,
@@ -24,6 +25,7 @@ from dhq_brevitas.plans import layers_to_json, read_plan
 from dhq_brevitas.quantize_stages import (
     AUTO,
     PLAN_FILE,
+    plan_limits,
     plan_options,
     plan_spec,
     qat_spec,
@@ -35,6 +37,7 @@ from dhq_brevitas.specs import MAX_BITS, MIN_BITS, QuantSpec, check_bits, plan_l
 from dhq_brevitas.stages import (
     SIGNAL,
     Stage,
+    check_finn,
     fit_spec,
     inr_spec,
     load_problem,
@@ -78,11 +81,13 @@ def check_options(stages: Mapping[str, StageOptions], fitted: Mapping[str, Any] 
             name = str(error).partition("=")[0]
             prefix = "qat_" if f"qat_{name}" in vars(quantize) else ""
             raise ValueError(f"{prefix}{error}") from error
+        check_limits(quantize, quantize.scheme == AUTO and quantize.plan is None)
         spec = quant_spec(quantize)
         if fitted is not None and spec.layers is None:
             check_widths(fitted, spec, quantize.budget, quantize.act_bits)
     plan = stages.get("plan")
     if isinstance(plan, PlanOptions):
+        check_limits(plan)
         spec = plan_spec(plan)
         if fitted is not None:
             check_widths(fitted, spec, plan.budget, plan.act_bits)
@@ -92,20 +97,37 @@ def check_options(stages: Mapping[str, StageOptions], fitted: Mapping[str, Any] 
         check_bits("act_bits", analyze.act_bits, MIN_BITS, MAX_BITS)
     build = stages.get("build")
     if isinstance(build, BuildOptions):
-        if build.cycles_per_sample < 1:
-            raise ValueError(f"cycles_per_sample={build.cycles_per_sample} must be at least 1")
+        check_target(build)
         if not build.clk_ns > 0:
             raise ValueError(f"clk_ns={build.clk_ns} must be positive")
-        if not build.fpga_part.startswith("xc"):
-            raise ValueError(
-                f"fpga_part={build.fpga_part!r} is no FPGA part, for example xczu3eg-sbva484-1-e"
-            )
     simulate = stages.get("simulate")
     if isinstance(simulate, SimulateOptions):
         if simulate.level not in LEVELS:
             raise ValueError(f"level={simulate.level!r} does not exist: use {', '.join(LEVELS)}")
         if simulate.samples < 0:
             raise ValueError(f"samples={simulate.samples} must be at least 1, or 0 for all")
+
+
+def check_target(options: BuildOptions | PlanOptions | QuantizeOptions) -> None:
+    """ValueError for cycles or a part that no build can have."""
+    if options.cycles_per_sample < 1:
+        raise ValueError(f"cycles_per_sample={options.cycles_per_sample} must be at least 1")
+    if not options.fpga_part.startswith("xc"):
+        raise ValueError(
+            f"fpga_part={options.fpga_part!r} is no FPGA part, for example xczu3eg-sbva484-1-e"
+        )
+
+
+def check_limits(options: PlanOptions | QuantizeOptions, planned: bool = True) -> None:
+    """ValueError for limits on hardware that cannot be; ModuleNotFoundError without FINN."""
+    given = plan_limits(options).given()
+    if not given:
+        return
+    name, limit = next(iter(given.items()))
+    if not planned:
+        raise ValueError(f"max_{name}={limit} is for the planner: use scheme='auto' without a plan")
+    check_target(options)
+    check_finn("limits on hardware need FINN's estimates", f"leave out max_{name}={limit}")
 
 
 def check_widths(
@@ -133,7 +155,7 @@ def run_stage(
     if isinstance(options, QuantizeOptions) and options.scheme == AUTO and options.plan is None:
         run_stage(folder, "plan", plan_options(options), progress, say)
         options = replace(options, plan=str(folder.file(PLAN_FILE)))
-    determines = asdict(options)
+    determines = _determining(options)
     if isinstance(options, QuantizeOptions) and options.plan is not None:
         # What the file says counts, not where it is.
         determines |= {"plan": layers_to_json(read_plan(options.plan))}
@@ -154,6 +176,18 @@ def run_stage(
     seconds = time.monotonic() - start
     versions = {package: _version(package) for package in PACKAGES[name]}
     return folder.write(name, key, asdict(options), results, files, seconds, versions), True
+
+
+def _determining(options: StageOptions) -> dict[str, Any]:
+    """The options that a result depends on: what the planner asks of hardware, only if it does."""
+    values = asdict(options)
+    if isinstance(options, PlanOptions | QuantizeOptions):
+        limits = {f"max_{name}": limit for name, limit in plan_limits(options).given().items()}
+        hardware = {*(f"max_{name}" for name in LIMITED), "cycles_per_sample", "fpga_part"}
+        if limits and isinstance(options, PlanOptions):
+            return values
+        values = {name: value for name, value in values.items() if name not in hardware}
+    return values
 
 
 def _version(package: str) -> str:

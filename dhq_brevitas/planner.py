@@ -11,7 +11,11 @@
    are tried, a bit moved between two layers, a rotation put on or off, as long as that helps.
 
 The plan with the least error measured on the calibration samples wins; there it is never worse than
-the uniform schemes.
+the uniform schemes that fit the budget.
+
+Limits on hardware bind the program through estimates of each alternative, and a plan that was
+quantized in earnest through those of the very network it gave, which differ by a few LUTs: where
+they exceed a limit that the program kept, the program is asked again for so much less.
 """
 
 import math
@@ -36,6 +40,8 @@ from dhq_brevitas.allocation import (
     predicted_error,
 )
 from dhq_brevitas.hadamard import largest_order
+from dhq_brevitas.hardware import Hardware, Limits, Resources, layer_codes
+from dhq_brevitas.pricing import Prices
 from dhq_brevitas.rounding import check_samples, drawn, post_train
 from dhq_brevitas.sensitivity import Probe
 from dhq_brevitas.specs import MAX_BITS, MIN_BITS, LayerPlan, QuantSpec, Scheme, Side
@@ -45,6 +51,7 @@ __all__ = ["Plan", "Trial", "decibels", "make_plan"]
 PROBE_SAMPLES = 4096
 TRIAL_SAMPLES = 8192
 MAX_TRIALS = 24
+MAX_REPAIRS = 4  # times the program is asked again for a plan within the limits
 
 Layers = tuple[LayerPlan, ...]
 
@@ -57,6 +64,12 @@ class Trial:
     layers: Layers
     measured: float
     predicted: float | None = None
+    resources: tuple[Resources, ...] = ()  # of each layer, if they are estimated
+
+    @property
+    def total(self) -> Resources:
+        """The resources of the network."""
+        return sum(self.resources, Resources())
 
 
 @dataclass(frozen=True)
@@ -67,8 +80,9 @@ class Plan:
         layers: one plan a linear layer, to be used as ``QuantSpec(layers=...)``.
         budget: what it had to keep to.
         power: mean square of the network's output, to which errors compare.
-        trials: the short-list, best first.
+        trials: the short-list, best first, without those that exceed a limit.
         alternatives: for each layer, by name, what could have been chosen.
+        hardware: limits on what it takes, and who estimates that; None: not looked at.
     """
 
     layers: Layers
@@ -76,6 +90,7 @@ class Plan:
     power: float
     trials: tuple[Trial, ...] = ()
     alternatives: dict[str, tuple[Alternative, ...]] = field(default_factory=dict)
+    hardware: Hardware | None = None
 
 
 def decibels(power: float, error: float) -> float:
@@ -92,6 +107,7 @@ def make_plan(
     budget: Budget | None = None,
     progress: bool = True,
     max_trials: int = MAX_TRIALS,
+    hardware: Hardware | None = None,
 ) -> Plan:
     """Plans the quantization of ``network``.
 
@@ -104,6 +120,8 @@ def make_plan(
             activation bits are the budget unless ``budget`` is given.
         progress: show bars.
         max_trials: plans that are quantized in earnest, at most.
+        hardware: limits on LUTs and so on, and who estimates them, such as
+            :class:`dhq_brevitas.finn_flow.estimates.LayerEstimator`.
 
     Raises ValueError for calibration data of the wrong shape or with NaN, and for a budget that no
     plan can keep, naming the smallest that one can.
@@ -118,6 +136,8 @@ def make_plan(
     probe = Probe(network, network.linears, coordinates[chosen], model.fold_factors)
     power = float(probe.output.double().square().mean())
     alternatives = measure_alternatives(probe, uniform, budget, progress)
+    prices = None if hardware is None else Prices(probe, model, hardware.estimate)
+    limits = Limits() if hardware is None else hardware.limits
 
     samples = drawn(len(codes), TRIAL_SAMPLES)
     with torch.no_grad():
@@ -129,20 +149,25 @@ def make_plan(
         with torch.no_grad():
             output = quantized.eval()(codes[samples])
         error = float((output - expected).double().square().mean())
-        return Trial(name, layers, error, predicted_error(alternatives, layers))
+        used = () if hardware is None else hardware.estimate(layer_codes(quantized))
+        return Trial(name, layers, error, predicted_error(alternatives, layers), tuple(used))
 
     trials: dict[Layers, Trial] = {}
+    program = _Program(alternatives, uniform, budget, prices, limits, trials)
     with tqdm(total=max_trials, desc="trials", unit="plan", disable=not progress) as bar:
 
-        def attempt(name: str, layers: Layers) -> None:
-            if layers not in trials and len(trials) < max_trials:
+        def attempt(name: str, layers: Layers, at_most: float = max_trials) -> None:
+            if layers not in trials and len(trials) < at_most:
                 trials[layers] = tried(name, layers)
-                best = min(trial.measured for trial in trials.values())
+                best = min((trial.measured for trial in program.fitting()), default=math.nan)
                 bar.update()
                 bar.set_postfix_str(f"best {decibels(power, best):.2f} dB below the output")
 
-        for name, layers in _short_list(alternatives, uniform, budget, base, build):
-            attempt(name, layers)
+        for name, layers in program.solutions():
+            attempt(name, layers, math.inf)
+        for name, layers in _uniforms(uniform, base, build):
+            if program.holds(layers):
+                attempt(name, layers)
         if not trials:
             raise ValueError(
                 f"budget={budget.weight_bits} weight bits and {budget.act_bits} activation bits on "
@@ -150,46 +175,123 @@ def make_plan(
             )
         improved = True
         while improved and len(trials) < max_trials:
-            best = _best(trials)
-            for name, layers in _neighbours(best.layers, budget):
-                attempt(name, layers)
-                if _best(trials) is not best:
+            best = program.best()
+            for name, layers in _neighbours(best.layers):
+                if program.holds(layers):
+                    attempt(name, layers)
+                if program.best() is not best:
                     break
-            improved = _best(trials) is not best
-    ordered = sorted(trials.values(), key=lambda trial: trial.measured)
+            improved = program.best() is not best
+    ordered = sorted(program.fitting(), key=lambda trial: trial.measured)
     return Plan(
         ordered[0].layers,
         budget,
         power,
         tuple(ordered),
         {layer.name: tuple(a) for layer, a in zip(uniform, alternatives, strict=True)},
+        hardware,
     )
 
 
-def _best(trials: dict[Layers, Trial]) -> Trial:
-    return min(trials.values(), key=lambda trial: trial.measured)
+@dataclass(frozen=True)
+class _Program:
+    """The integer program, and the plans of it that were tried."""
+
+    alternatives: list[list[Alternative]]
+    uniform: Sequence[LayerPlan]
+    budget: Budget
+    prices: Prices | None
+    limits: Limits
+    trials: dict[Layers, Trial]
+
+    def fitting(self) -> list[Trial]:
+        """The trials that keep to the limits."""
+        return [trial for trial in self.trials.values() if self.limits.hold(trial.total)]
+
+    def best(self) -> Trial:
+        """The one of least error."""
+        return min(self.fitting(), key=lambda trial: trial.measured)
+
+    def holds(self, layers: Layers) -> bool:
+        """Whether a plan keeps to budget and limits, as far as can be said before it is tried."""
+        if not self.budget.holds(layers) or not all(map(_multipliable, layers)):
+            return False
+        return self.prices is None or self.limits.hold(self.prices.of(layers))
+
+    def solve(
+        self, limits: Limits, allowed: Callable[[Alternative], bool], least: str | None = None
+    ) -> Layers | None:
+        """See :func:`dhq_brevitas.allocation.allocate`."""
+        return allocate(
+            self.alternatives, self.uniform, self.budget, allowed, self.prices, limits, least
+        )
+
+    def solutions(self) -> Iterator[tuple[str, Layers]]:
+        """(name, layers) of the program's plans; each is tried before the next is asked for."""
+        freedoms: dict[str, Callable[[Alternative], bool]] = {
+            "program": lambda a: True,
+            "program, no rotation": lambda a: a.turn.side == Side.NONE,
+            "program, not rotated after": lambda a: a.turn.side != Side.AFTER,
+            "program, equal activations": lambda a: (
+                a.act_error == 0 or a.act_bits == math.floor(self.budget.act_bits)
+            ),
+        }
+        for name, allowed in freedoms.items():
+            limits = self.limits
+            for _ in range(MAX_REPAIRS):
+                layers = self.solve(limits, allowed)
+                if layers is None:
+                    break
+                yield name, layers
+                if self.prices is None or layers not in self.trials:
+                    break
+                over = self._over(layers)
+                if not over:
+                    break
+                limits = replace(
+                    limits, **{n: v - over.get(n, 0) for n, v in limits.given().items()}
+                )
+        if self.prices is not None and not self.fitting():
+            for name in self.limits.given():
+                layers = self.solve(Limits(), freedoms["program"], name)
+                if layers is not None:
+                    yield f"program, least {name}", layers
+            if self.trials and not self.fitting():
+                raise ValueError(self._refusal())
+
+    def _over(self, layers: Layers) -> dict[str, int]:
+        """What a tried plan takes more than it may."""
+        used = self.trials[layers].total
+        return {
+            name: getattr(used, name) - limit
+            for name, limit in self.limits.given().items()
+            if getattr(used, name) > limit
+        }
+
+    def _refusal(self) -> str:
+        least = {
+            name: min(getattr(trial.total, name) for trial in self.trials.values())
+            for name in self.limits.given()
+        }
+        short = {n: v for n, v in self.limits.given().items() if v < least[n]}
+        asked = ", ".join(f"max_{n}={v}" for n, v in (short or self.limits.given()).items())
+        smallest = ", ".join(f"{least[n]} {n}" for n in short or least)
+        cycles = max(trial.total.cycles for trial in self.trials.values())
+        if short:
+            return (
+                f"{asked} cannot be met with {cycles} cycles a sample: the smallest that can is "
+                f"{smallest}; raise it, or allow more cycles or fewer bits"
+            )
+        return (
+            f"{asked} cannot be met together with {cycles} cycles a sample: alone, the smallest "
+            f"that can are {smallest}; raise one, or allow more cycles or fewer bits"
+        )
 
 
-def _short_list(
-    alternatives: list[list[Alternative]],
-    uniform: Sequence[LayerPlan],
-    budget: Budget,
-    base: QuantSpec,
-    build: Callable[[QuantSpec], Any],
+def _uniforms(
+    uniform: Sequence[LayerPlan], base: QuantSpec, build: Callable[[QuantSpec], Any]
 ) -> Iterator[tuple[str, Layers]]:
-    """(name, layers) of the first plans to try; all within the budget."""
-    freedoms: dict[str, Callable[[Alternative], bool]] = {
-        "program": lambda a: True,
-        "program, no rotation": lambda a: a.turn.side == Side.NONE,
-        "program, not rotated after": lambda a: a.turn.side != Side.AFTER,
-        "program, equal activations": lambda a: (
-            a.act_error == 0 or a.act_bits == math.floor(budget.act_bits)
-        ),
-    }
-    for name, allowed in freedoms.items():
-        layers = allocate(alternatives, uniform, budget, allowed)
-        if layers is not None:
-            yield name, layers
+    """(name, layers) of the uniform schemes."""
     rotated = replace(base, scheme=Scheme.DHQ, rotation=Side.INPUT, sine_bits=None, layers=None)
     uniforms = {
         "uniform, not rotated": replace(base, scheme=Scheme.STOCK, layers=None),
@@ -201,14 +303,13 @@ def _short_list(
             layers = tuple(build(spec).plans)
         except ValueError:  # no layer that could be rotated
             continue
-        if budget.holds(layers) and all(map(_multipliable, layers)):
-            yield name, layers
-            if name == "uniform, rotated":
-                kept = [*uniform[:-1], layers[-1]]
-                yield "uniform, last rotated", connected(kept)
+        yield name, layers
+        if name == "uniform, rotated":
+            kept = [*uniform[:-1], layers[-1]]
+            yield "uniform, last rotated", connected(kept)
 
 
-def _neighbours(layers: Layers, budget: Budget) -> Iterator[tuple[str, Layers]]:
+def _neighbours(layers: Layers) -> Iterator[tuple[str, Layers]]:
     """Plans one step away: a bit moved from one layer to another, a rotation changed."""
     total = sum(layer.weights for layer in layers)
     large = [i for i, layer in enumerate(layers) if layer.weights > LARGE_SHARE * total]
@@ -226,9 +327,10 @@ def _neighbours(layers: Layers, budget: Budget) -> Iterator[tuple[str, Layers]]:
         steps += [(name, {index: change}) for name, change in _turned(layers[index], index)]
     move("act_bits", "activation", range(1, len(layers)))
     for name, changes in steps:
-        plan = connected([replace(layer, **changes.get(i, {})) for i, layer in enumerate(layers)])
-        if budget.holds(plan) and all(map(_multipliable, plan)):
-            yield name, plan
+        yield (
+            name,
+            connected([replace(layer, **changes.get(i, {})) for i, layer in enumerate(layers)]),
+        )
 
 
 def _turned(layer: LayerPlan, index: int) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -71,6 +71,7 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
         "budget": asdict(plan.budget),
         "weight_bits": weight_bits(plan.layers),
         "act_bits_average": average_act_bits(plan.layers),
+        **_hardware_to_json(plan),
         "trials": [
             {
                 "name": trial.name,
@@ -80,6 +81,7 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
                 "weight_bits": [layer.weight_bits for layer in trial.layers],
                 "act_bits": [layer.act_bits for layer in trial.layers],
                 "total_weight_bits": weight_bits(trial.layers),
+                **({"resources": asdict(trial.total)} if trial.resources else {}),
             }
             for trial in plan.trials
         ],
@@ -98,6 +100,32 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
             for name, options in plan.alternatives.items()
         },
     }
+
+
+def _hardware_to_json(plan: Plan) -> dict[str, Any]:
+    """The limits, and what the plan was estimated to take in all and layer by layer."""
+    if plan.hardware is None:
+        return {}
+    resources = {
+        layer.name: asdict(used)
+        for layer, used in zip(plan.layers, plan.trials[0].resources, strict=True)
+    }
+    limits = plan.hardware.limits.given()
+    total = asdict(plan.trials[0].total)
+    return {"hardware": {"limits": limits, "total": total, "layers": resources}}
+
+
+def _hardware_rows(plan: Plan) -> list[list[str]]:
+    """Table of the same."""
+    names = {"lut": "LUT", "dsp": "DSP", "bram18": "BRAM18", "uram": "URAM", "cycles": "cycles"}
+    best = plan.trials[0]
+    rows = [["estimated", *names.values()]]
+    named = zip((layer.name for layer in plan.layers), best.resources, strict=True)
+    for name, used in (*named, ("network", best.total)):
+        rows.append([name, *(str(getattr(used, resource)) for resource in names)])
+    limits = {} if plan.hardware is None else plan.hardware.limits.given()
+    rows.append(["limit", *(str(limits.get(resource, "")) for resource in names)])
+    return rows
 
 
 def plan_to_text(plan: Plan) -> str:
@@ -137,6 +165,7 @@ def plan_to_text(plan: Plan) -> str:
             text_table(rows) + (f"\n{note}" if any("->" in row[3] for row in rows) else ""),
             f"{used} of {plan.budget.weight_bits} weight bits, {used / weights:.2f} a weight; "
             f"{average_act_bits(plan.layers):.2f} activation bits on average",
+            *([] if plan.hardware is None else [text_table(_hardware_rows(plan))]),
             "quantizing one layer alone, SQNR of the network's output in dB, by weight bits:",
             *(_alternatives_table(name, a, plan) for name, a in plan.alternatives.items()),
             text_table(tried),

@@ -14,6 +14,7 @@ from dhq_brevitas.allocation import Budget
 from dhq_brevitas.analysis import analysis_text, analyze_layers, save_pictures
 from dhq_brevitas.files import atomic_path, write_json
 from dhq_brevitas.freezing import freeze_quantized
+from dhq_brevitas.hardware import LIMITED, Hardware, Limits
 from dhq_brevitas.inr import QuantInr
 from dhq_brevitas.measure import measure_layers
 from dhq_brevitas.options import AnalyzeOptions, PlanOptions, QuantizeOptions
@@ -26,7 +27,16 @@ from dhq_brevitas.specs import QuantSpec, Scheme
 from dhq_brevitas.stages import LAYERS, Stage, load_float, quant_network, save_state
 from dhq_brevitas.training import TrainSpec
 
-__all__ = ["AUTO", "PLAN_FILE", "RUNNERS", "plan_options", "plan_spec", "qat_spec", "quant_spec"]
+__all__ = [
+    "AUTO",
+    "PLAN_FILE",
+    "RUNNERS",
+    "plan_limits",
+    "plan_options",
+    "plan_spec",
+    "qat_spec",
+    "quant_spec",
+]
 
 AUTO = "auto"
 PLAN_FILE = "layer_plan.json"
@@ -58,9 +68,30 @@ def plan_options(options: QuantizeOptions) -> PlanOptions:
 def plan_spec(options: PlanOptions) -> QuantSpec:
     """What a plan keeps, and the unrotated uniform network whose bits it may use."""
     values: dict[str, Any] = {
-        f.name: getattr(options, f.name) for f in fields(PlanOptions) if f.name != "budget"
+        name: getattr(options, name)
+        for name in QuantSpec.__dataclass_fields__
+        if name in PlanOptions.__dataclass_fields__
     }
     return QuantSpec(scheme=Scheme.STOCK, **values)
+
+
+def plan_limits(options: PlanOptions | QuantizeOptions) -> Limits:
+    """The limits on hardware; ValueError for one below zero."""
+    limits = Limits(**{name: getattr(options, f"max_{name}") for name in LIMITED})
+    for name, limit in limits.given().items():
+        if limit < 0:
+            raise ValueError(f"max_{name}={limit} must be at least 0")
+    return limits
+
+
+def plan_hardware(options: PlanOptions) -> Hardware | None:
+    """Limits and their estimator, or None without limits; needs FINN."""
+    limits = plan_limits(options)
+    if not limits.given():
+        return None
+    from dhq_brevitas.finn_flow.estimates import LayerEstimator
+
+    return Hardware(limits, LayerEstimator(options.cycles_per_sample, options.fpga_part))
 
 
 def qat_spec(options: QuantizeOptions) -> TrainSpec:
@@ -101,6 +132,7 @@ def run_plan(stage: Stage, options: PlanOptions) -> tuple[dict[str, Any], list[s
         base,
         budget,
         stage.progress,
+        hardware=plan_hardware(options),
     )
     text = plan_to_text(plan)
     stage.say(text)

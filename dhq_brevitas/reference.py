@@ -20,7 +20,14 @@ from dhq_brevitas.inr import QuantInr
 from dhq_brevitas.proxies import HadamardWeightQuantProxy, rotate_back
 from dhq_brevitas.specs import ScaleKind, Side
 
-__all__ = ["Reference", "evaluate", "finalise", "settle_scales"]
+__all__ = [
+    "FLOAT_MANTISSA_BITS",
+    "Reference",
+    "evaluate",
+    "finalise",
+    "odd_mantissa",
+    "settle_scales",
+]
 
 # Two scales of 8 bits make an accumulator scale of 16, which leaves an exporter with 24-bit
 # multipliers a factor of 256 between the scales of channels; a scale changes by at most 1/256.
@@ -57,7 +64,7 @@ def settle_scales(model: QuantInr) -> None:
     for plan, linear in zip(model.plans, model.linears, strict=True):
         if plan.scale == ScaleKind.FLOAT:
             for quantizer, step in _learned(linear):
-                set_scale(quantizer, _odd_mantissa(step, FLOAT_MANTISSA_BITS))
+                set_scale(quantizer, odd_mantissa(step, FLOAT_MANTISSA_BITS))
 
 
 def _learned(model: nn.Module) -> Iterator[tuple[Any, Tensor]]:
@@ -70,7 +77,7 @@ def _learned(model: nn.Module) -> Iterator[tuple[Any, Tensor]]:
             yield quantizer, scaling(scaling.value, threshold)
 
 
-def _odd_mantissa(step: Tensor, bits: int) -> Tensor:
+def odd_mantissa(step: Tensor, bits: int) -> Tensor:
     """The next m·2^e from above with m an odd integer of ``bits`` bits."""
     mantissa, exponent = torch.frexp(step)
     rounded = torch.ceil(mantissa * 2**bits)

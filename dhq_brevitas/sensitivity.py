@@ -151,6 +151,19 @@ class Probe:
             self._fits[key] = Fit.of(x, x @ weight.T, weight)
         return self._fits[key]
 
+    def weight_step(
+        self, index: int, turn: Turn, bits: int, scale: ScaleKind, granularity: Granularity
+    ) -> Tensor:
+        """Step of :meth:`weight`'s codes, [1 or m, 1]."""
+        weight = self.weight(index, turn)
+        whole = granularity == Granularity.TENSOR
+        return weight_step(weight.reshape(1, -1) if whole else weight, bits, scale).unsqueeze(1)
+
+    def act_step(self, index: int, turn: Turn, bits: int, scale: ScaleKind) -> Tensor:
+        """Step of the signed codes of a rotated :meth:`layer_input`, [1]."""
+        half = 2 ** (bits - 1)
+        return act_step(self.layer_input(index, turn).reshape(1, -1), -half, half - 1, scale)
+
     def quantized_weight(
         self,
         index: int,
@@ -163,8 +176,7 @@ class Probe:
         """:meth:`weight` on its grid; ``learned``: rounded with a view to the inputs."""
         weight = self.weight(index, turn)
         high = 2 ** (bits - 1) - 1
-        whole = granularity == Granularity.TENSOR
-        step = weight_step(weight.reshape(1, -1) if whole else weight, bits, scale).unsqueeze(1)
+        step = self.weight_step(index, turn, bits, scale, granularity)
         if not learned:
             return quantize(weight, step, -high, high)
         fit, step = self.fit(index, turn), step.double()

@@ -148,12 +148,14 @@ def fit_spec(options: FitOptions) -> TrainSpec:
     return TrainSpec(options.steps, options.batch, rate, seed=options.seed)
 
 
-def check_finn() -> None:
+def check_finn(
+    what: str = "build, simulate and synth need FINN",
+    instead: str = "stop earlier with dhq run --until export",
+) -> None:
     """ModuleNotFoundError that says what to install, if FINN is missing."""
     if importlib.util.find_spec("finn") is None:
         raise ModuleNotFoundError(
-            "build, simulate and synth need FINN, which is not installed: pip install "
-            "'dhq-brevitas[finn]', or stop earlier with dhq run --until export"
+            f"{what}, which is not installed: pip install 'dhq-brevitas[finn]', or {instead}"
         )
 
 
