@@ -127,7 +127,7 @@ def check_limits(options: PlanOptions | QuantizeOptions, planned: bool = True) -
     if not planned:
         raise ValueError(f"max_{name}={limit} is for the planner: use scheme='auto' without a plan")
     check_target(options)
-    check_finn("limits on hardware need FINN's estimates", f"leave out max_{name}={limit}")
+    check_finn("limits on hardware need FINN", f"leave out --max-{name}")
 
 
 def check_widths(

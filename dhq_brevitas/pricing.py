@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from dhq_brevitas.activations import QuantLookupActivation
 from dhq_brevitas.allocation import given_bits
 from dhq_brevitas.hardware import (
     Estimator,
@@ -45,6 +46,7 @@ class Prices:
     def __init__(self, probe: Probe, model: QuantInr, estimate: Estimator) -> None:
         self.probe, self.model, self.estimate = probe, model, estimate
         self._known: dict[tuple[int, LayerPlan], Resources] = {}
+        self._activations: dict[tuple[int, int | None, int | None], QuantLookupActivation] = {}
 
     def of(self, layers: Sequence[LayerPlan]) -> Resources:
         """The resources of a plan, about."""
@@ -102,7 +104,7 @@ class Prices:
         bias = self.probe.linears[index].bias.detach().double() * self.model.bias_factors[index]
         entries, table = 1.0, {}
         if layer.phase_bits is not None:
-            activation = self.model.activation_like(layer, index)
+            activation = self._activation(index, layer)
             entries, table = entries_per_unit(activation), activation_codes(activation)
             if activation.period is not None:
                 bias = bias - torch.round(bias)
@@ -123,13 +125,18 @@ class Prices:
 
     def _given(self, index: int, layer: LayerPlan) -> Any:
         """A value of what ``layer`` is given, with its scale, width and sign."""
+        if index == 0:
+            return self.model[0](torch.zeros(1))
+        bits = given_bits(layer.rotation, layer.act_bits)
+        before = replace(self.model.plans[index - 1], sine_bits=bits)
         with torch.no_grad():
-            if index == 0:
-                return self.model[0](torch.zeros(1))
-            before = replace(
-                self.model.plans[index - 1], sine_bits=given_bits(layer.rotation, layer.act_bits)
-            )
-            return self.model.activation_like(before, index - 1)(torch.zeros(1))
+            return self._activation(index - 1, before)(torch.zeros(1))
+
+    def _activation(self, index: int, layer: LayerPlan) -> QuantLookupActivation:
+        key = (index, layer.phase_bits, layer.sine_bits)
+        if key not in self._activations:
+            self._activations[key] = self.model.activation_like(layer, index)
+        return self._activations[key]
 
 
 def _settled(step: torch.Tensor, scale: ScaleKind) -> torch.Tensor:

@@ -225,6 +225,8 @@ def test_interrupted_run_continues_to_the_same_result(tmp_path, monkeypatch, cap
         (["--clk-ns", "0"], "--clk-ns 0.0 must be positive"),
         (["--fpga-part", "tin"], "--fpga-part 'tin' is no FPGA part"),
         (["--level", "wafer"], "--level 'wafer' does not exist: use python, node, stitched"),
+        (["--max-lut", "5"], "--max-lut 5 is for the planner: use scheme='auto'"),
+        (["--max-dsp", "-1", "--scheme", "auto"], "--max-dsp -1 must be at least 0"),
         (["--samples", "-1"], "--samples -1 must be at least 1, or 0 for all"),
     ],
 )
@@ -291,6 +293,16 @@ def test_missing_finn(tmp_path, capsys, monkeypatch):
     assert status == 1
     assert "dhq-brevitas[finn]" in line
     assert "--until export" in line
+    assert os.listdir(tmp_path) == []
+
+
+def test_limits_on_hardware_without_finn(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    options = ["--scheme", "auto", "--max-lut", "9", "--until", "export"]
+    status, line = failure(capsys, "run", "camera", "--out", tmp_path, *options)
+    assert status == 1
+    assert "limits on hardware need FINN, which is not installed" in line
+    assert "pip install 'dhq-brevitas[finn]', or leave out --max-lut" in line
     assert os.listdir(tmp_path) == []
 
 

@@ -4,6 +4,7 @@
 
 import itertools
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -19,6 +20,7 @@ from dhq_brevitas.allocation import (
     predicted_error,
     weight_bits,
 )
+from dhq_brevitas.hardware import Hardware, Limits, Resources
 from dhq_brevitas.inr import Inr, QuantInr
 from dhq_brevitas.planner import make_plan
 from dhq_brevitas.plans import layers_to_json, plan_to_json, plan_to_text, read_plan
@@ -79,6 +81,46 @@ def test_the_program_finds_the_best_of_all_combinations(seed):
         and sum(8 * a.act_bits for a in picked[1:]) <= 8 * 16
     )
     assert predicted_error(alternatives, found) == pytest.approx(best, rel=1e-9)
+
+
+class TablePrices:
+    """Prices without a network: LUTs of a layer by its bits, of a table by its width."""
+
+    def linear(self, index, layer):
+        return Resources(lut=layer.weight_bits * (index + 1) + layer.act_bits)
+
+    def table(self, index, phase_bits, sine_bits):
+        return Resources(lut=0 if sine_bits is None else 3 * sine_bits - index)
+
+    def of(self, layers):
+        parts = [
+            self.linear(i, x) + self.table(i, x.phase_bits, x.sine_bits)
+            for i, x in enumerate(layers)
+        ]
+        return sum(parts, Resources())
+
+
+@pytest.mark.parametrize("limit", [62, 63, 75, 1000])
+def test_the_program_finds_the_best_within_a_limit_on_luts(limit):
+    alternatives, budget, prices = some_alternatives(4), Budget(4 * 104, 12), TablePrices()
+    plans = {}
+    for picked in itertools.product(*alternatives):
+        changes = [{"weight_bits": a.weight_bits, "act_bits": a.act_bits} for a in picked]
+        layers = connected([replace(x, **c) for x, c in zip(UNIFORM, changes, strict=True)])
+        if budget.holds(layers):
+            plans[layers] = sum(a.error for a in picked)
+    fitting = {layers: e for layers, e in plans.items() if prices.of(layers).lut <= limit}
+    smallest = min(prices.of(layers).lut for layers in plans)
+    assert smallest == 63
+    found = allocate(alternatives, UNIFORM, budget, prices=prices, limits=Limits(lut=limit))
+    if limit < smallest:
+        assert found is None
+    else:
+        assert prices.of(found).lut <= limit
+        best = min(fitting.values())
+        assert predicted_error(alternatives, found) == pytest.approx(best, rel=1e-9)
+    least = allocate(alternatives, UNIFORM, budget, prices=prices, least="lut")
+    assert prices.of(least).lut == smallest
 
 
 def test_a_budget_nothing_fits_gives_no_layers():
@@ -151,6 +193,50 @@ def test_the_plan_keeps_the_budget_and_is_the_best_that_was_tried(plan):
         "uniform, rotated after",
     } <= names
     assert len(plan.trials) == 8
+
+
+def estimated(layers):
+    """An estimator: LUTs for rotations and weights, block RAMs for wide tables."""
+    return [
+        Resources(
+            lut=100 * (layer.order > 1) + layer.weight_bits,
+            bram18=layer.output_bits // 4,
+            cycles=8,
+        )
+        for layer in layers
+    ]
+
+
+def limited(max_trials=6, **limits):
+    base = QuantSpec(weight_bits=4, scale="float")
+    hardware = Hardware(Limits(**limits), estimated)
+    return make_plan(
+        build, INR, CODES, CODES * STEP, base, None, False, max_trials, hardware=hardware
+    )
+
+
+def test_plans_keep_to_limits_on_hardware(tmp_path):
+    plan = limited(lut=99)
+    assert all(trial.total.lut <= 99 for trial in plan.trials)
+    assert {layer.rotation for layer in plan.layers} == {Side.NONE}
+    values = plan_to_json(plan)
+    total = values["hardware"]["total"]
+    assert total["lut"] == sum(layer["lut"] for layer in values["hardware"]["layers"].values())
+    assert values["hardware"]["limits"] == {"lut": 99}
+    assert re.search(rf"network +{total['lut']} ", plan_to_text(plan))
+    file = tmp_path / "plan.json"
+    file.write_text(json.dumps(values))
+    assert read_plan(file) == plan.layers
+
+
+def test_limits_that_no_plan_keeps_are_refused_and_the_smallest_named_is_planned():
+    with pytest.raises(ValueError, match="max_lut=5, max_bram18=1 cannot be met with 8 cyc") as no:
+        limited(lut=5, bram18=1)
+    smallest = re.search(r"smallest that can is (\d+) lut, (\d+) bram18", str(no.value))
+    lut, bram18 = map(int, smallest.groups())
+    # Few bits make small tables as well as few LUTs, so both can be had at once.
+    total = limited(lut=lut, bram18=bram18, max_trials=1).trials[0].total
+    assert (total.lut, total.bram18) == (lut, bram18)
 
 
 def test_a_plan_file_can_be_edited_and_read_back(plan, tmp_path):

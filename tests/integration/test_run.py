@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """``dhq run`` from a picture to the executed dataflow graph, small, in all its variants."""
 
+import functools
 import importlib.util
 import json
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dhq_brevitas import cli
+from dhq_brevitas import cli, quantize_stages
 from dhq_brevitas.runs import RunFolder
 
 pytestmark = [
@@ -140,3 +141,30 @@ def test_a_build_that_fails_keeps_what_was_computed(tmp_path, capsys, monkeypatc
     assert "psnr_qonnx" in summary(out)
     assert run(*arguments) == 0
     assert "export: unchanged, skipped" in capsys.readouterr().out
+
+
+def test_limits_on_hardware_change_the_plan_and_the_build_keeps_them(tmp_path, monkeypatch):
+    few = functools.partial(quantize_stages.make_plan, max_trials=4)
+    monkeypatch.setattr(quantize_stages, "make_plan", few)
+    out, options = tmp_path / "out", ["--weight-bits", 4, "--cycles-per-sample", 16]
+    fit = ["--size", 12, "--hidden", 16, "--layers", 2, "--steps", 40]
+    assert run("fit", picture(tmp_path, 12, 12, 3), "--out", out, *fit) == 0
+    assert run("plan", "--out", out, *options, "--max-lut", 10**6) == 0
+    free = json.loads((out / "layer_plan.json").read_text())
+    limit = free["hardware"]["total"]["lut"] - 1
+    auto = ["--scheme", "auto", "--max-lut", limit, "--qat-steps", 5]
+    assert run("quantize", "--out", out, *options, *auto) == 0
+    plan = json.loads((out / "layer_plan.json").read_text())
+    assert plan["layers"] != free["layers"]
+    assert all(trial["resources"]["lut"] <= limit for trial in plan["trials"])
+    text = (out / "layer_plan.txt").read_text()
+    assert f"network    {plan['hardware']['total']['lut']}" in text
+
+    for stage in ("export", "build", "simulate"):
+        assert run(stage, "--out", out, *(options[2:] if stage == "build" else ())) == 0
+    values = summary(out)
+    assert values["mismatch_qonnx_finn"] == values["mismatch_quant_qonnx"] == 0
+    assert values["lut_estimate"] <= limit
+    total = dict(plan["hardware"]["total"])
+    total["cycles_per_sample"] = total.pop("cycles")
+    assert total == {name: values[f"{name}_estimate"] for name in total}
