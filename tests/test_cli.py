@@ -421,7 +421,7 @@ def test_analysis_and_plan_of_a_run(tmp_path, capsys):
     edited.write_text(json.dumps(plan))
     assert run("quantize", "--plan", edited, *quick) == 0
     assert [layer["weight_bits"] for layer in summary(tmp_path)["layers"]][1] == 3
-    plan["layers"][1]["in_features"] = 4
+    plan["layers"][1] |= {"in_features": 4, "rotation": "none", "order": 1, "signs_seed": None}
     edited.write_text(json.dumps(plan))
     status, line = failure(capsys, "quantize", "--plan", edited, *quick)
     assert (status, "linear1: the plan is for 4 inputs" in line) == (1, True)
