@@ -31,7 +31,7 @@ SIGNS = [1, -1, -1, 1] * 8
 LAYERS = {
     "MVAU": (mvau(), "INT8"),
     "MVAU of 4 bit weights": (mvau(mw=6, mh=9, simd=3, pe=3, bits=4), "INT8"),
-    "MVAU of 15 bit inputs": (mvau(mw=4, mh=4, simd=2, pe=2, given="INT15"), "INT15"),
+    "MVAU of 18 bit inputs": (mvau(mw=4, mh=4, simd=2, pe=2, bits=3, given="INT18"), "INT18"),
     "Thresholding": (thresholding(), "INT11"),
     "Thresholding, one row, saturated input": (thresholding(pe=4, rows=1, given="INT13"), "INT13"),
     "Thresholding, narrow range": (thresholding(pe=1, count=14), "INT11"),
