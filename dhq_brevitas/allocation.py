@@ -20,13 +20,14 @@ arXiv:2011.10680.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm.auto import tqdm
 
+from dhq_brevitas.activations import MIN_PHASE_BITS, QuantLookupActivation
 from dhq_brevitas.hadamard import largest_order
 from dhq_brevitas.hardware import Limits
 from dhq_brevitas.sensitivity import Probe, Turn
@@ -50,11 +51,13 @@ __all__ = [
     "connected",
     "given_bits",
     "measure_alternatives",
+    "measure_tables",
     "predicted_error",
     "weight_bits",
 ]
 
 BIT_RANGE = 3  # widths tried on either side of the average, where layers are large
+PHASE_BIT_RANGE = 4  # table address bits tried below those given
 ACT_BIT_RANGE = (2, 4)  # below and above the average
 LARGE_SHARE = 0.05  # of all weights; a smaller layer is also offered every width above
 BLOCK = 16
@@ -181,6 +184,19 @@ def _rotated_after(alternatives: Sequence[Alternative]) -> list[Alternative]:
     return [a for a in after if a.multiplied_bits <= MAX_MULTIPLIED_BITS]
 
 
+def measure_tables(
+    probe: Probe, uniform: Sequence[LayerPlan], activations: Sequence[QuantLookupActivation]
+) -> list[dict[int, float]]:
+    """For each activation the errors of its table alone, by address bits up to ``uniform``'s."""
+    result = []
+    for index, (layer, activation) in enumerate(zip(uniform, activations, strict=False)):
+        most = layer.phase_bits or 0
+        widths = range(max(MIN_PHASE_BITS, most - PHASE_BIT_RANGE), most + 1)
+        periodic = activation.period is not None
+        result.append({bits: probe.table_error(index, bits, periodic) for bits in widths})
+    return result
+
+
 def _weight_widths(average: float, large: bool) -> range:
     low = max(MIN_BITS, math.floor(average) - BIT_RANGE)
     high = min(MAX_BITS, math.ceil(average) + BIT_RANGE)
@@ -224,11 +240,13 @@ def allocate(
     prices: "Prices | None" = None,
     limits: Limits = NO_LIMITS,
     least: str | None = None,
+    table_errors: Sequence[Mapping[int, float]] = (),
 ) -> tuple[LayerPlan, ...] | None:
     """The layers of least summed error, or None if what is allowed does not fit the budget.
 
     ``prices``: what alternatives take in hardware, for which ``limits`` hold. ``least`` names a
-    resource that shall be least, and among such plans the error.
+    resource that shall be least, and among such plans the error. ``table_errors``: for each
+    activation the errors of tables by their address bits; by default they stay as they are.
     """
     from scipy.optimize import Bounds, LinearConstraint, milp
 
@@ -236,8 +254,11 @@ def allocate(
     if {i for i, _ in entries} != set(range(len(uniform))):
         return None
     layers = [_chosen(a, uniform[i]) for i, a in entries]
-    tables = [] if prices is None else _tables(entries, uniform)
-    errors = np.array([a.error for _, a in entries] + [0.0] * len(tables))
+    table_errors = table_errors or [{x.phase_bits or 0: 0.0} for x in uniform[:-1]]
+    tables = [] if prices is None else _tables(entries, table_errors)
+    errors = np.array(
+        [a.error for _, a in entries] + [table_errors[at][phase] for at, phase, _ in tables]
+    )
     weights = [float(uniform[i].weights * a.weight_bits) for i, a in entries]
     acts = [float(uniform[i].in_features * a.act_bits * (i > 0)) for i, a in entries]
     inputs = sum(layer.in_features for layer in uniform[1:])
@@ -269,7 +290,7 @@ def allocate(
         if least is not None:
             # All errors together count less than one piece.
             row = [float(getattr(resources, least)) for resources in priced]
-            objective = np.array(row) + scaled / (2 * len(uniform))
+            objective = np.array(row) + scaled / (4 * len(uniform))
     solution = milp(
         objective,
         integrality=np.ones(len(objective)),
@@ -300,11 +321,11 @@ def _chosen(alternative: Alternative, layer: LayerPlan) -> LayerPlan:
 
 
 def _tables(
-    entries: Sequence[tuple[int, Alternative]], uniform: Sequence[LayerPlan]
-) -> list[tuple[int, int | None, int]]:
+    entries: Sequence[tuple[int, Alternative]], errors: Sequence[Mapping[int, float]]
+) -> list[tuple[int, int, int]]:
     """(layer, address bits, output bits) of every table that a layer behind it could ask for."""
-    widths = {(i - 1, _taken(a)): None for i, a in entries if i > 0}
-    return [(index, uniform[index].phase_bits, bits) for index, bits in widths]
+    widths = dict.fromkeys((i - 1, _taken(a)) for i, a in entries if i > 0)
+    return [(at, phase_bits, bits) for at, bits in widths for phase_bits in errors[at]]
 
 
 def _taken(alternative: Alternative) -> int:
@@ -328,10 +349,14 @@ def connected(layers: Sequence[LayerPlan]) -> tuple[LayerPlan, ...]:
 
 
 def predicted_error(
-    alternatives: Sequence[Sequence[Alternative]], layers: Sequence[LayerPlan]
+    alternatives: Sequence[Sequence[Alternative]],
+    layers: Sequence[LayerPlan],
+    table_errors: Sequence[Mapping[int, float]] = (),
 ) -> float | None:
     """Sum of the measured errors of the tensors of a plan, None if one of them was not measured."""
     total = 0.0
+    for errors, layer in zip(table_errors, layers, strict=False):
+        total += errors.get(layer.phase_bits or 0, 0.0)
     for options, layer in zip(alternatives, layers, strict=True):
         found = [a.error for a in options if a.is_of(layer)]
         if not found:

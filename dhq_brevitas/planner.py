@@ -37,6 +37,7 @@ from dhq_brevitas.allocation import (
     allocate,
     connected,
     measure_alternatives,
+    measure_tables,
     predicted_error,
 )
 from dhq_brevitas.hadamard import largest_order
@@ -133,11 +134,17 @@ def make_plan(
         budget = Budget(sum(p.weights * p.weight_bits for p in uniform), base.act_bits)
     budget.check(uniform)
     chosen = drawn(len(codes), PROBE_SAMPLES)
-    probe = Probe(network, network.linears, coordinates[chosen], model.fold_factors)
+    probe = Probe(
+        network, network.linears, coordinates[chosen], model.fold_factors, model.bias_factors
+    )
     power = float(probe.output.double().square().mean())
     alternatives = measure_alternatives(probe, uniform, budget, progress)
     prices = None if hardware is None else Prices(probe, model, hardware.estimate)
     limits = Limits() if hardware is None else hardware.limits
+    tables = []
+    if limits.given():
+        activations = [model.activation_like(plan, i) for i, plan in enumerate(uniform[:-1])]
+        tables = measure_tables(probe, uniform, activations)
 
     samples = drawn(len(codes), TRIAL_SAMPLES)
     with torch.no_grad():
@@ -150,10 +157,12 @@ def make_plan(
             output = quantized.eval()(codes[samples])
         error = float((output - expected).double().square().mean())
         used = () if hardware is None else hardware.estimate(layer_codes(quantized))
-        return Trial(name, layers, error, predicted_error(alternatives, layers), tuple(used))
+        return Trial(
+            name, layers, error, predicted_error(alternatives, layers, tables), tuple(used)
+        )
 
     trials: dict[Layers, Trial] = {}
-    program = _Program(alternatives, uniform, budget, prices, limits, trials)
+    program = _Program(alternatives, uniform, budget, prices, limits, trials, tables)
     with tqdm(total=max_trials, desc="trials", unit="plan", disable=not progress) as bar:
 
         def attempt(name: str, layers: Layers, at_most: float = max_trials) -> None:
@@ -203,6 +212,7 @@ class _Program:
     prices: Prices | None
     limits: Limits
     trials: dict[Layers, Trial]
+    tables: list[dict[int, float]]
 
     def fitting(self) -> list[Trial]:
         """The trials that keep to the limits."""
@@ -223,7 +233,14 @@ class _Program:
     ) -> Layers | None:
         """See :func:`dhq_brevitas.allocation.allocate`."""
         return allocate(
-            self.alternatives, self.uniform, self.budget, allowed, self.prices, limits, least
+            self.alternatives,
+            self.uniform,
+            self.budget,
+            allowed,
+            self.prices,
+            limits,
+            least,
+            self.tables,
         )
 
     def solutions(self) -> Iterator[tuple[str, Layers]]:
@@ -280,11 +297,11 @@ class _Program:
         if short:
             return (
                 f"{asked} cannot be met with {cycles} cycles a sample: the smallest that can is "
-                f"{smallest}; raise it, or allow more cycles or fewer bits"
+                f"{smallest}; raise it, or allow more cycles"
             )
         return (
             f"{asked} cannot be met together with {cycles} cycles a sample: alone, the smallest "
-            f"that can are {smallest}; raise one, or allow more cycles or fewer bits"
+            f"that can are {smallest}; raise one, or allow more cycles"
         )
 
 

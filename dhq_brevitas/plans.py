@@ -81,6 +81,7 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
                 "weight_bits": [layer.weight_bits for layer in trial.layers],
                 "act_bits": [layer.act_bits for layer in trial.layers],
                 "total_weight_bits": weight_bits(trial.layers),
+                "phase_bits": [layer.phase_bits for layer in trial.layers[:-1]],
                 **({"resources": asdict(trial.total)} if trial.resources else {}),
             }
             for trial in plan.trials
@@ -130,7 +131,7 @@ def _hardware_rows(plan: Plan) -> list[list[str]]:
 
 def plan_to_text(plan: Plan) -> str:
     """What was chosen, what was tried, and what each alternative would have cost."""
-    rows = [["layer", "rotation", "W bits", "A bits", "output bits", "alternatives at these bits"]]
+    rows = [["layer", "rotation", "W bits", "A bits", "table", "alternatives at these bits"]]
     for layer in plan.layers:
         others = _others(plan, layer)
         rotation = "none" if layer.rotation == Side.NONE else f"{layer.rotation} {layer.order}"
@@ -140,7 +141,7 @@ def plan_to_text(plan: Plan) -> str:
                 rotation if layer.signs_seed is None else f"{rotation}, signs",
                 str(layer.weight_bits),
                 _act_bits(layer),
-                "" if layer.sine_bits is None else str(layer.sine_bits),
+                "" if layer.sine_bits is None else f"2^{layer.phase_bits} x {layer.sine_bits}",
                 others,
             ]
         )

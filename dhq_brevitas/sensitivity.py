@@ -87,6 +87,7 @@ class Probe:
         network: float network; ``linears`` lists its linear layers in the order they are called.
         inputs: calibration samples for it, float32 [N, n].
         factors: what hardware folds into each layer's weights; it moves power-of-two scales.
+        units: periods or limits of the activation that one unit of each layer's output spans.
 
     Attributes: ``inputs_of`` (what each layer is fed with, [N, n_in]), ``output`` [N, m].
     """
@@ -97,9 +98,11 @@ class Probe:
         linears: Sequence[nn.Linear],
         inputs: Tensor,
         factors: Sequence[float] | None = None,
+        units: Sequence[float] | None = None,
     ) -> None:
         self.network, self.linears, self.inputs = network, list(linears), inputs
         self.factors = [1.0] * len(self.linears) if factors is None else list(factors)
+        self.units = [1.0] * len(self.linears) if units is None else list(units)
         self.inputs_of: list[Tensor] = []
         handles = [
             linear.register_forward_pre_hook(lambda module, args: self.inputs_of.append(args[0]))
@@ -214,6 +217,26 @@ class Probe:
             return (self._quantized_input(args[0], turn, bits, scale),)
 
         handle = self.linears[index].register_forward_pre_hook(disturb)
+        try:
+            return self._error()
+        finally:
+            handle.remove()
+
+    # -- tables ----------------------------------------------------------------------------------
+
+    def table_error(self, index: int, bits: int, periodic: bool) -> float:
+        """Mean squared output error of taking the activation behind a layer from a table.
+
+        2^bits entries a period, or over the range [-limit, limit): the function at bin centres.
+        """
+        half = 2 ** (bits - 1)
+        scale = self.units[index] * half * (2 if periodic else 1)
+
+        def centred(module: nn.Module, args: tuple[Tensor, ...], z: Tensor) -> Tensor:
+            code = torch.floor(z * scale)
+            return ((code if periodic else code.clamp(-half, half - 1)) + 0.5) / scale
+
+        handle = self.linears[index].register_forward_hook(centred)
         try:
             return self._error()
         finally:

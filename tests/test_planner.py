@@ -17,6 +17,7 @@ from dhq_brevitas.allocation import (
     allocate,
     average_act_bits,
     connected,
+    measure_tables,
     predicted_error,
     weight_bits,
 )
@@ -81,6 +82,35 @@ def test_the_program_finds_the_best_of_all_combinations(seed):
         and sum(8 * a.act_bits for a in picked[1:]) <= 8 * 16
     )
     assert predicted_error(alternatives, found) == pytest.approx(best, rel=1e-9)
+
+
+def test_tables_cost_less_error_the_more_entries_they_have():
+    model = build(QuantSpec(scheme="stock"))
+    measured = Probe(INR, INR.linears, CODES * STEP, model.fold_factors, model.bias_factors)
+    activations = [model.activation_like(plan, i) for i, plan in enumerate(model.plans[:-1])]
+    for errors in measure_tables(measured, model.plans, activations):
+        assert list(errors) == [8, 9, 10, 11, 12]
+        # Each bit halves the error: a quarter of its square, here over four bits.
+        assert 100 < errors[8] / errors[12] < 600
+
+
+def test_a_limit_on_block_ram_shortens_the_table_that_matters_least():
+    class Blocks(TablePrices):
+        """A block for each 2^9 entries."""
+
+        def table(self, index, phase_bits, sine_bits):
+            return Resources(bram18=2 ** (phase_bits - 9) if sine_bits else 0)
+
+    errors = [{9: 4e-3, 10: 1e-3, 11: 0.0}, {9: 2e-3, 10: 5e-4, 11: 0.0}]
+    alternatives, budget, prices = some_alternatives(0), Budget(4 * 104, 8), Blocks()
+    bits = {}
+    for limit in (1, 2, 3, 4, 6, 8):
+        limits = Limits(bram18=limit)
+        layers = allocate(
+            alternatives, UNIFORM, budget, prices=prices, limits=limits, table_errors=errors
+        )
+        bits[limit] = layers and [layer.phase_bits for layer in layers[:-1]]
+    assert bits == {1: None, 2: [9, 9], 3: [10, 9], 4: [10, 10], 6: [11, 10], 8: [11, 11]}
 
 
 class TablePrices:

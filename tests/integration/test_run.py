@@ -144,7 +144,7 @@ def test_a_build_that_fails_keeps_what_was_computed(tmp_path, capsys, monkeypatc
 
 
 def test_limits_on_hardware_change_the_plan_and_the_build_keeps_them(tmp_path, monkeypatch):
-    few = functools.partial(quantize_stages.make_plan, max_trials=4)
+    few = functools.partial(quantize_stages.make_plan, max_trials=2)
     monkeypatch.setattr(quantize_stages, "make_plan", few)
     out, options = tmp_path / "out", ["--weight-bits", 4, "--cycles-per-sample", 16]
     fit = ["--size", 12, "--hidden", 16, "--layers", 2, "--steps", 40]
