@@ -5,10 +5,10 @@
 A plan takes Σ_i linear_i + table_i. ``linear_i`` depends on the layer's rotation, weight and
 activation bits, with a table as the uniform network has; ``table_i`` is what another table behind
 it, of other address or output bits, adds to that. Each is estimated from the integers that rounding
-to nearest gives, by the operators' own methods (:mod:`dhq_brevitas.finn_flow.estimates`). In a
-rotation's turn the widths of weights and activations are taken to add up, so that not every pair
-has to be estimated. What is lost by that are a few LUTs; plans that are quantized in earnest are
-estimated as they are.
+to nearest gives, by the operators' own methods (:mod:`dhq_brevitas.finn_flow.estimates`). For a
+given rotation, what the widths of weights and of activations change is taken to add up, so that not
+every pair has to be estimated. Networks 16 wide took up to 2 LUTs more or less, and up to 18 less
+with a rotation of the output; plans that are quantized in earnest are estimated as they are.
 """
 
 from collections.abc import Sequence
