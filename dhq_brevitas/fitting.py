@@ -16,13 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dhq_brevitas.calibration import calibrate
 from dhq_brevitas.families import get_family
+from dhq_brevitas.freezing import freeze_quantized
 from dhq_brevitas.inr import Inr, QuantInr
 from dhq_brevitas.reference import evaluate, finalise
+from dhq_brevitas.rounding import post_train
 from dhq_brevitas.signals import code_bits, psnr
 from dhq_brevitas.specs import MAX_COORDINATE_BITS, InrSpec, QuantSpec
-from dhq_brevitas.training import TrainSpec, fit_float, train_quantized
+from dhq_brevitas.training import TrainSpec, fit_float
 
 __all__ = ["CoordinateGrid", "Fitted", "Quantized", "fit"]
 
@@ -152,14 +153,19 @@ class Fitted:
         seed: int = 0,
         progress: bool = True,
     ) -> "Quantized":
-        """Calibrates, fine-tunes for ``steps`` and settles a quantized network (default W8A8)."""
+        """Quantizes (default W8A8), fine-tunes for ``steps`` and settles a copy of the network.
+
+        As ``dhq quantize`` does: :func:`dhq_brevitas.rounding.post_train`, then
+        :func:`dhq_brevitas.freezing.freeze_quantized`.
+        """
         inputs = torch.from_numpy(self.codes).float()
         model = QuantInr.from_float(
             self.network, quant or QuantSpec(), self.grid.step, self.grid.bits, inputs
         )
-        calibrate(model, inputs)
+        post = post_train(model, self.network, inputs, inputs * self.grid.step)
         spec = TrainSpec(steps, batch, learning_rate, seed=seed)
-        train_quantized(model, inputs, torch.from_numpy(self.target), spec, progress=progress)
+        target = torch.from_numpy(self.target)
+        freeze_quantized(model, inputs, target, spec, post, progress=progress)
         finalise(model)
         outputs = evaluate(model, inputs).outputs
         return Quantized(model, self.grid, self.low, self.high, psnr(self.target, outputs))

@@ -5,13 +5,14 @@
 Straight-through training moves weights to where their unrounded values are best and rounds each to
 its nearest code, which throws away what rounding with a view to the inputs gains
 (:mod:`dhq_brevitas.rounding`): on INRs it ends below the post-training result. Here a weight is
-either frozen at its code or not quantized at all, activations are quantized throughout, and:
+either frozen at its code or not quantized at all, activations are quantized throughout, and Adam
+trains the free weights and the biases on the picture:
 
-* layer by layer, from the first to the last, more and more input columns are frozen; a column's
-  rounding error is passed on to the layer's free columns through their correlations
-  (:func:`dhq_brevitas.rounding.freeze_columns`), so the pre-activations hardly move; before its
-  first column, a layer is fitted to the float network's pre-activations, if that helps the picture;
-* between two such events Adam trains the free weights and the biases on the picture;
+* first with no weight frozen, which gets back what quantizing the activations cost and, where the
+  float network was not trained to its end, more;
+* then layer by layer, from the first to the last, more and more input columns are frozen; a
+  column's rounding error is passed on to the layer's free columns through their correlations
+  (:func:`dhq_brevitas.rounding.freeze_columns`), so the pre-activations hardly move;
 * in the last steps all weights are frozen, and the biases alone are trained.
 
 Freezing shares of the weights in turn is Zhou et al., "Incremental network quantization", 2017,
@@ -23,18 +24,18 @@ What is frozen at step s follows from s, so training resumes exactly, as in
 
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from dhq_brevitas.inr import QuantInr
-from dhq_brevitas.proxies import HadamardWeightQuantProxy, rotate, rotate_back
-from dhq_brevitas.rounding import Fit, PostTrained, code_grid, correct_bias, drawn, freeze_columns
-from dhq_brevitas.specs import Side
+from dhq_brevitas.proxies import HadamardWeightQuantProxy, rotate_back
+from dhq_brevitas.rounding import PostTrained, code_grid, damped_hessian, freeze_columns
 from dhq_brevitas.training import (
     Projection,
     TrainingRun,
@@ -47,7 +48,7 @@ from dhq_brevitas.training import (
 __all__ = ["freeze_quantized", "windows"]
 
 EVENTS = 16  # freezings a layer
-HIDDEN_FROZEN, LAST_FROZEN = 0.8, 0.95  # shares of the training
+FREE, HIDDEN_FROZEN, LAST_FROZEN = 0.4, 0.85, 0.97  # shares of the training
 CALIBRATION_SAMPLES = 4096
 
 
@@ -59,10 +60,10 @@ def windows(layers: int) -> list[tuple[float, float]]:
     can make up for. (Overlapping shares were 1 dB worse at 4 bits, all layers together 5 dB.)
     """
     if layers <= 2:
-        return [(0.0, 0.0), (0.0, LAST_FROZEN)][:layers]
-    share = HIDDEN_FROZEN / (layers - 2)
-    hidden = [(index * share, (index + 1) * share) for index in range(layers - 2)]
-    return [(0.0, 0.0), *hidden, (HIDDEN_FROZEN, LAST_FROZEN)]
+        return [(FREE, FREE), (FREE, LAST_FROZEN)][:layers]
+    share = (HIDDEN_FROZEN - FREE) / (layers - 2)
+    starts = [FREE + index * share for index in range(layers - 1)]
+    return [(FREE, FREE), *pairwise(starts), (HIDDEN_FROZEN, LAST_FROZEN)]
 
 
 def freeze_quantized(
@@ -90,15 +91,11 @@ def freeze_quantized(
     """
     check_data(inputs, target, project)
 
-    def quality(chosen: slice | Tensor = slice(None)) -> float:
+    def quality() -> float:
         model.eval()
         with torch.no_grad():
-            outputs = model(inputs[chosen])
-            return tensor_psnr(outputs if project is None else project(outputs), target[chosen])
-
-    def some_quality() -> float:
-        whole = project is not None
-        return quality() if whole else quality(drawn(len(inputs), CALIBRATION_SAMPLES))
+            outputs = model(inputs)
+            return tensor_psnr(outputs if project is None else project(outputs), target)
 
     start_quality = quality()
     if spec.steps == 0:
@@ -109,7 +106,7 @@ def freeze_quantized(
         # A checkpoint that is read replaces the quantizers, so they are changed after that.
         run = TrainingRun(model, lambda: freezing_groups(model), spec, checkpoint, key, project)
         with _partly_quantized(model):
-            freezer = _Freezer(model, post, some_quality)
+            freezer = _Freezer(model, post.codes[:CALIBRATION_SAMPLES])
             run.train(
                 inputs,
                 target,
@@ -175,61 +172,31 @@ def _partly_quantized(model: QuantInr) -> Iterator[None]:
 class _Freezer:
     """Freezes the columns of a model's layers as training goes on."""
 
-    def __init__(self, model: QuantInr, post: PostTrained, quality: Callable[[], float]) -> None:
-        self.model, self._quality_of = model, quality
-        self.samples = post.codes[:CALIBRATION_SAMPLES]
-        self.targets = [target[:CALIBRATION_SAMPLES] for target in post.targets]
+    def __init__(self, model: QuantInr, samples: Tensor) -> None:
+        self.model, self.samples = model, samples
         self.windows = windows(len(model.linears))
 
     @torch.no_grad()
     def advance(self, share: float) -> None:
         """Freezes what is due after this share of the training."""
-        for layer, window, target in zip(
-            self.model.linears, self.windows, self.targets, strict=True
-        ):
+        for layer, window in zip(self.model.linears, self.windows, strict=True):
             size = layer.in_features
             due = size if not layer.weight.requires_grad else _due(size, window, share)
             missing = due - int(layer.frozen.sum())
             if missing > 0:
-                self._freeze(layer, target, missing)
+                self._freeze(layer, missing)
 
-    def _freeze(self, layer: Any, target: Tensor, count: int) -> None:
+    def _freeze(self, layer: Any, count: int) -> None:
         quantized = self._input_of(layer)
         x = getattr(quantized, "value", quantized)
-        if not bool(layer.frozen.any()):
-            self._refit(layer, quantized, target)
         weight = _rotated(layer).double()
-        hessian = Fit.of(x, x @ weight.float().T, weight).hessian
+        hessian, _ = damped_hessian(x)
         step, low, high = code_grid(layer.weight_quant.tensor_quant, weight.float())
         free = torch.nonzero(~layer.frozen).flatten()
         changed, frozen = freeze_columns(hessian, weight, step, low, high, free, count)
         layer.frozen[frozen] = True
         layer.held.copy_(changed)
         _write(layer, changed.float())
-
-    def _refit(self, layer: Any, quantized: Any, target: Tensor) -> None:
-        """Fits an unrounded layer to the float network's pre-activations, if that helps.
-
-        It makes up for the layers rounded before it at once, where training has not yet.
-        """
-        x = getattr(quantized, "value", quantized)
-        trained = (self._quality(), layer.weight.clone(), layer.bias.clone())
-        proxy, wanted = layer.weight_quant, target
-        rotation = proxy.rotation if isinstance(proxy, HadamardWeightQuantProxy) else None
-        if rotation is not None and rotation.side == Side.OUTPUT:
-            wanted = rotate(target, rotation.order, proxy.hadamard_signs, rotation.weight_scale)
-        _write(layer, Fit.of(x, wanted, _rotated(layer)).best.float())
-        correct_bias(layer, quantized, target)
-        if self._quality() <= trained[0]:
-            layer.weight.copy_(trained[1])
-            layer.bias.copy_(trained[2])
-
-    def _quality(self) -> float:
-        """PSNR in dB on some of the data."""
-        training = self.model.training
-        quality = self._quality_of()
-        self.model.train(training)
-        return quality
 
     def _input_of(self, layer: Any) -> Any:
         seen: list[Any] = []
@@ -258,7 +225,9 @@ def _due(size: int, window: tuple[float, float], share: float) -> int:
     start, end = window
     if share >= end:
         return size
-    passed = max(0.0, (share - start) / (end - start))
+    if share <= start:
+        return 0
+    passed = (share - start) / (end - start)
     # A hair above, so that rounding of the shares does not put an event off.
     return size * math.floor(passed * EVENTS + 1e-9) // EVENTS
 

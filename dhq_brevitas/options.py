@@ -96,7 +96,7 @@ class QuantizeOptions:
     last_weight_bits: int | None = None
     phase_bits: int = 12
     qat_steps: int = 500
-    qat_learning_rate: float = 2e-5
+    qat_learning_rate: float = 1e-4
     batch: int = 4096
     seed: int = 0
 

@@ -45,6 +45,7 @@ __all__ = [
     "check_samples",
     "code_grid",
     "correct_bias",
+    "damped_hessian",
     "drawn",
     "float_targets",
     "freeze_columns",
@@ -88,11 +89,9 @@ class Fit:
     @classmethod
     def of(cls, x: Tensor, target: Tensor, weight: Tensor) -> "Fit":
         """From inputs [N, n], wanted pre-activations [N, m] and float weights [m, n]."""
+        hessian, damping = damped_hessian(x)
         x, target, weight = x.double(), target.double(), weight.double()
-        x = x - x.mean(dim=0)
-        hessian = x.T @ x / len(x)
-        damping = max(DAMPING * hessian.diagonal().mean().item(), SMALLEST_DAMPING)
-        hessian += damping * torch.eye(len(hessian), dtype=torch.float64)
+        # What is taken off one factor needs no taking off the other.
         cross = (target - target.mean(dim=0)).T @ x / len(x)
         return cls(hessian, torch.linalg.solve(hessian, (cross + damping * weight).T).T)
 
@@ -100,6 +99,15 @@ class Fit:
         """Mean squared pre-activation error a sample of ``weight``, less that of W*."""
         error = weight.double() - self.best
         return ((error @ self.hessian) * error).sum().item()
+
+
+def damped_hessian(x: Tensor) -> tuple[Tensor, float]:
+    """H + d·I, float64 [n, n], and the damping d for inputs [N, n]; see the module docstring."""
+    x = x.double()
+    x = x - x.mean(dim=0)
+    hessian = x.T @ x / len(x)
+    damping = max(DAMPING * hessian.diagonal().mean().item(), SMALLEST_DAMPING)
+    return hessian + damping * torch.eye(len(hessian), dtype=torch.float64), damping
 
 
 def round_codes(
@@ -279,13 +287,11 @@ class PostTrained:
         rounded: one record a layer, empty without learned rounding.
         unrounded: the network's state with the same scales, and weights and biases as they were.
         codes: calibration samples, float32 [N, n].
-        targets: the pre-activations that each layer should have there, float64 [N, m].
     """
 
     rounded: list[RoundedLayer]
     unrounded: dict[str, Tensor]
     codes: Tensor
-    targets: list[Tensor]
 
 
 def post_train(
@@ -304,9 +310,10 @@ def post_train(
     calibrate(model, codes[: MAX_SAMPLES // 2])
     settle_scales(model)
     unrounded = {name: value.clone() for name, value in model.state_dict().items()}
-    targets = float_targets(model, network, coordinates)
-    records = round_weights(model, codes, targets) if learned_rounding else []
-    return PostTrained(records, unrounded, codes, targets)
+    records = []
+    if learned_rounding:
+        records = round_weights(model, codes, float_targets(model, network, coordinates))
+    return PostTrained(records, unrounded, codes)
 
 
 def drawn(samples: int, at_most: int) -> Tensor:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from dhq_brevitas.plans import read_plan
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
@@ -68,6 +70,12 @@ def test_rtl_table(tmp_path):
     assert row[5:7] == ["64", "0"]
 
 
+def _cell(folder, scheme):
+    results = json.loads((folder / "results.json").read_text())
+    (cell,) = (cell for cell in results.values() if cell["scheme"] == scheme)
+    return cell
+
+
 def test_quality_benchmark(tmp_path):
     options = ["--pictures", "camera", "--size", 16, "--hidden", 8, "--layers", 2, "--steps", 5]
     schemes = ["--bits", "W4A8", "--schemes", "stock channel", "plan", "k-means", "torch.ao"]
@@ -79,6 +87,14 @@ def test_quality_benchmark(tmp_path):
     assert (tmp_path / "results.png").stat().st_size > 1000
     again = run("quality_benchmark.py", "--out", tmp_path, *options, "--qat", 2, *schemes)
     assert again == text
+    (plan,) = (tmp_path / "plans").iterdir()
+    assert [layer.weight_bits for layer in read_plan(plan)] == [
+        bits for _, _, bits, _, _ in _cell(tmp_path, "plan")["layers"]
+    ]
+    floats = ["--bits", "W32A32", "--schemes", "float"]
+    run("quality_benchmark.py", "--out", tmp_path, *options, "--qat", 2, *floats)
+    cell = _cell(tmp_path, "float")
+    assert cell["ptq"]["psnr"] == cell["psnr_float"] != cell["qat"]["psnr"]
 
 
 @pytest.mark.parametrize("script", sorted(path.name for path in EXAMPLES.glob("*.py")))

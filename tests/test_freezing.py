@@ -30,8 +30,8 @@ def psnr(model):
 
 
 def test_layers_are_frozen_one_after_the_other():
-    assert windows(2) == [(0, 0), (0, 0.95)]
-    assert windows(4) == [(0, 0), (0, 0.4), (0.4, 0.8), (0.8, 0.95)]
+    assert windows(2) == [(0.4, 0.4), (0.4, 0.97)]
+    assert windows(4) == [(0.4, 0.4), (0.4, 0.625), (0.625, 0.85), (0.85, 0.97)]
     assert [_due(64, (0.4, 0.8), share) for share in (0, 0.4, 0.5, 0.79, 0.8)] == [0, 0, 16, 60, 64]
 
 

@@ -58,7 +58,8 @@ def test_codes_are_no_worse_than_nearest_and_close_to_the_best_of_all(seed):
     for row in fit.best:
         error = every * 0.7 - row
         best += float(((error @ fit.hessian) * error).sum(dim=1).min())
-    assert best <= fit.cost(codes * step) <= 2 * best + 1e-9
+    # The slack is for the order of the sums.
+    assert best - 1e-9 <= fit.cost(codes * step) <= 2 * best + 1e-9
 
 
 def test_an_input_without_correlations_leaves_nothing_to_gain():

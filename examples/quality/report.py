@@ -87,7 +87,7 @@ def plot(path: Path, cells: list[Cell]) -> None:
     for axes, (key, title) in zip(figure.subplots(1, 2, sharey=True), COLUMNS.items(), strict=True):
         lines: dict[str, dict[str, list[Cell]]] = defaultdict(lambda: defaultdict(list))
         for cell in cells:
-            if key in cell:
+            if key in cell and cell["scheme"] != "float":
                 lines[cell["scheme"]][cell["bits"]].append(cell)
         for scheme, points in lines.items():
             whole = [found for found in points.values() if len(found) == pictures]
@@ -96,9 +96,12 @@ def plot(path: Path, cells: list[Cell]) -> None:
             y = [sum(cell[key]["psnr"] for cell in found) / len(found) for found in whole]
             axes.plot(x, y, marker="o", label=scheme)
         axes.axhline(level, color="black", linestyle=":", label="float")
+        trained = [cell[key]["psnr"] for cell in cells if key in cell and cell["scheme"] == "float"]
+        if key == "qat" and len(trained) == pictures:
+            label = "float, as many more steps"
+            axes.axhline(sum(trained) / pictures, color="gray", linestyle="--", label=label)
         axes.set(title=title, xlabel="weight bits, average")
-    first = figure.axes[0]
-    first.set_ylabel("PSNR in dB, mean over pictures")
-    first.legend(fontsize=7)
+    figure.axes[0].set_ylabel("PSNR in dB, mean over pictures")
+    figure.axes[1].legend(fontsize=7)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=120)

@@ -13,9 +13,13 @@ Names and what they are:
   Representations", 2022, arXiv:2209.01019), activations float, no fine-tuning;
 * ``torch.ao``: PyTorch's eager-mode fake quantization, weights per channel, sines per tensor;
 * ``Brevitas rotation``: a Hadamard matrix before every layer from ``brevitas.graph.equalize``;
-* ``plan``: our planner, float scales; ``plan, po2``: the same with power-of-two scales.
+* ``plan``: our planner, float scales; ``plan, po2``: the same with power-of-two scales. Plans are
+  kept in OUT/plans, as files that ``dhq quantize --plan`` takes;
+* ``float`` (bits ``W32A32``): the float network, and what the same number of steps of fine-tuning
+  does for it. Fine-tuning is also more training, and this tells how much of a gain that is.
 """
 
+import copy
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,14 +34,16 @@ from skimage.transform import resize
 from torch import Tensor
 
 from dhq_brevitas.allocation import weight_bits
+from dhq_brevitas.files import check_writable_folder, write_json
 from dhq_brevitas.freezing import freeze_quantized
 from dhq_brevitas.inr import Inr, QuantInr
-from dhq_brevitas.planner import decibels, make_plan
+from dhq_brevitas.planner import make_plan
+from dhq_brevitas.plans import plan_to_json, read_plan
 from dhq_brevitas.reference import finalise
 from dhq_brevitas.rounding import post_train
 from dhq_brevitas.signals import coordinate_bits, coordinate_step, load_image, pixel_codes, psnr
 from dhq_brevitas.specs import InrSpec, QuantSpec, Scheme
-from dhq_brevitas.training import TrainSpec, train_quantized
+from dhq_brevitas.training import TrainSpec, fit_float, train_quantized
 from quality import baselines
 
 Quality = dict[str, float]
@@ -110,6 +116,7 @@ class Run:
     act_bits: int
     qat: int
     batch: int
+    plan_file: Path
 
     def build(self, spec: QuantSpec) -> QuantInr:
         side = self.data.side
@@ -127,7 +134,7 @@ class QualityScheme:
     """A way to quantize: ``run`` gives the cell's entries; ``applies`` says for which bits."""
 
     run: Callable[[Run], dict[str, Any]]
-    applies: Callable[[str], bool] = lambda bits: True
+    applies: Callable[[str], bool] = lambda bits: bits != "W32A32"
 
 
 def run_cell(job: Job, bits: str, scheme: str, qat: int) -> dict[str, Any]:
@@ -137,7 +144,9 @@ def run_cell(job: Job, bits: str, scheme: str, qat: int) -> dict[str, Any]:
     weights, acts = parse_bits(bits)
     data = job.data()
     network = job.network(data.target.shape[1])
-    run = Run(data, network, weights, acts, qat, BATCH)
+    plan_name = re.sub(r"\W+", "-", f"{job.network_file.stem} {bits} {scheme}")
+    plan_file = job.network_file.parent.with_name("plans") / f"{plan_name}.json"
+    run = Run(data, network, weights, acts, qat, BATCH, plan_file)
     cell = {
         "picture": Path(job.picture).stem,
         "scheme": scheme,
@@ -170,8 +179,7 @@ def quantized(run: Run, spec: QuantSpec, learned: bool) -> dict[str, Any]:
         "ptq": run.quality(model.eval(), codes),
     }
     if run.qat:
-        rate = FREEZING_RATE if learned else LEARNING_RATE
-        training = TrainSpec(run.qat, run.batch, rate, evaluate_every=100)
+        training = TrainSpec(run.qat, run.batch, LEARNING_RATE, evaluate_every=100)
         if learned:
             freeze_quantized(model, codes, target, training, post, progress=False)
             finalise(model)
@@ -194,19 +202,35 @@ def uniform(run: Run, learned: bool = False, first: int | None = 12, **options: 
 
 def planned(run: Run, **options: Any) -> Any:
     """Our planner, with the bits of the uniform scheme whose first layer has 12."""
-    base = QuantSpec(weight_bits=run.weight_bits, act_bits=run.act_bits, **options)
-    data = run.data
-    plan = make_plan(run.build, run.network, data.codes, data.coordinates, base, progress=False)
-    trials = {trial.name: decibels(plan.power, trial.measured) for trial in plan.trials}
-    return quantized(run, QuantSpec(layers=plan.layers), True) | {"trials": trials}
+    if not run.plan_file.exists():
+        base = QuantSpec(weight_bits=run.weight_bits, act_bits=run.act_bits, **options)
+        data = run.data
+        plan = make_plan(run.build, run.network, data.codes, data.coordinates, base, progress=False)
+        check_writable_folder(run.plan_file.parent)
+        write_json(run.plan_file, plan_to_json(plan))
+    return quantized(run, QuantSpec(layers=read_plan(run.plan_file)), True)
 
 
-LEARNING_RATE = 1e-4  # of straight-through training
-FREEZING_RATE = 1e-5
-BATCH = 2048
+def floating(run: Run) -> dict[str, Any]:
+    """The float network as it is, and after as many more steps as others are fine-tuned."""
+    cell: dict[str, Any] = {
+        "weight_bits": 32.0,
+        "ptq": run.quality(run.network, run.data.coordinates),
+    }
+    if run.qat:
+        network = copy.deepcopy(run.network)
+        training = TrainSpec(run.qat, run.batch, LEARNING_RATE)
+        fit_float(network, run.data.coordinates, run.data.target, training, progress=False)
+        cell["qat"] = run.quality(network, run.data.coordinates)
+    return cell
+
+
+LEARNING_RATE = 1e-4
+BATCH = 8192
 STOCK: dict[str, Any] = {"scheme": Scheme.STOCK, "scale": "float"}
 DHQ: dict[str, Any] = {"scheme": Scheme.DHQ, "scale": "float"}
 SCHEMES: dict[str, QualityScheme] = {
+    "float": QualityScheme(floating, lambda bits: bits == "W32A32"),
     "stock tensor": QualityScheme(partial(uniform, first=None, granularity="tensor", **STOCK)),
     "stock channel": QualityScheme(partial(uniform, first=None, **STOCK)),
     "stock channel, W0 12": QualityScheme(partial(uniform, **STOCK)),
