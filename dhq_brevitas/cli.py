@@ -139,7 +139,11 @@ HELP: dict[str, dict[str, Any]] = {
     },
     "phase_bits": {"metavar": "B", "help": "address bits of the activations' tables, 4 to 16"},
     "qat_steps": {"metavar": "N", "help": "fine-tuning steps of the quantized network"},
-    "qat_learning_rate": {"metavar": "R", "help": "learning rate of fine-tuning"},
+    "qat_learning_rate": {
+        "metavar": "R",
+        "type": float,
+        "help": "learning rate of fine-tuning (1/20 of the family's)",
+    },
     "cycles_per_sample": {"metavar": "N", "help": "clock cycles a sample may take"},
     "fpga_part": {"metavar": "PART", "help": "FPGA part"},
     "clk_ns": {"metavar": "T", "help": "clock period in nanoseconds"},

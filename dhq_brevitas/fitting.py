@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from dhq_brevitas.families import get_family
-from dhq_brevitas.freezing import freeze_quantized
+from dhq_brevitas.freezing import fine_tuning_rate, freeze_quantized
 from dhq_brevitas.inr import Inr, QuantInr
 from dhq_brevitas.reference import evaluate, finalise
 from dhq_brevitas.rounding import post_train
@@ -148,8 +148,8 @@ class Fitted:
         self,
         quant: QuantSpec | None = None,
         steps: int = 600,
-        learning_rate: float = 1e-4,
-        batch: int = 4096,
+        learning_rate: float | None = None,
+        batch: int = 8192,
         seed: int = 0,
         progress: bool = True,
     ) -> "Quantized":
@@ -163,6 +163,8 @@ class Fitted:
             self.network, quant or QuantSpec(), self.grid.step, self.grid.bits, inputs
         )
         post = post_train(model, self.network, inputs, inputs * self.grid.step)
+        if learning_rate is None:
+            learning_rate = fine_tuning_rate(self.network.spec.family)
         spec = TrainSpec(steps, batch, learning_rate, seed=seed)
         target = torch.from_numpy(self.target)
         freeze_quantized(model, inputs, target, spec, post, progress=progress)

@@ -96,8 +96,8 @@ class QuantizeOptions:
     last_weight_bits: int | None = None
     phase_bits: int = 12
     qat_steps: int = 500
-    qat_learning_rate: float = 1e-4
-    batch: int = 4096
+    qat_learning_rate: float | None = None
+    batch: int = 8192
     seed: int = 0
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from dhq_brevitas.allocation import Budget
 from dhq_brevitas.analysis import analysis_text, analyze_layers, save_pictures
 from dhq_brevitas.files import atomic_path, write_json
-from dhq_brevitas.freezing import freeze_quantized
+from dhq_brevitas.freezing import fine_tuning_rate, freeze_quantized
 from dhq_brevitas.hardware import LIMITED, Hardware, Limits
 from dhq_brevitas.inr import QuantInr
 from dhq_brevitas.measure import measure_layers
@@ -94,9 +94,12 @@ def plan_hardware(options: PlanOptions) -> Hardware | None:
     return Hardware(limits, LayerEstimator(options.cycles_per_sample, options.fpga_part))
 
 
-def qat_spec(options: QuantizeOptions) -> TrainSpec:
-    """The fine-tuning of the quantized network."""
-    return TrainSpec(options.qat_steps, options.batch, options.qat_learning_rate, seed=options.seed)
+def qat_spec(options: QuantizeOptions, family: str = "siren") -> TrainSpec:
+    """The fine-tuning of the quantized network; the learning rate is the family's unless given."""
+    rate = options.qat_learning_rate
+    if rate is None:
+        rate = fine_tuning_rate(family)
+    return TrainSpec(options.qat_steps, options.batch, rate, seed=options.seed)
 
 
 def run_analyze(stage: Stage, options: AnalyzeOptions) -> tuple[dict[str, Any], list[str]]:
@@ -155,7 +158,7 @@ def run_quantize(stage: Stage, options: QuantizeOptions) -> tuple[dict[str, Any]
         model,
         problem.fit_inputs,
         problem.fit_target,
-        qat_spec(options),
+        qat_spec(options, network.spec.family),
         post,
         stage.folder.file("quantize_checkpoint.pt"),
         stage.key,

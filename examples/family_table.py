@@ -32,7 +32,7 @@ from tqdm import tqdm
 from dhq_brevitas.calibration import calibrate
 from dhq_brevitas.families import FAMILIES, get_family
 from dhq_brevitas.files import atomic_path, read_json, text_digest, write_json
-from dhq_brevitas.freezing import freeze_quantized
+from dhq_brevitas.freezing import fine_tuning_rate, freeze_quantized
 from dhq_brevitas.inr import Inr, QuantInr
 from dhq_brevitas.measure import measure_layers
 from dhq_brevitas.planner import make_plan
@@ -198,7 +198,7 @@ class Row:
             model,
             problem.fit_inputs,
             problem.fit_target,
-            TrainSpec(self.options.qat_steps, 4096, 1e-5),
+            TrainSpec(self.options.qat_steps, 8192, fine_tuning_rate(self.family)),
             post,
             progress=False,
             project=problem.project,
