@@ -24,7 +24,7 @@ What is frozen at step s follows from s, so training resumes exactly, as in
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
@@ -85,6 +85,7 @@ def freeze_quantized(
     key: str = "",
     progress: bool = True,
     project: Projection | None = None,
+    allowed: Callable[[], bool] = lambda: True,
 ) -> TrainResult:
     """Fine-tunes a network after post-training quantization, in place, by gradual freezing.
 
@@ -94,6 +95,7 @@ def freeze_quantized(
             unrounded weights in it.
         spec: ``learning_rate`` is that of the float network, times the factor folded into each
             weight; ``evaluate_every`` is not used, since only the end is a quantized network.
+        allowed: whether ``model`` may be as it is after training; else the rounded weights remain.
 
     Other arguments and errors as for :func:`dhq_brevitas.training.fit_float`; ``inputs`` are pixel
     codes. Returns the PSNR of what was kept and its step, 0 for the rounded network.
@@ -126,7 +128,7 @@ def freeze_quantized(
             )
             freezer.advance(1.0)
     end_quality = quality()
-    if end_quality >= start_quality:
+    if end_quality >= start_quality and allowed():
         return run.finish(end_quality, spec.steps)
     model.load_state_dict(rounded)
     return run.finish(start_quality, 0)

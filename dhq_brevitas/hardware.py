@@ -8,7 +8,7 @@ which :class:`Resources` hold. Nothing here needs FINN.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import brevitas.nn as qnn
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from dhq_brevitas.activations import QuantLookupActivation
 from dhq_brevitas.inr import QuantInr
+from dhq_brevitas.options import BuildOptions
 from dhq_brevitas.proxies import HadamardWeightQuantProxy
 from dhq_brevitas.specs import Side
 
@@ -32,6 +33,9 @@ __all__ = [
     "entries_per_unit",
     "layer_codes",
 ]
+
+
+LIMITED = ("lut", "dsp", "bram18", "uram")
 
 
 @dataclass(frozen=True)
@@ -59,23 +63,47 @@ class Resources:
 
 @dataclass(frozen=True)
 class Limits:
-    """At most so many of each resource for the whole network; None: no limit."""
+    """At most so many of each resource for the whole network, None: any number; in such a build.
+
+    ValueError for a limit below zero, or cycles or a part that no build can have.
+    """
 
     lut: int | None = None
     dsp: int | None = None
     bram18: int | None = None
     uram: int | None = None
+    cycles_per_sample: int = BuildOptions.cycles_per_sample
+    fpga_part: str = BuildOptions.fpga_part
+
+    def __post_init__(self) -> None:
+        for name, limit in self.given().items():
+            if type(limit) is not int or limit < 0:
+                raise ValueError(f"max_{name}={limit!r} must be an integer of at least 0")
+        if type(self.cycles_per_sample) is not int or self.cycles_per_sample < 1:
+            raise ValueError(f"cycles_per_sample={self.cycles_per_sample!r} must be at least 1")
+        if not str(self.fpga_part).startswith("xc"):
+            raise ValueError(
+                f"fpga_part={self.fpga_part!r} is no FPGA part, as {BuildOptions.fpga_part} is one"
+            )
+
+    @property
+    def build(self) -> str:
+        """The build they are for, in words."""
+        return f"{self.cycles_per_sample} cycles a sample on {self.fpga_part}"
 
     def given(self) -> dict[str, int]:
         """Those that are set, by the name in :class:`Resources`."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        limits = {name: getattr(self, name) for name in LIMITED}
+        return {name: limit for name, limit in limits.items() if limit is not None}
+
+    def exceeded(self, resources: Resources) -> dict[str, int]:
+        """By how much ``resources`` exceed those that they do not keep to."""
+        excess = {name: getattr(resources, name) - limit for name, limit in self.given().items()}
+        return {name: more for name, more in excess.items() if more > 0}
 
     def hold(self, resources: Resources) -> bool:
         """Whether ``resources`` keep to them."""
-        return all(getattr(resources, name) <= limit for name, limit in self.given().items())
-
-
-LIMITED = tuple(field.name for field in fields(Limits))
+        return not self.exceeded(resources)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +150,15 @@ class Hardware:
 
     limits: Limits
     estimate: Estimator
+
+    def exceeded(self, model: QuantInr) -> str:
+        """What a network takes beyond the limits, in words; "" if it keeps to them."""
+        total = sum(self.estimate(layer_codes(model)), Resources())
+        limits = self.limits.given()
+        return ", ".join(
+            f"{limits[name] + more} {name}, not {limits[name]}"
+            for name, more in self.limits.exceeded(total).items()
+        )
 
 
 def activation_codes(activation: QuantLookupActivation) -> dict[str, Any]:

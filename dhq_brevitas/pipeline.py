@@ -11,7 +11,7 @@ from typing import Any
 from dhq_brevitas import quantize_stages
 from dhq_brevitas import stages as other_stages
 from dhq_brevitas.allocation import Budget
-from dhq_brevitas.hardware import LIMITED
+from dhq_brevitas.hardware import LIMITED, Limits
 from dhq_brevitas.options import (
     AnalyzeOptions,
     BuildOptions,
@@ -21,7 +21,7 @@ from dhq_brevitas.options import (
     SimulateOptions,
     StageOptions,
 )
-from dhq_brevitas.plans import layers_to_json, read_plan
+from dhq_brevitas.plans import layers_to_json, read_limits, read_plan
 from dhq_brevitas.quantize_stages import (
     AUTO,
     PLAN_FILE,
@@ -97,7 +97,7 @@ def check_options(stages: Mapping[str, StageOptions], fitted: Mapping[str, Any] 
         check_bits("act_bits", analyze.act_bits, MIN_BITS, MAX_BITS)
     build = stages.get("build")
     if isinstance(build, BuildOptions):
-        check_target(build)
+        Limits(cycles_per_sample=build.cycles_per_sample, fpga_part=build.fpga_part)
         if not build.clk_ns > 0:
             raise ValueError(f"clk_ns={build.clk_ns} must be positive")
     simulate = stages.get("simulate")
@@ -108,16 +108,6 @@ def check_options(stages: Mapping[str, StageOptions], fitted: Mapping[str, Any] 
             raise ValueError(f"samples={simulate.samples} must be at least 1, or 0 for all")
 
 
-def check_target(options: BuildOptions | PlanOptions | QuantizeOptions) -> None:
-    """ValueError for cycles or a part that no build can have."""
-    if options.cycles_per_sample < 1:
-        raise ValueError(f"cycles_per_sample={options.cycles_per_sample} must be at least 1")
-    if not options.fpga_part.startswith("xc"):
-        raise ValueError(
-            f"fpga_part={options.fpga_part!r} is no FPGA part, for example xczu3eg-sbva484-1-e"
-        )
-
-
 def check_limits(options: PlanOptions | QuantizeOptions, planned: bool = True) -> None:
     """ValueError for limits on hardware that cannot be; ModuleNotFoundError without FINN."""
     given = plan_limits(options).given()
@@ -126,7 +116,6 @@ def check_limits(options: PlanOptions | QuantizeOptions, planned: bool = True) -
     name, limit = next(iter(given.items()))
     if not planned:
         raise ValueError(f"max_{name}={limit} is for the planner: use scheme='auto' without a plan")
-    check_target(options)
     check_finn("limits on hardware need FINN", f"leave out --max-{name}")
 
 
@@ -158,7 +147,10 @@ def run_stage(
     determines = _determining(options)
     if isinstance(options, QuantizeOptions) and options.plan is not None:
         # What the file says counts, not where it is.
-        determines |= {"plan": layers_to_json(read_plan(options.plan))}
+        determines["plan"] = layers_to_json(read_plan(options.plan))
+        limits = read_limits(options.plan)
+        if limits is not None:
+            determines["limits"] = asdict(limits)
     if isinstance(options, FitOptions):
         problem = load_problem(options)
         determines["data"] = problem.digest()

@@ -262,12 +262,13 @@ class _Program:
                 yield name, layers
                 if self.prices is None or layers not in self.trials:
                     break
-                over = self._over(layers)
+                over = self.limits.exceeded(self.trials[layers].total)
                 if not over:
                     break
-                limits = replace(
-                    limits, **{n: v - over.get(n, 0) for n, v in limits.given().items()}
-                )
+                less: dict[str, Any] = {
+                    name: max(0, limits.given()[name] - more) for name, more in over.items()
+                }
+                limits = replace(limits, **less)
         if self.prices is not None and not self.fitting():
             for name in self.limits.given():
                 layers = self.solve(Limits(), freedoms["program"], name)
@@ -275,15 +276,6 @@ class _Program:
                     yield f"program, least {name}", layers
             if self.trials and not self.fitting():
                 raise ValueError(self._refusal())
-
-    def _over(self, layers: Layers) -> dict[str, int]:
-        """What a tried plan takes more than it may."""
-        used = self.trials[layers].total
-        return {
-            name: getattr(used, name) - limit
-            for name, limit in self.limits.given().items()
-            if getattr(used, name) > limit
-        }
 
     def _refusal(self) -> str:
         least = {

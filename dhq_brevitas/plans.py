@@ -14,11 +14,19 @@ from typing import Any
 
 from dhq_brevitas.allocation import Alternative, average_act_bits, weight_bits
 from dhq_brevitas.files import read_json
+from dhq_brevitas.hardware import Limits
 from dhq_brevitas.planner import Plan, decibels
 from dhq_brevitas.report import text_table
 from dhq_brevitas.specs import LayerPlan, Side
 
-__all__ = ["layers_from_json", "layers_to_json", "plan_to_json", "plan_to_text", "read_plan"]
+__all__ = [
+    "layers_from_json",
+    "layers_to_json",
+    "plan_to_json",
+    "plan_to_text",
+    "read_limits",
+    "read_plan",
+]
 
 
 def layers_to_json(layers: Sequence[LayerPlan]) -> list[dict[str, Any]]:
@@ -59,6 +67,22 @@ def read_plan(path: str | os.PathLike[str]) -> tuple[LayerPlan, ...]:
     if not isinstance(values, dict) or "layers" not in values:
         raise ValueError(f"{path} is no plan: it has no 'layers'")
     return layers_from_json(values["layers"], str(path))
+
+
+def read_limits(path: str | os.PathLike[str]) -> Limits | None:
+    """The limits on hardware of a plan file; None if it has none, or does not say for which build.
+
+    ValueError that names the file and what is wrong with them.
+    """
+    values = read_json(path)
+    hardware = values.get("hardware") if isinstance(values, dict) else None
+    limits = hardware.get("limits") if isinstance(hardware, dict) else None
+    if not isinstance(limits, dict) or "cycles_per_sample" not in limits:
+        return None
+    try:
+        return Limits(**limits)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: limits={limits} cannot be used: {error}") from error
 
 
 def plan_to_json(plan: Plan) -> dict[str, Any]:
@@ -111,7 +135,7 @@ def _hardware_to_json(plan: Plan) -> dict[str, Any]:
         layer.name: asdict(used)
         for layer, used in zip(plan.layers, plan.trials[0].resources, strict=True)
     }
-    limits = plan.hardware.limits.given()
+    limits = asdict(plan.hardware.limits)
     total = asdict(plan.trials[0].total)
     return {"hardware": {"limits": limits, "total": total, "layers": resources}}
 

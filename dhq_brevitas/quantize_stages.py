@@ -4,7 +4,7 @@
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any
 
 import torch
@@ -19,12 +19,19 @@ from dhq_brevitas.inr import QuantInr
 from dhq_brevitas.measure import measure_layers
 from dhq_brevitas.options import AnalyzeOptions, PlanOptions, QuantizeOptions
 from dhq_brevitas.planner import make_plan
-from dhq_brevitas.plans import layers_to_json, plan_to_json, plan_to_text, read_plan
+from dhq_brevitas.plans import layers_to_json, plan_to_json, plan_to_text, read_limits, read_plan
 from dhq_brevitas.reference import evaluate, finalise
 from dhq_brevitas.rounding import drawn, post_train
 from dhq_brevitas.signals import psnr
 from dhq_brevitas.specs import QuantSpec, Scheme
-from dhq_brevitas.stages import LAYERS, Stage, load_float, quant_network, save_state
+from dhq_brevitas.stages import (
+    LAYERS,
+    Stage,
+    check_finn,
+    load_float,
+    quant_network,
+    save_state,
+)
 from dhq_brevitas.training import TrainSpec
 
 __all__ = [
@@ -76,22 +83,22 @@ def plan_spec(options: PlanOptions) -> QuantSpec:
 
 
 def plan_limits(options: PlanOptions | QuantizeOptions) -> Limits:
-    """The limits on hardware; ValueError for one below zero."""
-    limits = Limits(**{name: getattr(options, f"max_{name}") for name in LIMITED})
-    for name, limit in limits.given().items():
-        if limit < 0:
-            raise ValueError(f"max_{name}={limit} must be at least 0")
-    return limits
+    """The limits on hardware; ValueError for what no build can have."""
+    return Limits(
+        **{name: getattr(options, f"max_{name}") for name in LIMITED},
+        cycles_per_sample=options.cycles_per_sample,
+        fpga_part=options.fpga_part,
+    )
 
 
-def plan_hardware(options: PlanOptions) -> Hardware | None:
-    """Limits and their estimator, or None without limits; needs FINN."""
-    limits = plan_limits(options)
-    if not limits.given():
+def with_estimator(limits: Limits | None) -> Hardware | None:
+    """Limits and their estimator, or None without limits; ModuleNotFoundError without FINN."""
+    if limits is None or not limits.given():
         return None
+    check_finn("limits on hardware need FINN", "take them out of the plan file")
     from dhq_brevitas.finn_flow.estimates import LayerEstimator
 
-    return Hardware(limits, LayerEstimator(options.cycles_per_sample, options.fpga_part))
+    return Hardware(limits, LayerEstimator(limits.cycles_per_sample, limits.fpga_part))
 
 
 def qat_spec(options: QuantizeOptions, family: str = "siren") -> TrainSpec:
@@ -135,7 +142,7 @@ def run_plan(stage: Stage, options: PlanOptions) -> tuple[dict[str, Any], list[s
         base,
         budget,
         stage.progress,
-        hardware=plan_hardware(options),
+        hardware=with_estimator(plan_limits(options)),
     )
     text = plan_to_text(plan)
     stage.say(text)
@@ -147,6 +154,7 @@ def run_plan(stage: Stage, options: PlanOptions) -> tuple[dict[str, Any], list[s
 def run_quantize(stage: Stage, options: QuantizeOptions) -> tuple[dict[str, Any], list[str]]:
     """Post-training quantization, fine-tuning, reference: quant.pt, quant.npz, layers.json."""
     codes, problem, network = stage.codes, stage.problem, load_float(stage)
+    hardware = with_estimator(None if options.plan is None else read_limits(options.plan))
     model = quant_network(stage, quant_spec(options), network)
     post = post_train(model, network, codes, codes * problem.step)
     model.eval()
@@ -154,6 +162,16 @@ def run_quantize(stage: Stage, options: QuantizeOptions) -> tuple[dict[str, Any]
         calibrated = psnr(problem.values, model(codes).numpy())
     stage.say(f"after post-training quantization: {calibrated:.2f} dB")
     layers = measure_unrounded(model, post.unrounded, codes)
+    excess = "" if hardware is None else hardware.exceeded(model)
+    if excess:
+        stage.say(f"warning: the plan's network takes {excess}")
+
+    def allowed() -> bool:
+        now = "" if hardware is None or excess else hardware.exceeded(model)
+        if now:
+            stage.say(f"fine-tuned, the network would take {now}: kept as it was before")
+        return not now
+
     trained = freeze_quantized(
         model,
         problem.fit_inputs,
@@ -164,11 +182,15 @@ def run_quantize(stage: Stage, options: QuantizeOptions) -> tuple[dict[str, Any]
         stage.key,
         stage.progress,
         problem.project,
+        allowed,
     )
     finalise(model)
     reference = evaluate(model, codes)
     save_state(stage, "quant.pt", model)
-    write_json(stage.folder.file(LAYERS), {"layers": layers_to_json(model.plans)})
+    values: dict[str, Any] = {"layers": layers_to_json(model.plans)}
+    if hardware is not None:
+        values["hardware"] = {"limits": asdict(hardware.limits)}
+    write_json(stage.folder.file(LAYERS), values)
     files = stage.save_outputs("quant", reference.outputs, reference.accumulators)
     quality = stage.quality("quant", reference.outputs)
     stage.say(f"quantized network: {quality['psnr_quant']:.2f} dB")

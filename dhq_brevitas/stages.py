@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from dhq_brevitas.families import get_family
 from dhq_brevitas.files import atomic_path
+from dhq_brevitas.hardware import Limits
 from dhq_brevitas.inr import Inr, QuantInr
 from dhq_brevitas.options import (
     BuildOptions,
@@ -24,7 +25,7 @@ from dhq_brevitas.options import (
     FitOptions,
     SimulateOptions,
 )
-from dhq_brevitas.plans import read_plan
+from dhq_brevitas.plans import read_limits, read_plan
 from dhq_brevitas.rtl_levels import RTL_LEVELS
 from dhq_brevitas.runs import RunFolder
 from dhq_brevitas.signals import psnr
@@ -234,6 +235,10 @@ def run_build(stage: Stage, options: BuildOptions) -> tuple[dict[str, Any], list
     check_finn()
     from dhq_brevitas.finn_flow import build_dataflow
 
+    planned = read_limits(stage.folder.file(LAYERS))
+    this = Limits(cycles_per_sample=options.cycles_per_sample, fpga_part=options.fpga_part)
+    if planned is not None and planned.build != this.build:
+        stage.say(f"warning: the plan's limits are for {planned.build}, this build is {this.build}")
     codes = stage.codes.numpy()
     chosen = np.linspace(0, len(codes) - 1, min(VERIFIED_SAMPLES, len(codes))).round().astype(int)
     built = build_dataflow(

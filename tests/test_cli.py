@@ -226,7 +226,7 @@ def test_interrupted_run_continues_to_the_same_result(tmp_path, monkeypatch, cap
         (["--fpga-part", "tin"], "--fpga-part 'tin' is no FPGA part"),
         (["--level", "wafer"], "--level 'wafer' does not exist: use python, node, stitched"),
         (["--max-lut", "5"], "--max-lut 5 is for the planner: use scheme='auto'"),
-        (["--max-dsp", "-1", "--scheme", "auto"], "--max-dsp -1 must be at least 0"),
+        (["--max-dsp", "-1", "--scheme", "auto"], "--max-dsp -1 must be an integer of at least 0"),
         (["--samples", "-1"], "--samples -1 must be at least 1, or 0 for all"),
     ],
 )

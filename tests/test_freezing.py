@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from dhq_brevitas.freezing import _due, freeze_quantized, windows
+from dhq_brevitas.hardware import Hardware, Limits, Resources, layer_codes
 from dhq_brevitas.inr import Inr, QuantInr
 from dhq_brevitas.rounding import post_train
 from dhq_brevitas.specs import InrSpec, QuantSpec
@@ -71,3 +72,31 @@ def test_training_that_makes_it_worse_is_taken_back():
     trained = freeze_quantized(model, CODES, outputs, spec, post, progress=False)
     assert (trained.step, trained.psnr) == (0, math.inf)
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize(("limit", "kept"), [(0, False), (10**6, True)])
+def test_training_that_exceeds_limits_on_hardware_is_taken_back(limit, kept):
+    model, post = rounded()
+    before = [layer.weight for layer in layer_codes(model)]
+    start = {name: value.clone() for name, value in model.state_dict().items()}
+
+    def changed_codes(layers):
+        pairs = zip(layers, before, strict=True)
+        return [Resources(lut=int((layer.weight != old).sum())) for layer, old in pairs]
+
+    hardware = Hardware(Limits(lut=limit), changed_codes)
+    assert hardware.exceeded(model) == ""
+    spec = TrainSpec(60, batch=128, learning_rate=1e-3)
+    found = []
+
+    def allowed():
+        found.append(hardware.exceeded(model))
+        return not found[-1]
+
+    trained = freeze_quantized(model, CODES, TARGET, spec, post, progress=False, allowed=allowed)
+    same = [torch.equal(start[name], value) for name, value in model.state_dict().items()]
+    assert trained.step == (60 if kept else 0)
+    assert trained.psnr == psnr(model)
+    assert all(same) != kept
+    assert len(found) == 1
+    assert found[0] == "" if kept else found[0].endswith("lut, not 0")

@@ -24,7 +24,7 @@ from dhq_brevitas.allocation import (
 from dhq_brevitas.hardware import Hardware, Limits, Resources
 from dhq_brevitas.inr import Inr, QuantInr
 from dhq_brevitas.planner import make_plan
-from dhq_brevitas.plans import layers_to_json, plan_to_json, plan_to_text, read_plan
+from dhq_brevitas.plans import layers_to_json, plan_to_json, plan_to_text, read_limits, read_plan
 from dhq_brevitas.sensitivity import Probe, Turn
 from dhq_brevitas.specs import (
     Granularity,
@@ -239,7 +239,7 @@ def estimated(layers):
 
 def limited(max_trials=6, **limits):
     base = QuantSpec(weight_bits=4, scale="float")
-    hardware = Hardware(Limits(**limits), estimated)
+    hardware = Hardware(Limits(**limits, cycles_per_sample=8), estimated)
     return make_plan(
         build, INR, CODES, CODES * STEP, base, None, False, max_trials, hardware=hardware
     )
@@ -252,11 +252,32 @@ def test_plans_keep_to_limits_on_hardware(tmp_path):
     values = plan_to_json(plan)
     total = values["hardware"]["total"]
     assert total["lut"] == sum(layer["lut"] for layer in values["hardware"]["layers"].values())
-    assert values["hardware"]["limits"] == {"lut": 99}
     assert re.search(rf"network +{total['lut']} ", plan_to_text(plan))
     file = tmp_path / "plan.json"
     file.write_text(json.dumps(values))
     assert read_plan(file) == plan.layers
+    assert read_limits(file) == Limits(lut=99, cycles_per_sample=8)
+    values["hardware"]["limits"] = {"lut": 99}  # it does not say for which build
+    file.write_text(json.dumps(values))
+    assert read_limits(file) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"cycles_per_sample": 0}, "cycles_per_sample=0 must be at least 1"),
+        ({"lut": "9"}, "max_lut='9' must be an integer of at least 0"),
+        ({"ff": 9}, "unexpected keyword argument 'ff'"),
+        ({"fpga_part": 7}, "fpga_part=7 is no FPGA part"),
+    ],
+)
+def test_limits_of_a_plan_file_that_cannot_be_used_are_refused(change, message, tmp_path):
+    file = tmp_path / "plan.json"
+    limits = {"lut": 99, "cycles_per_sample": 8} | change
+    file.write_text(json.dumps({"layers": [], "hardware": {"limits": limits}}))
+    with pytest.raises(ValueError, match=message) as error:
+        read_limits(file)
+    assert str(file) in str(error.value)
 
 
 def test_limits_that_no_plan_keeps_are_refused_and_the_smallest_named_is_planned():

@@ -143,7 +143,7 @@ def test_a_build_that_fails_keeps_what_was_computed(tmp_path, capsys, monkeypatc
     assert "export: unchanged, skipped" in capsys.readouterr().out
 
 
-def test_limits_on_hardware_change_the_plan_and_the_build_keeps_them(tmp_path, monkeypatch):
+def test_limits_on_hardware_change_the_plan_and_the_build_keeps_them(tmp_path, monkeypatch, capsys):
     few = functools.partial(quantize_stages.make_plan, max_trials=2)
     monkeypatch.setattr(quantize_stages, "make_plan", few)
     out, options = tmp_path / "out", ["--weight-bits", 4, "--cycles-per-sample", 16]
@@ -162,9 +162,16 @@ def test_limits_on_hardware_change_the_plan_and_the_build_keeps_them(tmp_path, m
 
     for stage in ("export", "build", "simulate"):
         assert run(stage, "--out", out, *(options[2:] if stage == "build" else ())) == 0
+    assert "warning" not in capsys.readouterr().out
     values = summary(out)
     assert values["mismatch_qonnx_finn"] == values["mismatch_quant_qonnx"] == 0
     assert values["lut_estimate"] <= limit
     total = dict(plan["hardware"]["total"])
     total["cycles_per_sample"] = total.pop("cycles")
     assert total == {name: values[f"{name}_estimate"] for name in total}
+
+    capsys.readouterr()
+    assert run("build", "--out", out, "--cycles-per-sample", 32) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "warning" in line]
+    part = "xczu3eg-sbva484-1-e"
+    assert f"for 16 cycles a sample on {part}, this build is 32 cycles a sample on {part}" in line
