@@ -141,12 +141,19 @@ class Alternative:
 
 
 def measure_alternatives(
-    probe: Probe, uniform: Sequence[LayerPlan], budget: Budget, progress: bool
+    probe: Probe,
+    uniform: Sequence[LayerPlan],
+    budget: Budget,
+    progress: bool,
+    measured: bool = True,
 ) -> list[list[Alternative]]:
-    """For each layer of ``uniform``, an unrotated plan, its alternatives with measured errors."""
+    """For each layer of ``uniform``, an unrotated plan, its alternatives with measured errors.
+
+    ``measured=False``: with errors of 0, at once.
+    """
     total = sum(layer.weights for layer in uniform)
     average = budget.weight_bits / total
-    bar = tqdm(uniform, desc="sensitivities", unit="layer", disable=not progress)
+    bar = tqdm(uniform, desc="sensitivities", unit="layer", disable=not progress or not measured)
     result = []
     for index, layer in enumerate(bar):
         widths = _weight_widths(average, layer.weights > LARGE_SHARE * total)
@@ -156,11 +163,13 @@ def measure_alternatives(
             acts = {layer.act_bits: 0.0}  # coordinates are exact
             if index > 0:
                 acts = {
-                    bits: probe.act_error(index, turn, bits, layer.scale)
+                    bits: probe.act_error(index, turn, bits, layer.scale) if measured else 0.0
                     for bits in _act_widths(budget.act_bits)
                 }
             for bits in widths:
-                error = probe.weight_error(index, turn, bits, layer.scale, granularity)
+                error = 0.0
+                if measured:
+                    error = probe.weight_error(index, turn, bits, layer.scale, granularity)
                 alternatives += [
                     Alternative(turn, bits, act, granularity, error, act_error)
                     for act, act_error in acts.items()

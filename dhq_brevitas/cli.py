@@ -109,7 +109,7 @@ HELP: dict[str, dict[str, Any]] = {
         f"max_{resource}": {
             "metavar": "N",
             "type": int,
-            "help": f"most {what} that a plan may take by FINN's estimate (no limit)",
+            "help": f"most {what} that a plan is estimated to take (no limit)",
         }
         for resource, what in {
             "lut": "LUTs",

@@ -15,7 +15,8 @@ the uniform schemes that fit the budget.
 
 Limits on hardware bind the program through estimates of each alternative, and a plan that was
 quantized in earnest through those of the very network it gave, which differ by a few LUTs: where
-they exceed a limit that the program kept, the program is asked again for so much less.
+they exceed a limit that the program kept, the program is asked again for so much less. A limit that
+the cheapest plan exceeds is refused before the sensitivities are measured.
 """
 
 import math
@@ -138,13 +139,13 @@ def make_plan(
         network, network.linears, coordinates[chosen], model.fold_factors, model.bias_factors
     )
     power = float(probe.output.double().square().mean())
-    alternatives = measure_alternatives(probe, uniform, budget, progress)
     prices = None if hardware is None else Prices(probe, model, hardware.estimate)
     limits = Limits() if hardware is None else hardware.limits
     tables = []
     if limits.given():
         activations = [model.activation_like(plan, i) for i, plan in enumerate(uniform[:-1])]
         tables = measure_tables(probe, uniform, activations)
+    alternatives: list[list[Alternative]] = [[] for _ in uniform]  # measured below
 
     samples = drawn(len(codes), TRIAL_SAMPLES)
     with torch.no_grad():
@@ -161,6 +162,16 @@ def make_plan(
             name, layers, error, predicted_error(alternatives, layers, tables), tuple(used)
         )
 
+    if prices is not None and limits.given():
+        offered = measure_alternatives(probe, uniform, budget, progress, measured=False)
+        unmeasured = _Program(offered, uniform, budget, prices, limits, {}, tables)
+        cheapest = unmeasured.cheapest()
+        if any(limits.given()[n] < getattr(prices.of(c), n) for n, c in cheapest.items()):
+            for name, layers in cheapest.items():
+                unmeasured.trials[layers] = tried(f"least {name}", layers)
+            if unmeasured.short():
+                raise ValueError(unmeasured.refusal())
+    alternatives[:] = measure_alternatives(probe, uniform, budget, progress)
     trials: dict[Layers, Trial] = {}
     program = _Program(alternatives, uniform, budget, prices, limits, trials, tables)
     with tqdm(total=max_trials, desc="trials", unit="plan", disable=not progress) as bar:
@@ -270,19 +281,29 @@ class _Program:
                 }
                 limits = replace(limits, **less)
         if self.prices is not None and not self.fitting():
-            for name in self.limits.given():
-                layers = self.solve(Limits(), freedoms["program"], name)
-                if layers is not None:
-                    yield f"program, least {name}", layers
+            for name, layers in self.cheapest().items():
+                yield f"program, least {name}", layers
             if self.trials and not self.fitting():
-                raise ValueError(self._refusal())
+                raise ValueError(self.refusal())
 
-    def _refusal(self) -> str:
-        least = {
-            name: min(getattr(trial.total, name) for trial in self.trials.values())
-            for name in self.limits.given()
-        }
-        short = {n: v for n, v in self.limits.given().items() if v < least[n]}
+    def cheapest(self) -> dict[str, Layers]:
+        """For each limited resource the plan that takes the least of it, if there is any."""
+        plans = {n: self.solve(Limits(), lambda a: True, n) for n in self.limits.given()}
+        return {name: layers for name, layers in plans.items() if layers is not None}
+
+    def least(self) -> dict[str, int]:
+        """Of each limited resource the least that a tried plan takes."""
+        totals = [trial.total for trial in self.trials.values()]
+        return {name: min(getattr(t, name) for t in totals) for name in self.limits.given()}
+
+    def short(self) -> dict[str, int]:
+        """The limits that no tried plan keeps, whatever it takes of the rest."""
+        least = self.least()
+        return {n: limit for n, limit in self.limits.given().items() if limit < least[n]}
+
+    def refusal(self) -> str:
+        """What to say when none of the tried plans keeps to the limits."""
+        least, short = self.least(), self.short()
         asked = ", ".join(f"max_{n}={v}" for n, v in (short or self.limits.given()).items())
         smallest = ", ".join(f"{least[n]} {n}" for n in short or least)
         cycles = max(trial.total.cycles for trial in self.trials.values())

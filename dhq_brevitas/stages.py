@@ -254,7 +254,9 @@ def run_build(stage: Stage, options: BuildOptions) -> tuple[dict[str, Any], list
     results["hardware_layers"] = [node.op_type for node in built.model.graph.node]
     stage.say(
         f"dataflow graph: {len(results['hardware_layers'])} hardware layers, about "
-        f"{results.get('cycles_per_sample_estimate')} cycles a sample"
+        f"{results.get('cycles_per_sample_estimate')} cycles a sample, "
+        f"{results.get('dsp_rtl_estimate')} DSPs in FINN's RTL (its estimate: "
+        f"{results.get('dsp_estimate')})"
     )
     return results, ["build/dataflow.onnx"]
 

@@ -4,7 +4,8 @@
 
 The hardware layers are made from a network's integers with the functions that the build's passes
 use on the exported graph, folded by the build's own step, and asked by FINN's own analyses. The
-sums are those that ``build_dataflow`` reports for that network, in a small part of its time.
+sums are those that ``build_dataflow`` reports for that network, in a small part of its time; DSPs
+are its ``dsp_rtl_estimate``.
 """
 
 import math
@@ -30,7 +31,7 @@ from dhq_brevitas.finn_flow.elementwise import DyadicAffine, dyadic_affine
 from dhq_brevitas.finn_flow.logs import finn_log_to_file
 from dhq_brevitas.finn_flow.ops import DOMAIN
 from dhq_brevitas.finn_flow.ranges import IntegerRange, integer_ranges
-from dhq_brevitas.finn_flow.report import RESOURCES
+from dhq_brevitas.finn_flow.report import RESOURCES, missed_dsps
 from dhq_brevitas.finn_flow.steps import (
     DhqBuildConfig,
     keep_weights_signed,
@@ -81,6 +82,7 @@ class LayerEstimator:
             found = {
                 ours: round(resources[node.name][theirs]) for theirs, ours in RESOURCES.items()
             }
+            found["dsp"] += missed_dsps(model, node, self.fpga_part)
             result[layer] += Resources(**found, cycles=cycles[node.name])
         return result
 

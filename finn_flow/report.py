@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from finn.builder.build_dataflow_config import DataflowBuildConfig
+from finn.util.basic import get_dsp_block
+from onnx import NodeProto
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
@@ -16,6 +18,8 @@ from dhq_brevitas.finn_flow.ranges import MAX_FLOAT32_INTEGER, integer_ranges
 
 RESOURCES = {"LUT": "lut", "DSP": "dsp", "BRAM_18K": "bram18", "URAM": "uram"}
 FOLDING_ATTRIBUTES = ("PE", "SIMD")
+# Of the port for the weights. A DSP58 has a mode of its own, for which FINN's estimate holds.
+MULTIPLIED_BITS = {"DSP48E1": 25, "DSP48E2": 27}
 
 
 def read_report(model: ModelWrapper, cfg: DataflowBuildConfig) -> dict[str, Any]:
@@ -23,8 +27,9 @@ def read_report(model: ModelWrapper, cfg: DataflowBuildConfig) -> dict[str, Any]
 
     ``cycles_per_sample_estimate`` and ``latency_cycles_estimate`` (FINN's latency: the cycles of
     all layers in sequence), ``samples_per_second_estimate``, ``slowest_layer``, ``lut_estimate``,
-    ``dsp_estimate``, ``bram18_estimate``, ``uram_estimate``, and ``layers``: for each node its
-    name, op_type, folding, datatypes, cycles and the same resources. What FINN wrote no report on
+    ``dsp_estimate``, ``bram18_estimate``, ``uram_estimate``, ``dsp_rtl_estimate`` (DSPs, those of
+    the MVAUs counted by :func:`mvau_dsps`), and ``layers``: for each node its name, op_type,
+    folding, datatypes, cycles and FINN's estimates of its resources. What FINN wrote no report on
     is absent. ``accumulators_beyond_float32``, absent if empty, lists matrix products whose sums
     could pass 2^24, where QONNX's float32 execution could round while hardware does not.
     """
@@ -40,6 +45,9 @@ def read_report(model: ModelWrapper, cfg: DataflowBuildConfig) -> dict[str, Any]
         report["samples_per_second_estimate"] = performance["estimated_throughput_fps"] * vectors
         report["slowest_layer"] = performance["max_cycles_node_name"]
     report |= _resources(resources.get("total", {}))
+    if "dsp_estimate" in report:
+        more = (missed_dsps(model, node, cfg.fpga_part) for node in model.graph.node)
+        report["dsp_rtl_estimate"] = report["dsp_estimate"] + sum(more)
     ranges = integer_ranges(model)
     wide = [
         node.name
@@ -56,6 +64,30 @@ def read_report(model: ModelWrapper, cfg: DataflowBuildConfig) -> dict[str, Any]
         if node.domain.startswith(DOMAIN)
     ]
     return report
+
+
+def missed_dsps(model: ModelWrapper, node: NodeProto, fpga_part: str) -> int:
+    """DSPs of a node that FINN's estimate leaves out: none but an MVAU's in RTL."""
+    block = get_dsp_block(fpga_part)
+    if node.op_type != "MVAU_rtl" or block not in MULTIPLIED_BITS:
+        return 0
+    op = getCustomOp(node)
+    return mvau_dsps(model, node, MULTIPLIED_BITS[block]) - op.dsp_estimation(fpga_part)
+
+
+def mvau_dsps(model: ModelWrapper, node: NodeProto, port: int) -> int:
+    """⌈PE / lanes⌉ · SIMD, lanes = 1 + ⌊(port - s - w) / (w + a - 1)⌋, as ``mvu.sv`` has it.
+
+    A DSP multiplies one input of a bits with as many weights of w bits as its port holds side by
+    side, s = 1 if one of them is -2^(w-1). (FINN's estimate takes four, whatever their width.)
+    """
+    op = getCustomOp(node)
+    weights, datatype = model.get_initializer(node.input[1]), op.get_input_datatype(1)
+    wide = int(weights.min() == datatype.min())
+    width = datatype.bitwidth()
+    product = width + op.get_input_datatype(0).bitwidth() - 1
+    lanes = 1 + (port - wide - width) // product
+    return math.ceil(op.get_nodeattr("PE") / lanes) * int(op.get_nodeattr("SIMD"))
 
 
 def _layer(node: Any, cycles: dict[str, Any], resources: dict[str, Any]) -> dict[str, Any]:

@@ -280,9 +280,17 @@ def test_limits_of_a_plan_file_that_cannot_be_used_are_refused(change, message, 
     assert str(file) in str(error.value)
 
 
-def test_limits_that_no_plan_keeps_are_refused_and_the_smallest_named_is_planned():
-    with pytest.raises(ValueError, match="max_lut=5, max_bram18=1 cannot be met with 8 cyc") as no:
-        limited(lut=5, bram18=1)
+def test_limits_that_no_plan_keeps_are_refused_and_the_smallest_named_is_planned(monkeypatch):
+    def measuring(*args):
+        raise AssertionError("a sensitivity was measured")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Probe, "weight_error", measuring)
+        patch.setattr(Probe, "act_error", measuring)
+        with pytest.raises(ValueError, match="max_lut=5, max_bram18=1 cannot be met with 8") as no:
+            limited(lut=5, bram18=1)
+        with pytest.raises(AssertionError, match="a sensitivity was measured"):
+            limited(lut=99)
     smallest = re.search(r"smallest that can is (\d+) lut, (\d+) bram18", str(no.value))
     lut, bram18 = map(int, smallest.groups())
     # Few bits make small tables as well as few LUTs, so both can be had at once.

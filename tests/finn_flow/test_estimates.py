@@ -28,7 +28,7 @@ def quantized(family, spec):
 
 
 def of_report(report):
-    names = ("lut", "dsp", "bram18", "uram", "cycles_per_sample")
+    names = ("lut", "dsp_rtl", "bram18", "uram", "cycles_per_sample")
     return Resources(*(report[f"{name}_estimate"] for name in names))
 
 

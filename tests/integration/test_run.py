@@ -168,6 +168,7 @@ def test_limits_on_hardware_change_the_plan_and_the_build_keeps_them(tmp_path, m
     assert values["lut_estimate"] <= limit
     total = dict(plan["hardware"]["total"])
     total["cycles_per_sample"] = total.pop("cycles")
+    total["dsp_rtl"] = total.pop("dsp")
     assert total == {name: values[f"{name}_estimate"] for name in total}
 
     capsys.readouterr()

@@ -11,6 +11,7 @@ from qonnx.core.datatype import DataType
 from qonnx.custom_op.registry import getCustomOp
 
 from dhq_brevitas.finn_flow import execute_dataflow
+from dhq_brevitas.finn_flow.report import missed_dsps
 from dhq_brevitas.finn_flow.rtlsim.compiler import compile_design
 from dhq_brevitas.finn_flow.rtlsim.sources import DATA_FOLDER, Sources
 from dhq_brevitas.finn_flow.stitching.prepare import generate_nodes
@@ -87,6 +88,27 @@ def test_the_netlist_computes_what_the_layer_does(layer):
     assert all(re.search(rf"^  {cell} ", netlist, re.M) for cell in cells)
     expected = execute_dataflow(model, inputs, progress=False)
     assert np.array_equal(simulate(netlist, top, model, inputs), expected)
+
+
+@pytest.mark.parametrize(
+    ("bits", "given", "narrow", "dsps"),
+    # Eight weights for one input: 27 bits, of which each further lane takes bits + input bits - 1.
+    [(4, "INT8", False, 3), (4, "INT14", False, 4), (5, "INT7", True, 3), (5, "INT7", False, 4)],
+)
+def test_dsps_of_an_mvau_are_those_of_its_netlist(bits, given, narrow, dsps):
+    model = mvau(simd=1, pe=8, bits=bits, given=given)
+    node = model.graph.node[0]
+    weights = model.get_initializer(node.input[1])
+    lowest = -(2 ** (bits - 1))
+    assert weights.min() == lowest
+    if narrow:
+        model.set_initializer(node.input[1], weights.clip(lowest + 1))
+    netlist, _ = netlist_of(model)
+    estimate = getCustomOp(node).dsp_estimation(PART)
+    assert len(re.findall(r"^  DSP48E2 ", netlist, re.M)) == dsps
+    assert estimate + missed_dsps(model, node, PART) == dsps
+    assert estimate == 2
+    assert missed_dsps(model, node, "xcvc1902-vsva2197-2MP-e-S") == 0
 
 
 def test_block_ram_wider_than_its_ports():
