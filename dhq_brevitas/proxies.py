@@ -82,6 +82,15 @@ def rotate_back(x: Tensor, order: int, signs: Tensor | None, scale: float, axis:
     return x * signs.to(x.dtype).view(shape)
 
 
+def check_exporter(proxy: WeightQuantProxyFromInjector | ActQuantProxyFromInjector) -> None:
+    """RuntimeError while an exporter runs that does not know DHQ quantizers."""
+    if proxy.export_mode and proxy.export_handler is None:
+        raise RuntimeError(
+            f"{describe(proxy.tracked_module_list[0])}: this exporter does not know DHQ "
+            "quantizers; use the QONNX export, and import dhq_brevitas.export first"
+        )
+
+
 def _rotated_size(layer: nn.Module, side: str) -> int:
     """Length of the axis of ``layer.weight`` that ``side`` names, or a clear refusal."""
     if side not in ("input", "output"):
@@ -118,6 +127,8 @@ def _block_order(layer: nn.Module, size: int, requested: int | None) -> int:
                 stacklevel=2,
             )
         return order
+    if not isinstance(requested, int):
+        raise TypeError(f"{describe(layer)}: hadamard_order={requested!r} must be an integer")
     if requested < 1 or requested & (requested - 1) or requested > MAX_ORDER:
         raise ValueError(
             f"{describe(layer)}: hadamard_order={requested} is not a power of two from 1 to "
@@ -169,13 +180,15 @@ class HadamardWeightQuantProxy(WeightQuantProxyFromInjector):
             return None
         if isinstance(signs, int):
             return random_signs(size, signs)
-        signs = torch.as_tensor(signs, dtype=torch.float32)
-        if signs.shape != (size,) or not bool((signs.abs() == 1).all()):
+        try:
+            entries = torch.as_tensor(signs, dtype=torch.float32)
+        except (TypeError, ValueError):
+            entries = torch.empty(0)
+        if entries.shape != (size,) or not bool((entries.abs() == 1).all()):
             raise ValueError(
-                f"hadamard_signs must be {size} entries of ±1 or an integer seed, got a tensor of "
-                f"shape {tuple(signs.shape)}"
+                f"hadamard_signs must be {size} entries of ±1 or an integer seed, got {signs!r}"
             )
-        return signs
+        return entries
 
     def add_tracked_module(self, module: nn.Module) -> None:
         if self.tracked_module_list:
@@ -199,6 +212,7 @@ class HadamardWeightQuantProxy(WeightQuantProxyFromInjector):
 
     def forward(self, x: Tensor) -> Tensor | QuantTensor:
         self._check_input_quantizer()
+        check_exporter(self)
         # In export mode the handler supplies the rotated weight as a constant.
         if self.export_mode:
             return super().forward(x)
@@ -271,7 +285,21 @@ class HadamardActQuantProxy(ActQuantProxyFromInjector):
         after = "hadamard_after" in quant_injector and quant_injector.hadamard_after
         if not isinstance(after, bool):
             raise TypeError(f"hadamard_after={after!r} must be True or False")
+        for name in ("hadamard_order", "hadamard_signs", "hadamard_side"):
+            if name in quant_injector:
+                raise ValueError(
+                    f"input_{name} has no effect: order, signs and side are those of the weight "
+                    f"quantizer; use weight_{name}"
+                )
         self.rotates_after = after
+
+    def add_tracked_module(self, module: nn.Module) -> None:
+        if self.tracked_module_list:
+            raise ValueError(
+                "a DHQ activation quantizer belongs to one layer, with whose weight it rotates; "
+                "give each layer its own"
+            )
+        super().add_tracked_module(module)
 
     @property
     def axis(self) -> int:
@@ -282,6 +310,13 @@ class HadamardActQuantProxy(ActQuantProxyFromInjector):
     def weight_proxy(self) -> HadamardWeightQuantProxy:
         """The partner that holds order and signs; ValueError if the layer has none."""
         layer = self.tracked_module_list[0]
+        # While a graph is captured, modules are stood in for by others.
+        captured = self.export_mode or torch.compiler.is_compiling()
+        if not captured and getattr(layer, "input_quant", self) is not self:
+            raise ValueError(
+                f"{describe(layer)}: a DHQ activation quantizer rotates a layer's input; use it as "
+                "input_quant, and a stock quantizer as output_quant"
+            )
         partner = getattr(layer, "weight_quant", None)
         if not isinstance(partner, HadamardWeightQuantProxy) or partner.rotation.side != "input":
             raise ValueError(
@@ -307,6 +342,7 @@ class HadamardActQuantProxy(ActQuantProxyFromInjector):
         )
 
     def forward(self, x: Tensor | QuantTensor) -> Tensor | QuantTensor:
+        check_exporter(self)
         value = x.value if isinstance(x, QuantTensor) else x
         self._depth += 1
         try:

@@ -191,6 +191,8 @@ class QuantSpec:
         ):
             check_bits(name, getattr(self, name), MIN_BITS, MAX_BITS)
         check_bits("phase_bits", self.phase_bits, MIN_PHASE_BITS, MAX_PHASE_BITS)
+        if self.signs_seed is not None and self.signs_seed < 0:
+            raise ValueError(f"signs_seed={self.signs_seed} must be at least 0")
 
 
 def _member(kind: type[StrEnum], name: str, value: str) -> StrEnum:

@@ -315,7 +315,7 @@ class TestBadInput:
 
     def test_activation_quantizer_outside_a_layer(self):
         module = qnn.QuantIdentity(act_quant=q.Int8DHQActPerTensorFloat)
-        with pytest.raises(ValueError, match="the weight is not"):
+        with pytest.raises(ValueError, match="use it as input_quant"):
             module(torch.zeros(1, 8))
 
     def test_odd_size_warns_and_names_the_layer(self):
@@ -325,6 +325,11 @@ class TestBadInput:
     @pytest.mark.parametrize("order", [0, 3, 8192])
     def test_order_that_is_no_power_of_two(self, order):
         with pytest.raises(ValueError, match=f"hadamard_order={order} is not a power of two"):
+            layer(WEIGHTS[0], ACTS[0], weight_hadamard_order=order)
+
+    @pytest.mark.parametrize("order", ["8", 8.0])
+    def test_order_that_is_no_integer(self, order):
+        with pytest.raises(TypeError, match=f"hadamard_order={order!r} must be an integer"):
             layer(WEIGHTS[0], ACTS[0], weight_hadamard_order=order)
 
     def test_order_that_does_not_divide(self):
@@ -338,6 +343,8 @@ class TestBadInput:
     def test_signs_that_are_not_signs(self):
         with pytest.raises(ValueError, match="must be 32 entries of ±1"):
             layer(WEIGHTS[0], ACTS[0], weight_hadamard_signs=torch.zeros(32))
+        with pytest.raises(ValueError, match="got 'random'"):
+            layer(WEIGHTS[0], ACTS[0], weight_hadamard_signs="random")
 
     def test_unknown_side(self):
         with pytest.raises(ValueError, match="hadamard_side='left' is unknown"):
@@ -359,6 +366,29 @@ class TestBadInput:
         shared = layer(WEIGHTS[0], ACTS[0])
         with pytest.raises(ValueError, match="give each layer its own"):
             qnn.QuantLinear(32, 16, True, weight_quant=shared.weight_quant)
+
+    def test_activation_quantizer_of_two_layers(self):
+        # The second layer's weight may be rotated with other signs.
+        shared = layer(WEIGHTS[0], ACTS[0], weight_hadamard_signs=1)
+        with pytest.raises(ValueError, match="belongs to one layer, with whose weight it rotates"):
+            qnn.QuantLinear(
+                32,
+                16,
+                True,
+                weight_quant=q.Int8DHQWeightPerTensorFloat,
+                input_quant=shared.input_quant,
+            )
+
+    def test_rotated_output(self):
+        # Sizes agree here, so the output would be rotated without a word.
+        module = layer(WEIGHTS[0], ACTS[0], n_out=32, output_quant=q.Int8DHQActPerTensorFloat)
+        with pytest.raises(ValueError, match="and a stock quantizer as output_quant"):
+            module(torch.zeros(1, 32))
+
+    @pytest.mark.parametrize(("name", "value"), [("order", 4), ("signs", 3), ("side", "output")])
+    def test_rotation_given_to_the_input_quantizer(self, name, value):
+        with pytest.raises(ValueError, match=f"has no effect: .* use weight_hadamard_{name}"):
+            layer(WEIGHTS[0], ACTS[0], **{f"input_hadamard_{name}": value})
 
     def test_input_of_the_wrong_size(self):
         module = layer(WEIGHTS[0], ACTS[0])

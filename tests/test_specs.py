@@ -101,3 +101,8 @@ def test_plans_that_do_not_fit_the_network_are_refused(index, values, message):
 def test_a_plan_for_another_depth_is_refused():
     with pytest.raises(ValueError, match="the plan has 2 layers, the network has 3 linear layers"):
         plan_layers(SPEC, QuantSpec(layers=tuple(plans()[:2])), 4)
+
+
+def test_a_seed_of_signs_is_not_negative():
+    with pytest.raises(ValueError, match="signs_seed=-1 must be at least 0"):
+        QuantSpec(signs_seed=-1)
