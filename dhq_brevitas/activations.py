@@ -68,7 +68,13 @@ class LookupTable(nn.Module):
         origin = 0.0 if self.periodic else 1.0
         if self.training:
             return self._smooth(t - origin)
-        value = self.table[(t * self.bins_per_unit).to(torch.int64)]
+        code = (t * self.bins_per_unit).to(torch.int64)
+        if not (torch.jit.is_tracing() or torch.compiler.is_compiling()):
+            # NaN has no entry, and stays what it is.
+            code = code.clamp(0, len(self.table) - 1)
+            value = torch.where(t.isnan(), t, self.table[code])
+        else:
+            value = self.table[code]
         if t.requires_grad:
             smooth = self._smooth(t - origin)
             value = value + (smooth - smooth.detach())
@@ -187,11 +193,19 @@ class QuantLookupActivation(QuantNonLinearActLayer):
 
     def forward(self, input: Tensor | QuantTensor) -> Tensor | QuantTensor:
         x = input.value if isinstance(input, QuantTensor) else input
+        table = self.act_quant.fused_activation_quant_proxy.activation_impl.table
+        if table.dtype in (torch.float16, torch.bfloat16):
+            raise TypeError(
+                f"{type(self).__name__} was converted to {table.dtype}, which cannot hold its "
+                "addresses; keep the model in float32 and use torch.autocast"
+            )
+        # Addresses need float32, also where autocast made the layer before shorter.
+        x = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
         return super().forward(x if self.unit == 1 else x / self.unit)
 
 
 class QuantSine(QuantLookupActivation):
-    """f(x) = sin(2π·x/period), see :class:`QuantLookupActivation`.
+    """f(x) = sin(2π·x/period), see :class:`QuantLookupActivation`; for |x| < 2^(23-P) periods.
 
     ``phase_bit_width``: P, 4 to 16. ``period``: 2π for radians, 1 for turns; a power of two keeps
     power-of-two scales exact, so fold ω0/2π into the weights of the layer before.
@@ -236,5 +250,7 @@ class QuantCos(QuantSine):
 
 
 def _check_bits(name: str, bits: int) -> None:
+    if not isinstance(bits, int):
+        raise TypeError(f"{name}={bits!r} must be an integer")
     if not MIN_PHASE_BITS <= bits <= MAX_PHASE_BITS:
         raise ValueError(f"{name}={bits} is out of range: use {MIN_PHASE_BITS} to {MAX_PHASE_BITS}")

@@ -197,3 +197,30 @@ def test_copies_and_double_precision_have_the_same_table():
 def test_functions_that_have_no_table(fn, options, message):
     with pytest.raises(ValueError, match=message):
         QuantLookupActivation(fn, **options)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_short_floats_are_widened_before_the_phase_is_taken(dtype):
+    """As autocast hands them on: the codes are those of the same numbers in float32, exactly."""
+    x = (torch.rand(500, generator=torch.Generator().manual_seed(0)) * 20 - 10).to(dtype)
+    sine = QuantSine()
+    for mode in (True, False):
+        sine.train(mode)
+        torch.testing.assert_close(sine(x), sine(x.float()), rtol=0, atol=0)
+
+
+def test_module_of_short_floats_is_refused():
+    with pytest.raises(TypeError, match=r"QuantSine was converted to torch\.bfloat16"):
+        QuantSine().bfloat16()(torch.zeros(2))
+
+
+def test_nan_stays_nan():
+    x = torch.tensor([0.3, float("nan"), 2.0])
+    out = QuantSine().eval()(x)
+    assert out.isnan().tolist() == [False, True, False]
+    torch.testing.assert_close(out[::2], QuantSine().eval()(x[::2]), rtol=0, atol=0)
+
+
+def test_address_bits_are_integers():
+    with pytest.raises(TypeError, match=r"phase_bit_width=12\.5 must be an integer"):
+        QuantSine(phase_bit_width=12.5)
