@@ -17,6 +17,7 @@ from typing import Any
 
 __all__ = [
     "atomic_path",
+    "check_folder_of",
     "check_writable_folder",
     "file_digest",
     "read_json",
@@ -30,9 +31,11 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
     """Yields a temporary path beside ``target``; on success it becomes ``target``.
 
     The temporary name keeps the suffix, because writers of pictures choose the format by it. On an
-    exception the temporary file is removed and ``target`` is left as it was.
+    exception the temporary file is removed and ``target`` is left as it was. Raises
+    FileNotFoundError when its folder does not exist.
     """
     target = Path(target)
+    check_folder_of(target)
     handle, name = tempfile.mkstemp(
         prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent
     )
@@ -45,6 +48,15 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_folder_of(target: str | os.PathLike[str]) -> None:
+    """FileNotFoundError unless the folder that ``target`` is to be written to exists."""
+    folder = Path(target).parent
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"cannot write {target}: there is no folder {folder}; create it first"
+        )
 
 
 def _umask() -> int:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from dhq_brevitas.export.passes.gather_tables import GatherNDToGather
 from dhq_brevitas.export.passes.integer_form import to_integer_form
-from dhq_brevitas.files import atomic_path
+from dhq_brevitas.files import atomic_path, check_folder_of
 
 # Root mean square difference, relative to that of the output, above which an export is wrong
 # rather than rounded differently.
@@ -43,8 +43,8 @@ def export_qonnx(
     """Exports ``model`` through Brevitas, cleans it up, brings it to integer form and checks it.
 
     Args:
-        model: a Brevitas model with at least one enabled quantizer; it is put into evaluation mode
-            for the export and restored.
+        model: a Brevitas model in float32 on the CPU with at least one enabled quantizer; it is put
+            into evaluation mode for the export and restored, module by module.
         export_path: file to write (whole or not at all); None writes nothing.
         args: example input, float32 of shape [batch, …]; it fixes the shapes of the graph (see
             :func:`set_batch_size`) and is the check's input.
@@ -54,13 +54,18 @@ def export_qonnx(
 
     Returns the QONNX graph: shapes, datatypes and readable names annotated, integers exact.
 
-    Raises ValueError if the model has no enabled quantizer or an activation scale was never
-    calibrated, and ExportError if the graph's output on ``args`` is not the model's. Codes may
-    differ at rounding boundaries when scales are float; with power-of-two or dyadic scales the two
-    are equal.
+    Raises TypeError and ValueError for a model or example input of another type or device or
+    without an axis of samples, FileNotFoundError if there is no such folder, ValueError if the
+    model has no enabled quantizer or an activation scale was never calibrated, and ExportError if
+    the graph's output on ``args`` is not the model's. Codes may differ at rounding boundaries when
+    scales are float; with power-of-two or dyadic scales the two are equal.
     """
+    if export_path is not None:
+        check_folder_of(export_path)
+    _check_arguments(model, args)
+    args = args.detach()
     _check_model(model)
-    training = model.training
+    training = {module: module.training for module in model.modules()}
     model.eval()
     try:
         with torch.no_grad():
@@ -69,7 +74,8 @@ def export_qonnx(
             expected = expected.value
         graph = _brevitas_export(model, args, dynamo)
     finally:
-        model.train(training)
+        for module, mode in training.items():
+            module.training = mode
     graph = cleanup_model(graph).transform(GatherNDToGather())
     graph = to_integer_form(graph, multiplier_bits)
     _check_output(graph, args.numpy(), expected.numpy())
@@ -103,6 +109,24 @@ def run_qonnx(model: ModelWrapper, inputs: np.ndarray) -> np.ndarray:
     model = set_batch_size(model, len(inputs))
     outputs = execute_onnx(model, {model.graph.input[0].name: inputs.astype(np.float32)})
     return outputs[model.graph.output[0].name]
+
+
+def _check_arguments(model: nn.Module, args: Tensor) -> None:
+    if not isinstance(args, Tensor):
+        raise TypeError(f"args must be one torch.Tensor, the example input, not {type(args)}")
+    if args.dim() < 2 or args.numel() == 0:
+        raise ValueError(
+            f"args has shape {list(args.shape)}; the first axis is that of samples: give at least "
+            "one, as [1, …]"
+        )
+    tensors = {"args": args, **dict(model.named_parameters()), **dict(model.named_buffers())}
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and tensor.dtype != torch.float32:
+            raise TypeError(f"{name} is {tensor.dtype}; export model.float() with float32 args")
+        if tensor.device.type != "cpu":
+            raise ValueError(f"{name} is on {tensor.device}; export model.cpu() with args.cpu()")
+    if not args.is_floating_point():
+        raise TypeError(f"args is {args.dtype}; give a float32 example input")
 
 
 def _check_model(model: nn.Module) -> None:

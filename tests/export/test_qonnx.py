@@ -60,8 +60,11 @@ def test_dynamo_and_torchscript_give_the_same_integer_form():
 
 def test_weights_leave_rotated_and_training_mode_is_kept():
     model = sine_network().train()
+    model[0].eval()
+    before = [module.training for module in model.modules()]
     graph = export_qonnx(model, args=grid_codes(1))
-    assert model.training
+    assert [module.training for module in model.modules()] == before
+    assert len(set(before)) == 2
     layer = model[3]
     matmul = [node for node in graph.graph.node if node.op_type == "MatMul"][1]
     weight = graph.get_initializer(matmul.input[1])
@@ -184,8 +187,52 @@ class TestBadInput:
         assert list(tmp_path.iterdir()) == []
 
     def test_folder_that_does_not_exist(self, tmp_path):
-        with pytest.raises(FileNotFoundError):
+        with pytest.raises(FileNotFoundError, match=r"there is no folder .*/no; create it first"):
             export_qonnx(sine_network(), tmp_path / "no" / "m.onnx", args=grid_codes(1))
+
+    @pytest.mark.parametrize(
+        ("args", "message"),
+        [
+            ((grid_codes(1),), "args must be one torch.Tensor"),
+            (grid_codes(1).numpy(), "args must be one torch.Tensor"),
+            (grid_codes(1).double(), "args is torch.float64; export"),
+            (grid_codes(1).long(), "args is torch.int64"),
+            (grid_codes(1)[0], r"args has shape \[2\]; the first axis is that of samples"),
+            (grid_codes(1)[:0], r"args has shape \[0, 2\]"),
+            (grid_codes(1).to("meta"), "args is on meta; export"),
+        ],
+        ids=["tuple", "array", "double", "integer", "no batch", "empty", "device"],
+    )
+    def test_example_input(self, args, message):
+        with pytest.raises((TypeError, ValueError), match=message):
+            export_qonnx(sine_network(), args=args)
+
+    def test_model_of_another_type(self):
+        with pytest.raises(TypeError, match=r"weight is torch.float64; export model.float\(\)"):
+            export_qonnx(sine_network().double(), args=grid_codes(1))
+
+    @pytest.mark.parametrize("after", [False, True])
+    def test_exporter_that_does_not_know_rotations(self, after, tmp_path):
+        model = nn.Sequential(
+            qnn.QuantLinear(
+                8,
+                4,
+                bias=True,
+                weight_quant=q.Int8DHQWeightPerTensorFloat,
+                input_quant=q.Int8DHQActPerTensorFloat,
+                input_hadamard_after=after,
+            )
+        )
+        x = torch.ones(1, 8)
+        model(x)
+        with pytest.raises(RuntimeError, match="this exporter does not know DHQ quantizers"):
+            brevitas.export.export_onnx_qcdq(
+                model.eval(),
+                args=x,
+                export_path=str(tmp_path / "m.onnx"),
+                dynamo=False,
+                opset_version=13,
+            )
 
     def test_batch_size(self):
         with pytest.raises(ValueError, match="batch_size=0 must be at least 1"):
