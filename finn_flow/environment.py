@@ -10,7 +10,9 @@ before anything else of ``finn`` is imported:
   creates nothing in the home folder;
 * without ``XILINX_VIVADO``, ``finn.xsi`` would raise already while FINN's build steps are imported.
   The names it resolves lazily become functions that raise when they are *called*. A simulator other
-  than Vivado's takes their place by assigning its own functions to the same names.
+  than Vivado's takes their place by assigning its own functions to the same names. And FINN's
+  ``build_dataflow_cfg``, which writes Vivado's version down when all steps are done, writes
+  "no Vivado" instead of failing then.
 """
 
 import os
@@ -63,11 +65,17 @@ def prepare() -> None:
         os.environ.setdefault("FINN_SETTINGS", str(build_dir / "settings.yaml"))
     if has_vivado():
         return
+    import finn.util.basic
     import finn.xsi
 
+    finn.util.basic.get_vivado_root = _vivado_root
     for name in finn.xsi._LAZY_NAMES:
         if name not in vars(finn.xsi):
             setattr(finn.xsi, name, _unavailable(name))
+
+
+def _vivado_root() -> str:
+    return os.environ.get("XILINX_VIVADO", "no Vivado")
 
 
 def _unavailable(name: str) -> Callable[..., NoReturn]:
