@@ -5,40 +5,27 @@
 The PyTorch side: the transform, quantizers and activations for Brevitas layers, and :func:`fit`,
 which makes a network for an array. The QONNX export is
 ``dhq_brevitas.export``, the mapping to hardware ``dhq_brevitas.finn_flow``; neither is imported
-here.
+here. PyTorch and Brevitas are imported when a name is used first, so that ``dhq --help`` need not
+wait for them.
 """
 
-from dhq_brevitas import quantizers
-from dhq_brevitas.activations import QuantCos, QuantLookupActivation, QuantSine
-from dhq_brevitas.fitting import Fitted, Quantized, fit
-from dhq_brevitas.hadamard import (
-    MAX_ORDER,
-    hadamard_matrix,
-    hadamard_transform,
-    hadamard_transform_int,
-    largest_order,
-    random_signs,
-)
-from dhq_brevitas.proxies import HadamardActQuantProxy, HadamardWeightQuantProxy, NoRotationWarning
-from dhq_brevitas.quantizers import *  # noqa: F403
-from dhq_brevitas.scaling import DyadicRestrictValue
+import importlib
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "MAX_ORDER",
-    "DyadicRestrictValue",
-    "Fitted",
-    "HadamardActQuantProxy",
-    "HadamardWeightQuantProxy",
-    "NoRotationWarning",
-    "QuantCos",
-    "QuantLookupActivation",
-    "QuantSine",
-    "Quantized",
-    "fit",
-    "hadamard_matrix",
-    "hadamard_transform",
-    "hadamard_transform_int",
-    "largest_order",
-    "random_signs",
-    *quantizers.__all__,
-]
+if TYPE_CHECKING:
+    from dhq_brevitas.api import *  # noqa: F403
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("__") and name != "__all__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    api = importlib.import_module("dhq_brevitas.api")
+    # Importing it has set the modules it is made of, too.
+    known = vars(api) | globals()
+    if name not in known:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return known[name]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__getattr__("__all__")})

@@ -266,7 +266,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = build_parser().parse_args(argv)
     except SystemExit as stop:  # argparse has printed help or what was wrong
         return stop.code if isinstance(stop.code, int) else 2
-    _let_threads_sleep(own_process=argv is None)
     _prepare_process(debug)
     try:
         if arguments.command == "report":
@@ -281,11 +280,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    folder = RunFolder(check_writable_folder(arguments.out))
+    folder = RunFolder(arguments.out)
     stages = _chosen_stages(arguments)
-    for stage in stages:
-        if arguments.command != "run":
-            folder.before(stage)
+    if "fit" not in stages:  # ahead of making the folder, whose name may be mistyped
+        folder.before(arguments.command)
+    check_writable_folder(arguments.out)
     from dhq_brevitas import pipeline, report
     from dhq_brevitas import stages as stage_functions
 
@@ -315,21 +314,11 @@ def _report(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _let_threads_sleep(own_process: bool) -> None:
-    """Makes PyTorch's threads sleep while they wait, unless the environment says otherwise.
-
-    By default they spin, which slows training up to tenfold when others use the cores, too. The
-    OpenMP library reads the setting when it is loaded; where that has happened, dhq starts anew.
-    """
-    if "OMP_WAIT_POLICY" in os.environ:
-        return
-    os.environ["OMP_WAIT_POLICY"] = "passive"
-    if own_process and "torch" in sys.modules:
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
-
-
 def _prepare_process(debug: bool) -> None:
-    """How signals and warnings are handled."""
+    """How threads, signals and warnings are handled."""
+    # By default PyTorch's threads spin while they wait, which slows training up to tenfold when
+    # others use the cores, too. The OpenMP library reads this when it is loaded, with PyTorch.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     # kill (SIGTERM) stops as tidily as Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if debug:

@@ -63,7 +63,7 @@ def report_text(summary: Mapping[str, Any]) -> str:
 def _title(summary: Mapping[str, Any]) -> str:
     signal = summary.get("signal")
     if signal is None:
-        return "nothing has been computed in this folder yet"
+        return "nothing has been computed in this folder yet, or its files are not those any more"
     size = " x ".join(map(str, signal["shape"]))
     channels = "1 channel" if signal["channels"] == 1 else f"{signal['channels']} channels"
     title = f"{signal['task']}: {signal['name']}, {size}, {channels}"

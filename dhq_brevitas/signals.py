@@ -176,7 +176,9 @@ def _unit_range(pixels: np.ndarray, name: str) -> np.ndarray:
     values = pixels.astype(np.float64)
     # Pillow opens some 16-bit greys as int32; floats are taken as [0, 1] by convention.
     unit = values / 65535.0 if pixels.dtype.kind in "iu" else values
-    if not np.isfinite(unit).all() or unit.min() < 0 or unit.max() > 1:
+    if not np.isfinite(unit).all():
+        raise ValueError(f"cannot use {name}: its {pixels.dtype} pixels hold NaN or infinity")
+    if unit.min() < 0 or unit.max() > 1:
         raise ValueError(
             f"cannot use {name}: its {pixels.dtype} pixels span {values.min():g} to "
             f"{values.max():g}; save it as an 8-bit or 16-bit picture, or with floats from 0 to 1"

@@ -27,7 +27,6 @@ SMALL = ["--size", "16", "--hidden", "16", "--layers", "1", "--steps", "30", "--
 def untouched_process(monkeypatch):
     """main() prepares the whole process; here that process is pytest's."""
     monkeypatch.setattr(cli, "_prepare_process", lambda debug: None)
-    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
 
 
 def run(*arguments):
@@ -176,6 +175,12 @@ def test_changed_result_files_are_noticed(tmp_path, capsys):
     (tmp_path / "float.pt").write_bytes(b"")
     status, line = failure(capsys, "quantize", "--out", tmp_path)
     assert (status, "needs the result of fit" in line) == (1, True)
+
+
+def test_stage_of_a_folder_that_does_not_exist_makes_none(tmp_path, capsys):
+    status, line = failure(capsys, "quantize", "--out", tmp_path / "mistyped")
+    assert (status, "needs the result of fit" in line) == (1, True)
+    assert not (tmp_path / "mistyped").exists()
 
 
 def test_interrupted_run_continues_to_the_same_result(tmp_path, monkeypatch, capsys):

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 import dhq_brevitas
 
 FORBIDDEN = (
@@ -24,9 +26,29 @@ def modules_after(statement: str) -> set[str]:
 
 
 def test_import_loads_no_finn_simulator_or_export():
-    loaded = modules_after("import dhq_brevitas, torch; assert not torch.cuda.is_initialized()")
+    loaded = modules_after(
+        "from dhq_brevitas import *; import torch; assert not torch.cuda.is_initialized()"
+    )
     assert "dhq_brevitas.quantizers" in loaded
     assert loaded.isdisjoint(FORBIDDEN)
+
+
+def test_help_loads_no_pytorch():
+    loaded = modules_after("import dhq_brevitas.cli; dhq_brevitas.cli.main(['plan', '--help'])")
+    assert "dhq_brevitas.cli" in loaded
+    assert loaded.isdisjoint(("torch", "brevitas"))
+
+
+def test_modules_are_there_without_an_import_of_their_own():
+    loaded = modules_after("import dhq_brevitas as dhq; dhq.specs.QuantSpec(weight_bits=6)")
+    assert "dhq_brevitas.specs" in loaded
+
+
+def test_unknown_name():
+    with pytest.raises(AttributeError, match="module 'dhq_brevitas' has no attribute 'fitt'"):
+        dhq_brevitas.fitt  # noqa: B018
+    with pytest.raises(ImportError, match="cannot import name 'fitt'"):
+        exec("from dhq_brevitas import fitt")
 
 
 def test_the_check_sees_an_import():
@@ -37,3 +59,4 @@ def test_the_check_sees_an_import():
 def test_every_public_name_exists():
     for name in dhq_brevitas.__all__:
         assert getattr(dhq_brevitas, name) is not None
+    assert set(dhq_brevitas.__all__) < set(dir(dhq_brevitas))

@@ -107,6 +107,9 @@ def test_float_pictures_must_be_in_unit_range(tmp_path):
     bad = picture_file(tmp_path, np.full((8, 8), 3.0, np.float32), "bad.tif")
     with pytest.raises(ValueError, match="span 3 to 3"):
         signals.load_image(bad)
+    holes = picture_file(tmp_path, np.full((8, 8), np.nan, np.float32), "nan.tif")
+    with pytest.raises(ValueError, match="its float32 pixels hold NaN or infinity"):
+        signals.load_image(holes)
 
 
 def test_missing_picture_lists_the_bundled_ones():

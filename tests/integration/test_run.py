@@ -24,7 +24,6 @@ QUICK = ["--steps", "40", "--qat-steps", "5", "--cycles-per-sample", "64"]
 def untouched_process(monkeypatch):
     """main() prepares the whole process; here that process is pytest's."""
     monkeypatch.setattr(cli, "_prepare_process", lambda debug: None)
-    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
 
 
 def run(*arguments):

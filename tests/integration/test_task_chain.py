@@ -28,7 +28,6 @@ RUNS = [
 @pytest.fixture(autouse=True)
 def untouched_process(monkeypatch):
     monkeypatch.setattr(cli, "_prepare_process", lambda debug: None)
-    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
 
 
 @pytest.mark.parametrize(("task", "signal", "size", "family", "file"), RUNS)

@@ -20,7 +20,6 @@ def run(*arguments: object) -> int:
     with pytest.MonkeyPatch.context() as patch:
         # main() prepares the whole process; here that process is pytest's.
         patch.setattr(cli, "_prepare_process", lambda debug: None)
-        patch.setenv("OMP_WAIT_POLICY", "passive")
         return cli.main([str(argument) for argument in arguments])
 
 
