@@ -15,7 +15,6 @@ interrupted, repeated and extended. OUT/results.md and OUT/results.png show what
 import argparse
 import functools
 import itertools
-from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
@@ -32,9 +31,10 @@ from dhq_brevitas.training import TrainSpec, fit_float
 PICTURES = ["astronaut", "chelsea", "coffee", "rocket"]
 
 
-def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+def parse(description: str | None) -> argparse.Namespace:
+    """The options, also of quality_in_finn.py."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of results")
     parser.add_argument("--pictures", nargs="+", default=PICTURES, help="files or bundled names")
@@ -46,35 +46,43 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--bits", nargs="+", default=["W8A8", "W4A8"], help="W8A8 W6A6 ...")
     parser.add_argument("--schemes", nargs="+", choices=SCHEMES, default=list(SCHEMES))
     parser.add_argument("--jobs", type=int, default=1, help="processes")
-    return parser.parse_args(argv)
+    return parser.parse_args()
 
 
-def float_network(arguments: argparse.Namespace, picture: str) -> Path:
-    """The fitted float network's file, made unless it is there."""
+def job_of(arguments: argparse.Namespace, picture: str) -> Job:
+    """A picture and the file of its float network."""
     shape = f"{arguments.hidden}x{arguments.layers}-{arguments.steps}"
     path = arguments.out / "floats" / f"{Path(picture).stem}-{arguments.size}-{shape}.pt"
-    if not path.exists():
-        job = Job(path, picture, arguments.size, arguments.hidden, arguments.layers)
-        data = job.data()
-        network = Inr(InrSpec(job.hidden, job.layers, out_features=data.target.shape[1]))
-        spec = TrainSpec(arguments.steps)
-        fit_float(network, data.coordinates, data.target, spec, f"{path}.part", str(job))
-        with atomic_path(path) as temporary:
-            torch.save(network.state_dict(), temporary)
-    return path
+    return Job(path, picture, arguments.size, arguments.hidden, arguments.layers)
+
+
+def fit(job: Job, steps: int) -> None:
+    """Makes the float network's file."""
+    data = job.data()
+    network = Inr(InrSpec(job.hidden, job.layers, out_features=data.target.shape[1]))
+    partial_file = f"{job.network_file}.part"
+    fit_float(network, data.coordinates, data.target, TrainSpec(steps), partial_file, str(job))
+    with atomic_path(job.network_file) as temporary:
+        torch.save(network.state_dict(), temporary)
+
+
+def cell_key(job: Job, bits: str, scheme: str, qat: int) -> str:
+    """The name of a cell's results."""
+    return f"{job.network_file.stem} {bits} {scheme} qat{qat}"
 
 
 def main() -> None:
-    arguments = parse()
+    arguments = parse(__doc__)
     check_writable_folder(arguments.out / "floats")
     results_file = arguments.out / "results.json"
     results = read_json(results_file) or {}
     jobs = {}
     for picture in arguments.pictures:
-        path = float_network(arguments, picture)
-        job = Job(path, picture, arguments.size, arguments.hidden, arguments.layers)
+        job = job_of(arguments, picture)
+        if not job.network_file.exists():
+            fit(job, arguments.steps)
         for bits, scheme in itertools.product(arguments.bits, arguments.schemes):
-            key = f"{path.stem} {bits} {scheme} qat{arguments.qat}"
+            key = cell_key(job, bits, scheme, arguments.qat)
             if key not in results and SCHEMES[scheme].applies(bits):
                 jobs[key] = (job, bits, scheme, arguments.qat)
     work = functools.partial(collect, jobs, arguments.jobs)

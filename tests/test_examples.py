@@ -91,6 +91,13 @@ def test_quality_benchmark(tmp_path):
     assert [layer.weight_bits for layer in read_plan(plan)] == [
         bits for _, _, bits, _, _ in _cell(tmp_path, "plan")["layers"]
     ]
+    if importlib.util.find_spec("finn") is not None:
+        text = run("quality_in_finn.py", "--out", tmp_path, *options, "--qat", 2, *schemes)
+        assert text.splitlines()[-1].startswith("camera-16-8x2-5 W4A8 plan qat2")
+        (mapped,) = json.loads((tmp_path / "finn.json").read_text()).values()
+        assert mapped["mismatch_qonnx_finn"] == 0
+        assert mapped["codes"] == 16 * 16
+        assert mapped["psnr"] == _cell(tmp_path, "plan")["qat"]["psnr"]
     floats = ["--bits", "W32A32", "--schemes", "float"]
     run("quality_benchmark.py", "--out", tmp_path, *options, "--qat", 2, *floats)
     cell = _cell(tmp_path, "float")
@@ -99,7 +106,13 @@ def test_quality_benchmark(tmp_path):
 
 @pytest.mark.parametrize("script", sorted(path.name for path in EXAMPLES.glob("*.py")))
 def test_help_shows_a_command_line(script):
-    needs_finn = ("brevitas_to_finn", "kernel_timing", "resource_estimates", "transform_area")
+    needs_finn = (
+        "brevitas_to_finn",
+        "kernel_timing",
+        "quality_in_finn",
+        "resource_estimates",
+        "transform_area",
+    )
     if script.removesuffix(".py") in needs_finn:
         pytest.importorskip("finn", reason="this example maps to FINN")
     assert f"python examples/{script}" in run(script, "--help")

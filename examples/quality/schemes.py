@@ -40,7 +40,7 @@ from dhq_brevitas.inr import Inr, QuantInr
 from dhq_brevitas.planner import make_plan
 from dhq_brevitas.plans import plan_to_json, read_plan
 from dhq_brevitas.reference import finalise
-from dhq_brevitas.rounding import post_train
+from dhq_brevitas.rounding import PostTrained, post_train
 from dhq_brevitas.signals import coordinate_bits, coordinate_step, load_image, pixel_codes, psnr
 from dhq_brevitas.specs import InrSpec, QuantSpec, Scheme
 from dhq_brevitas.training import TrainSpec, fit_float, train_quantized
@@ -139,6 +139,20 @@ class QualityScheme:
 
 def run_cell(job: Job, bits: str, scheme: str, qat: int) -> dict[str, Any]:
     """One cell of the table, as JSON values."""
+    run = prepare(job, bits, scheme, qat)
+    cell = {
+        "picture": Path(job.picture).stem,
+        "scheme": scheme,
+        "bits": bits,
+        "qat_steps": qat,
+        "qat_batch": BATCH,
+        "psnr_float": run.quality(run.network, run.data.coordinates)["psnr"],
+    }
+    return cell | SCHEMES[scheme].run(run)
+
+
+def prepare(job: Job, bits: str, scheme: str, qat: int) -> Run:
+    """What a scheme works with, in a process that computes the same numbers every time."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     weights, acts = parse_bits(bits)
@@ -146,16 +160,7 @@ def run_cell(job: Job, bits: str, scheme: str, qat: int) -> dict[str, Any]:
     network = job.network(data.target.shape[1])
     plan_name = re.sub(r"\W+", "-", f"{job.network_file.stem} {bits} {scheme}")
     plan_file = job.network_file.parent.with_name("plans") / f"{plan_name}.json"
-    run = Run(data, network, weights, acts, qat, BATCH, plan_file)
-    cell = {
-        "picture": Path(job.picture).stem,
-        "scheme": scheme,
-        "bits": bits,
-        "qat_steps": qat,
-        "qat_batch": BATCH,
-        "psnr_float": run.quality(network, data.coordinates)["psnr"],
-    }
-    return cell | SCHEMES[scheme].run(run)
+    return Run(data, network, weights, acts, qat, BATCH, plan_file)
 
 
 def parse_bits(text: str) -> tuple[int, int]:
@@ -179,14 +184,20 @@ def quantized(run: Run, spec: QuantSpec, learned: bool) -> dict[str, Any]:
         "ptq": run.quality(model.eval(), codes),
     }
     if run.qat:
-        training = TrainSpec(run.qat, run.batch, LEARNING_RATE, evaluate_every=100)
         if learned:
-            freeze_quantized(model, codes, target, training, post, progress=False)
-            finalise(model)
+            frozen(run, model, post)
         else:
+            training = TrainSpec(run.qat, run.batch, LEARNING_RATE, evaluate_every=100)
             train_quantized(model, codes, target, training, progress=False)
         cell["qat"] = run.quality(model.eval(), codes)
     return cell
+
+
+def frozen(run: Run, model: QuantInr, post: PostTrained) -> None:
+    """Our fine-tuning, of a network whose rounding was learned."""
+    training = TrainSpec(run.qat, run.batch, LEARNING_RATE)
+    freeze_quantized(model, run.data.codes, run.data.target, training, post, progress=False)
+    finalise(model)
 
 
 def uniform(run: Run, learned: bool = False, first: int | None = 12, **options: Any) -> Any:
