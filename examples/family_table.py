@@ -8,11 +8,13 @@
 Prints two tables as Markdown and writes them to OUT/tables.md. Every number of the first is the
 PSNR in dB on the whole signal of a network that exists: the same float network, then the same
 post-training calibration and fine-tuning with each quantizer (first layer's weights 12 bits,
-power-of-two scales a channel). "planned" has the weight bits of these in all, spent as the planner
-says, and the rounding and fine-tuning of dhq quantize. "given" is the PSNR of the data themselves
-where these are not the signal: noisy pixels, coarse pixels repeated, filtered back-projection.
-"mismatch" counts the output codes in which FINN's dataflow graph of the DHQ network differs from
-QONNX; the column needs FINN.
+power-of-two scales a channel). "trained on" is the float network after as many more steps as the
+others are fine-tuned, which alone can gain, or lose where what is fitted is not what is measured.
+"planned" has the weight bits of these in all, spent as the planner says, and the rounding and
+fine-tuning of dhq quantize; its rotations are at a layer's input, before the quantizer or "after"
+it, or at the output. "given" is the PSNR of the data themselves where these are not the signal:
+noisy pixels, coarse pixels repeated, filtered back-projection. "mismatch" counts the output codes
+in which FINN's dataflow graph of the DHQ network differs from QONNX; the column needs FINN.
 
 Small settings by default, so that it runs on two cores in half an hour; larger pictures and
 networks order the families differently. Each cell is kept in OUT, so an interrupted run continues.
@@ -36,6 +38,7 @@ from dhq_brevitas.freezing import fine_tuning_rate, freeze_quantized
 from dhq_brevitas.inr import Inr, QuantInr
 from dhq_brevitas.measure import measure_layers
 from dhq_brevitas.planner import make_plan
+from dhq_brevitas.plans import layers_to_json
 from dhq_brevitas.reference import evaluate, finalise
 from dhq_brevitas.rounding import post_train
 from dhq_brevitas.signals import psnr
@@ -53,6 +56,7 @@ SCHEMES = {
     "dhq": {},
     "dhq, signs": {"signs_seed": 0},
 }
+LEVELS = ["float", "trained on", *SCHEMES, "planned"]
 # One task with all families, and all tasks with one family.
 ROWS = [("picture", family) for family in FAMILIES]
 ROWS += [(task, "siren") for task in TASKS if task != "picture"]
@@ -107,6 +111,7 @@ class Row:
         results |= {"given": self.problem.results, "float": self.cell("float", self.fit)}
         for scheme, quant in SCHEMES.items():
             results[scheme] = self.cell(scheme, lambda quant=quant: self.quantize(quant))
+        results["trained on"] = self.cell("trained on", self.train_on)
         results["planned"] = self.cell("planned", self.plan)
         if find_spec("finn") is not None:
             results["finn"] = self.cell("finn", self.map_to_finn)
@@ -147,6 +152,25 @@ class Row:
         with torch.no_grad():
             outputs = model(problem.inputs * problem.step).numpy()
         return {"psnr": psnr(problem.values, outputs)}
+
+    def train_on(self) -> dict[str, Any]:
+        problem, model = self.problem, self.network()
+        fit_float(
+            model,
+            problem.fit_inputs * problem.step,
+            problem.fit_target,
+            self.fine_tuning,
+            progress=False,
+            project=problem.project,
+        )
+        with torch.no_grad():
+            outputs = model(problem.inputs * problem.step).numpy()
+        return {"psnr": psnr(problem.values, outputs)}
+
+    @property
+    def fine_tuning(self) -> TrainSpec:
+        """As dhq quantize does it."""
+        return TrainSpec(self.options.qat_steps, 8192, fine_tuning_rate(self.family))
 
     def quantized(self, quant: Mapping[str, Any]) -> QuantInr:
         problem = self.problem
@@ -198,15 +222,14 @@ class Row:
             model,
             problem.fit_inputs,
             problem.fit_target,
-            TrainSpec(self.options.qat_steps, 8192, fine_tuning_rate(self.family)),
+            self.fine_tuning,
             post,
             progress=False,
             project=problem.project,
         )
         finalise(model)
         outputs = evaluate(model, codes).outputs
-        rotated = sum(layer.rotation != "none" for layer in plan.layers)
-        return {"psnr": psnr(problem.values, outputs), "rotated": rotated}
+        return {"psnr": psnr(problem.values, outputs), "layers": layers_to_json(plan.layers)}
 
     def map_to_finn(self) -> dict[str, Any]:
         from dhq_brevitas.export import export_qonnx
@@ -226,15 +249,17 @@ class Row:
 
 def quality_table(rows: list[dict[str, Any]]) -> str:
     """PSNR of every cell."""
-    heads = ["task", "family", "given", "float", *SCHEMES, "planned", "mismatch"]
+    heads = ["task", "family", "given", *LEVELS, "its rotations", "mismatch"]
     lines = []
     for row in rows:
-        values = [f"{row[name]['psnr']:.2f}" for name in ("float", *SCHEMES, "planned")]
+        values = [f"{row[name]['psnr']:.2f}" for name in LEVELS]
         finn = row.get("finn")
         mismatch = "" if finn is None else f"{finn['differing']} of {finn['codes']}"
         given = row["given"].get("psnr_given")
         shown = "" if given is None else f"{given:.2f}"
-        lines.append([row["task"], row["family"], shown, *values, mismatch])
+        sides = [layer["rotation"] for layer in row["planned"]["layers"]]
+        rotations = ", ".join(side for side in sides if side != "none")
+        lines.append([row["task"], row["family"], shown, *values, rotations, mismatch])
     return markdown(heads, lines)
 
 
