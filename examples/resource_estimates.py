@@ -54,6 +54,8 @@ HELD_OUT: list[dict[str, Any]] = [
     {"table": 7, "lanes": 1, "bits": 20, "clip": True},
     {"table": 8, "lanes": 4, "bits": 12, "clip": True},
     {"table": 11, "lanes": 1, "bits": 16, "clip": True},
+    {"table": 8, "lanes": 4, "bits": 16, "out": 6},
+    {"table": 8, "lanes": 2, "bits": 14, "out": 10, "clip": True},
 ]
 
 
@@ -80,14 +82,15 @@ def layer(point: dict[str, Any]) -> ModelWrapper:
         scale = rng.integers(-half, half, stored) if half > 1 else np.ones(stored, np.int64)
         bias = rng.integers(-(1 << (bits - 1)), 1 << (bits - 1), stored)
         steps = (np.arange(entries) + 0.5) / entries
+        wanted = point.get("out", 8)
+        largest = (1 << (wanted - 1)) - 1
         table = np.rint(
-            127 * (np.exp(-4 * steps) if "clip" in point else np.sin(2 * np.pi * steps))
+            largest * (np.exp(-4 * steps) if "clip" in point else np.sin(2 * np.pi * steps))
         )
-        wanted = 8
         parameters = {
             "M": (scale, f"INT{max(2, point.get('scale', 2))}"),
             "B": (bias, f"INT{bits}"),
-            "t": (table.astype(np.int64), "INT8"),
+            "t": (table.astype(np.int64), f"INT{wanted}"),
         }
         attributes |= {
             "PE": lanes,
