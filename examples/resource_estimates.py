@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Estimates of the two hardware layers of this package against synthesis by Yosys.
 
-The formulas of ``lut_estimation``, ``bram_estimation`` and ``dsp_estimation`` have coefficients
-fitted to the points of the first grid; the second grid was not looked at when fitting.
+The formulas of ``lut_estimation``, ``bram_estimation``, ``dsp_estimation`` count what Yosys builds
+at the points of the first grid, with some fitted coefficients; the second grid was not looked at.
 
     python examples/resource_estimates.py [--json FILE]
 """
 
 import argparse
+from collections.abc import Callable
 from dataclasses import asdict
 from itertools import product
 from pathlib import Path
@@ -30,15 +31,38 @@ from dhq_brevitas.finn_flow.synthesis.resources import Resources
 from dhq_brevitas.finn_flow.synthesis.yosys import Yosys
 
 PART = "xczu3eg-sbva484-1-e"
+# Functions of tables: one period of a sine wraps; the others are clipped, z from -1 to 1.
+FUNCTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "sine": lambda z: -np.sin(np.pi * z),
+    "finer": lambda z: np.sin(6 * (np.abs(z) + 1) * z),
+    "gaussian": lambda z: np.exp(-((3.5 * z) ** 2)),
+    "wire": lambda z: np.cos(12 * z) * np.exp(-((3 * z) ** 2)),
+    "decay": lambda z: np.exp(-2 * (z + 1)),
+}
 FITTED: list[dict[str, Any]] = [
     *({"order": n, "lanes": s, "bits": b} for n, s, b in product((16, 64, 256), (1, 8), (4, 10))),
     *({"order": n, "lanes": s, "bits": 8, "shift": 5} for n, s in ((16, 1), (64, 8), (256, 2))),
-    *({"table": t, "lanes": p, "bits": 18} for t, p in product((6, 8, 10, 12), (1, 4))),
+    *({"table": t, "lanes": p, "bits": 18} for t, p in product((6, 7, 8, 10), (1, 2))),
+    *({"table": t, "lanes": 1, "bits": 18, "out": o} for t, o in product((8, 10), (4, 6, 12))),
     *({"table": t, "lanes": 1, "bits": 18, "scale": 9} for t in (7, 12)),
-    *({"table": 8, "lanes": 2, "bits": 20, "channels": c} for c in (64, 256)),
+    *({"table": 9, "lanes": 1, "bits": 18, "channels": c} for c in (8, 16, 32, 64, 128, 256)),
+    *({"table": 9, "lanes": 1, "bits": 18, "scale": 9, "channels": c} for c in (16, 64, 128)),
+    {"table": 9, "lanes": 2, "bits": 18, "channels": 128},
     {"table": 12, "lanes": 1, "bits": 20, "scale": 9, "channels": 128},
-    *({"table": t, "lanes": 2, "bits": 16, "clip": True} for t in (6, 7, 8, 9)),
-    {"table": 8, "lanes": 1, "bits": 14, "clip": True},
+    *(
+        {"table": t, "lanes": 1, "bits": 16, "function": f}
+        for f, t in product(("finer", "gaussian", "wire", "decay"), (6, 7, 8, 9))
+    ),
+    *(
+        {"table": 8, "lanes": 1, "bits": 16, "out": o, "function": f}
+        for f, o in product(("finer", "gaussian", "wire", "decay"), (4, 10))
+    ),
+    *({"table": 8, "lanes": 2, "bits": 12, "function": f} for f in ("finer", "gaussian", "wire")),
+    *({"table": 9, "lanes": 1, "bits": b, "function": "gaussian"} for b in (10, 14, 20, 24)),
+    {"table": 12, "lanes": 1, "bits": 20, "channels": 512},
+    {"table": 11, "lanes": 1, "bits": 19, "channels": 512, "scale": 4},
+    {"table": 8, "lanes": 4, "bits": 12, "function": "decay"},
+    {"table": 8, "lanes": 2, "bits": 14, "out": 10, "function": "decay"},
 ]
 HELD_OUT: list[dict[str, Any]] = [
     {"order": 128, "lanes": 1, "bits": 8},
@@ -47,30 +71,38 @@ HELD_OUT: list[dict[str, Any]] = [
     {"order": 512, "lanes": 2, "bits": 7},
     {"order": 128, "lanes": 1, "bits": 10, "shift": 9},
     {"order": 32, "lanes": 4, "bits": 6, "shift": 3},
-    {"table": 7, "lanes": 2, "bits": 16},
-    {"table": 11, "lanes": 2, "bits": 20},
-    {"table": 9, "lanes": 1, "bits": 21, "channels": 128},
-    {"table": 12, "lanes": 2, "bits": 19, "scale": 12, "channels": 64},
-    {"table": 7, "lanes": 1, "bits": 20, "clip": True},
-    {"table": 8, "lanes": 4, "bits": 12, "clip": True},
-    {"table": 11, "lanes": 1, "bits": 16, "clip": True},
-    {"table": 8, "lanes": 4, "bits": 16, "out": 6},
-    {"table": 8, "lanes": 2, "bits": 14, "out": 10, "clip": True},
+    {"order": 64, "lanes": 2, "bits": 9},
+    {"order": 16, "lanes": 4, "bits": 7, "shift": 4},
+    {"table": 7, "lanes": 4, "bits": 13},
+    {"table": 6, "lanes": 8, "bits": 17, "out": 7},
+    {"table": 11, "lanes": 2, "bits": 15, "out": 9},
+    {"table": 10, "lanes": 1, "bits": 21, "channels": 32, "scale": 3},
+    {"table": 12, "lanes": 1, "bits": 17, "out": 10, "channels": 64, "scale": 3},
+    {"table": 12, "lanes": 1, "bits": 22, "out": 10, "channels": 128, "scale": 4},
+    {"table": 9, "lanes": 2, "bits": 14, "channels": 256},
+    {"table": 10, "lanes": 2, "bits": 18, "channels": 1024, "scale": 5},
+    {"table": 12, "lanes": 1, "bits": 16, "out": 10, "channels": 256, "scale": 3},
+    {"table": 8, "lanes": 2, "bits": 17, "out": 7, "function": "finer", "offset": -128},
+    {"table": 12, "lanes": 1, "bits": 20, "out": 9, "function": "finer", "offset": -2048},
+    {"table": 8, "lanes": 1, "bits": 15, "out": 9, "function": "gaussian", "offset": -128},
+    {"table": 11, "lanes": 2, "bits": 19, "function": "gaussian", "offset": -1024, "channels": 64},
+    {"table": 7, "lanes": 2, "bits": 14, "out": 6, "function": "wire", "offset": -64},
+    {"table": 8, "lanes": 2, "bits": 13, "out": 7, "function": "decay"},
 ]
 
 
 def layer(point: dict[str, Any]) -> ModelWrapper:
-    """Graph of one layer: a transform if ``point`` has an order, else a sine or other table."""
+    """Graph of one layer: a transform if ``point`` has an order, else a table of a function."""
     lanes, bits = point["lanes"], point["bits"]
     rng = np.random.default_rng(0)
     parameters: dict[str, tuple[np.ndarray, str]] = {}
     attributes: dict[str, Any] = {"inputDataType": f"INT{bits}", "numInputVectors": [1]}
     if "order" in point:
         channels = point["order"]
-        wanted = bits + channels.bit_length() - 1
+        wanted = f"INT{bits + channels.bit_length() - 1}"
         attributes |= {"SIMD": lanes, "Order": channels}
         if "shift" in point:
-            wanted = 8
+            wanted = "INT8"
             attributes |= {"requantShift": point["shift"], "narrow": 1}
         op_type = "HadamardTransform_rtl"
     else:
@@ -81,16 +113,16 @@ def layer(point: dict[str, Any]) -> ModelWrapper:
         half = 1 << (point.get("scale", 1) - 1)
         scale = rng.integers(-half, half, stored) if half > 1 else np.ones(stored, np.int64)
         bias = rng.integers(-(1 << (bits - 1)), 1 << (bits - 1), stored)
-        steps = (np.arange(entries) + 0.5) / entries
-        wanted = point.get("out", 8)
-        largest = (1 << (wanted - 1)) - 1
-        table = np.rint(
-            largest * (np.exp(-4 * steps) if "clip" in point else np.sin(2 * np.pi * steps))
-        )
+        function = point.get("function", "sine")
+        # A Gaussian has no negative values.
+        datatype = DataType[f"{'UINT' if function == 'gaussian' else 'INT'}{point.get('out', 8)}"]
+        places = 2 * (np.arange(entries) + 0.5) / entries - 1
+        table = np.rint(datatype.max() * FUNCTIONS[function](places))
+        wanted = datatype.name
         parameters = {
             "M": (scale, f"INT{max(2, point.get('scale', 2))}"),
             "B": (bias, f"INT{bits}"),
-            "t": (table.astype(np.int64), f"INT{wanted}"),
+            "t": (table.astype(np.int64), wanted),
         }
         attributes |= {
             "PE": lanes,
@@ -98,11 +130,12 @@ def layer(point: dict[str, Any]) -> ModelWrapper:
             "biasDataType": f"INT{bits}",
             "tableBits": point["table"],
             "shift": 4,
-            "wrap": int("clip" not in point),
+            "wrap": int(function == "sine"),
+            "addressOffset": point.get("offset", 0),
             "perChannel": int(per_channel),
         }
         op_type = "LookupActivation_rtl"
-    attributes |= {"NumChannels": channels, "outputDataType": f"INT{wanted}"}
+    attributes |= {"NumChannels": channels, "outputDataType": wanted}
     node = helper.make_node(
         op_type,
         ["x", *parameters],
@@ -114,7 +147,7 @@ def layer(point: dict[str, Any]) -> ModelWrapper:
     )
     values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, channels]) for n in "xy"]
     model = ModelWrapper(qonnx_make_model(helper.make_graph([node], "g", values[:1], values[1:])))
-    for name, datatype in (("x", f"INT{bits}"), ("y", f"INT{wanted}")):
+    for name, datatype in (("x", f"INT{bits}"), ("y", wanted)):
         model.set_tensor_datatype(name, DataType[datatype])
     for name, (initializer, datatype) in parameters.items():
         model.set_initializer(name, initializer)

@@ -3,6 +3,7 @@
 """Hardware layer: an activation function as integer scale, bias, shift and a table."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,13 +23,13 @@ RAMB18_SHAPES = ((16384, 1), (8192, 2), (4096, 4), (2048, 9), (1024, 18))
 MAX_LUT_TABLE_BITS = 8
 # Folding a table costs about as many LUTs per lane as a table of this many address bits.
 MIN_FOLDED_TABLE_BITS = 7
-# LUTs: fitted, see LookupActivation.lut_estimation.
-ADDER_LUTS = 0.455
-TABLE_LUTS = 0.873
-FOLD_LUTS = 1.70
-CLIP_LUTS = 1.03
-PARAMETER_LUTS = 0.062
-CONTROL_LUTS = 11.7
+LUT_INPUTS = 6
+# Yosys puts a ROM in block RAM from this size on: 129 for an RAMB18, 1/64 for a bit in LUTs.
+BLOCK_RAM_BITS = 129 * 64
+# LUTs of a pipeline stage: its valid bit and its clock enable.
+STAGE_LUTS = 2
+# Fitted; the rest of LookupActivation.lut_estimation is counted.
+MIRRORED_TABLE = 1.3
 
 
 class LookupActivation(ChannelwiseOp):
@@ -49,11 +50,10 @@ class LookupActivation(ChannelwiseOp):
     Estimates, per lane, with w bits of x·M + B:
         DSP      0 if M has at most 2 bits (it is 1), else ceil((a - 1) / (A - 1)) ·
                  ceil((b - 1) / (B - 1)) for operands of a >= b bits on a multiplier of A x B
-                 bits; B is added in the DSP
-        LUT      w for the adder if no DSP does it and some B is not 0; P + 2 for the clip; the
-                 table if it is in LUTs: output bits · max(1, 2^(P - 6)); parameters of each
-                 channel: (bits of M + bits of B) · ceil(NumChannels / PE / 64)
-        RAMB18   the table if it is in block RAM; its two ports serve two lanes
+                 bits
+        LUT      see lut_estimation
+        RAMB18   the table if it is in block RAM; its two ports serve two lanes; M and B of channels
+                 if they have BLOCK_RAM_BITS
     The table is in LUTs for ``ram_style`` distributed, or auto with P <= 8.
     """
 
@@ -70,8 +70,13 @@ class LookupActivation(ChannelwiseOp):
             # 1 if M or B differ between channels
             "perChannel": ("i", False, 0, {0, 1}),
             "ram_style": ("s", False, "auto", {"auto", "block", "distributed"}),
-            # halvings of the table in the kernel, for estimates; see table_fold
+            # What estimates need to know of the numbers, set by minimize_weight_bit_width:
+            # halvings of the table in the kernel, see table_fold
             "tableFold": ("i", False, 0, {0, 1, 2}),
+            # LUTs of the table, see table_luts; -1 if not known
+            "tableLuts": ("i", False, -1),
+            # ones among the bits of x·M + B in a B of all channels; -1 if not known
+            "biasOnes": ("i", False, -1),
         }
 
     def get_input_datatype(self, ind: int = 0) -> BaseDataType:
@@ -124,18 +129,22 @@ class LookupActivation(ChannelwiseOp):
     def minimize_weight_bit_width(self, model: ModelWrapper, datatype_only: bool = False) -> None:
         """Sets the datatypes of M and B to the smallest signed integers that hold them.
 
-        Sets also what estimates need to know of the table: how often the kernel folds it.
+        Sets also what estimates need to know of the numbers.
         """
         if datatype_only:
             return
         out = self.get_output_datatype()
         table = model.get_initializer(self.onnx_node.input[3]).astype(np.int64)
-        self.set_nodeattr("tableFold", table_fold(table, out.bitwidth()) if out.signed() else 0)
+        fold = table_fold(table, out.bitwidth()) if out.signed() else 0
+        self.set_nodeattr("tableFold", fold)
+        self.set_nodeattr("tableLuts", table_luts(table[: len(table) >> fold], out.bitwidth()))
         for index, attribute in ((1, "scaleDataType"), (2, "biasDataType")):
             tensor = self.onnx_node.input[index]
             datatype = smallest_signed_datatype(model.get_initializer(tensor))
             self.set_nodeattr(attribute, datatype.name)
             model.set_tensor_datatype(tensor, datatype)
+        bias = int(model.get_initializer(self.onnx_node.input[2]).flat[0])
+        self.set_nodeattr("biasOnes", (bias & ((1 << self.kept_bits()) - 1)).bit_count())
 
     def execute_node(self, context: dict[str, np.ndarray], graph: Any) -> None:
         self.check_attributes()
@@ -162,9 +171,43 @@ class LookupActivation(ChannelwiseOp):
         product = _magnitude(x) * _magnitude(scale) + _magnitude(bias)
         return product.bit_length() + 1
 
+    def kept_bits(self) -> int:
+        """Bits of x·M + B that the kernel computes: with ``wrap`` up to the highest of the address.
+
+        Without, at least one is left after the shift.
+        """
+        shift = int(self.get_nodeattr("shift"))
+        if self.get_nodeattr("wrap"):
+            return shift + int(self.get_nodeattr("tableBits"))
+        return max(self.accumulator_bits(), shift + 1)
+
+    def parameters(self) -> list[tuple[int, bool]]:
+        """(Bits of a channel that matter, whether in block RAM) of M, of B; only those stored."""
+        needed = [1] * self.multiplies() + [2] * self.adds()
+        widths = [self.get_input_datatype(i).bitwidth() for i in needed]
+        return [
+            (min(bits, self.kept_bits()), bits * self.channels >= BLOCK_RAM_BITS)
+            for bits in widths
+            if self.get_nodeattr("perChannel")
+        ]
+
     def multiplies(self) -> bool:
         """Whether a multiplier is needed: not if M has at most 2 bits, as 1 has."""
         return self.get_input_datatype(1).bitwidth() > 2
+
+    def adds(self) -> bool:
+        """Whether some B is not 0."""
+        return self.get_input_datatype(2).bitwidth() > 1
+
+    def stages(self) -> int:
+        """Registers from input to output, as ``lookup_activation.sv`` has them."""
+        affine = 1 + (self.multiplies() or self.adds())
+        if self.multiplies():
+            x, scale = (self.get_input_datatype(i) for i in (0, 1))
+            wide, narrow = DSP_OPERANDS["DSP48E2"]
+            operands = scale.bitwidth(), x.bitwidth() + (not x.signed())
+            affine += 2 if max(operands) > wide or min(operands) > narrow else 1
+        return affine + (1 if self.get_nodeattr("wrap") else 2) + 2
 
     def table_in_luts(self) -> bool:
         """Whether the table is built from LUTs rather than block RAM."""
@@ -187,48 +230,60 @@ class LookupActivation(ChannelwiseOp):
         return self.lanes * tiles
 
     def lut_estimation(self, fpgapart: str) -> int:
-        """LUTs, with coefficients fitted to synthesis (``examples/resource_estimates.py``).
+        """LUTs of the kernel as Yosys builds it (``examples/resource_estimates.py``).
 
-        For each lane: ADDER_LUTS for each bit of x·M + B (with wrap only the bits of the address
-        and below), TABLE_LUTS · output bits · 2^(stored address bits - 6) for a table in LUTs,
-        FOLD_LUTS an output bit to unfold a table, CLIP_LUTS an address bit to clip; PARAMETER_LUTS
-        a bit of per-channel parameters; CONTROL_LUTS once.
+        Once: STAGE_LUTS for each pipeline stage, and 2·log2(f) - 5 to address the f = NumChannels /
+        PE words of parameters. For each lane, with w = :meth:`kept_bits`:
+
+            adder       w for a B of each channel, the ones in a B of all; Yosys puts none in a DSP
+            parameters  2·f / 32 - 1 a bit, at least 1: f words from LUTs of 32, and multiplexers;
+                        none, and no address, for those in block RAM
+            clip        1 + bits of v above the address / 5 to see that v leaves the table; the ones
+                        in -addressOffset to subtract it
+            address     a bit, where it is clipped or mirrored for a folded table
+            sign        output bits - 2 to negate what a folded table gives
+            table       tableLuts, and one, where it is in LUTs
         """
         bits = int(self.get_nodeattr("tableBits"))
         fold = int(self.get_nodeattr("tableFold"))
         out_bits = self.get_output_datatype().bitwidth()
-        address_bits = int(self.get_nodeattr("shift")) + bits
-        sum_bits = self.accumulator_bits()
-        if self.get_nodeattr("wrap"):
-            sum_bits = min(sum_bits, address_bits)
+        per_channel, words = self.get_nodeattr("perChannel"), self.channels // self.lanes
         luts = 0.0
-        if self.multiplies() or self.get_input_datatype(2).bitwidth() > 1:
-            luts += ADDER_LUTS * sum_bits
+        if self.adds():
+            ones = int(self.get_nodeattr("biasOnes"))
+            known = not per_channel and ones >= 0
+            luts += ones if known else self.kept_bits()
+        once = float(STAGE_LUTS * self.stages())
+        if in_luts := sum(stored for stored, in_ram in self.parameters() if not in_ram):
+            luts += in_luts * max(1.0, words / 16 - 1)
+            once += max(0.0, 2 * math.log2(words) - 5)
+        mirrors = fold > 0
         if not self.get_nodeattr("wrap"):
-            luts += CLIP_LUTS * (bits + 2)
-        if self.table_in_luts():
-            luts += TABLE_LUTS * out_bits * max(1, 1 << max(0, bits - fold - 6))
+            offset = int(self.get_nodeattr("addressOffset"))
+            code_bits = self.kept_bits() - int(self.get_nodeattr("shift"))
+            above = max(0, code_bits - 1 - bits)
+            luts += 1 + above / 5 + (-offset & ((2 << max(code_bits, bits + 1)) - 1)).bit_count()
+            mirrors = mirrors or above > 0 or offset != 0
+        if mirrors:
+            luts += bits - fold
         if fold:
-            luts += FOLD_LUTS * out_bits
-        if self.get_nodeattr("perChannel"):
-            kept = [
-                min(self.get_input_datatype(i).bitwidth(), sum_bits)
-                for i in (1, 2)
-                if i == 2 or self.multiplies()
-            ]
-            luts += PARAMETER_LUTS * sum(kept) * (self.channels // self.lanes)
-        return round(self.lanes * luts + CONTROL_LUTS)
+            luts += out_bits - 2
+        if self.table_in_luts():
+            table = int(self.get_nodeattr("tableLuts"))
+            luts += 1 + (out_bits << max(0, bits - fold - LUT_INPUTS) if table < 0 else table)
+        return round(self.lanes * luts + once)
 
     def bram_estimation(self, fpgapart: str) -> int:
-        if self.table_in_luts():
-            return 0
-        entries = 1 << (int(self.get_nodeattr("tableBits")) - int(self.get_nodeattr("tableFold")))
-        width = self.get_output_datatype().bitwidth()
-        blocks = min(
-            math.ceil(entries / depth) * math.ceil(width / columns)
-            for depth, columns in RAMB18_SHAPES
-        )
-        return blocks * math.ceil(self.lanes / 2)
+        blocks = 0
+        if not self.table_in_luts():
+            bits = int(self.get_nodeattr("tableBits")) - int(self.get_nodeattr("tableFold"))
+            width = self.get_output_datatype().bitwidth()
+            blocks = ramb18(1 << bits, width) * math.ceil(self.lanes / 2)
+        words, lanes = self.channels // self.lanes, self.lanes
+        for stored, in_ram in self.parameters():
+            # One port reads them, which may be twice as wide.
+            blocks += in_ram * ramb18(words, stored * lanes, (*RAMB18_SHAPES, (512, 36)))
+        return blocks
 
     def bram_efficiency_estimation(self, fpgapart: str) -> float:
         blocks = self.bram_estimation(fpgapart)
@@ -258,6 +313,24 @@ def smallest_signed_datatype(values: np.ndarray) -> BaseDataType:
     low, high = int(values.min()), int(values.max())
     bits = max(high.bit_length() if high > 0 else 0, (-low - 1).bit_length() if low < 0 else 0)
     return DataType[f"INT{bits + 1}"]
+
+
+def ramb18(words: int, bits: int, shapes: Sequence[tuple[int, int]] = RAMB18_SHAPES) -> int:
+    """RAMB18 of a ROM."""
+    return min(math.ceil(words / depth) * math.ceil(bits / columns) for depth, columns in shapes)
+
+
+def table_luts(table: np.ndarray, bits: int) -> int:
+    """LUTs for an int64 table of ``bits`` bits: one for 64 entries of a bit that is not constant.
+
+    MIRRORED_TABLE times as many for one of more than 64 entries that is its own mirror image: Yosys
+    shares its halves before it maps them to LUTs, and then finds no use for wide multiplexers.
+    """
+    varying = (int(np.bitwise_or.reduce(table ^ table[0])) & ((1 << bits) - 1)).bit_count()
+    luts = varying * max(1, len(table) >> LUT_INPUTS)
+    if len(table) > 1 << LUT_INPUTS and np.array_equal(table, table[::-1]):
+        luts = round(MIRRORED_TABLE * luts)
+    return luts
 
 
 def _magnitude(datatype: BaseDataType) -> int:

@@ -14,7 +14,7 @@ from qonnx.transformation.infer_shapes import InferShapes
 from qonnx.util.basic import qonnx_make_model
 
 from dhq_brevitas.finn_flow import FlowError
-from dhq_brevitas.finn_flow.ops.lookup_activation import smallest_signed_datatype
+from dhq_brevitas.finn_flow.ops.lookup_activation import smallest_signed_datatype, table_luts
 
 PART = "xczu3eg-sbva484-1-e"
 
@@ -101,28 +101,32 @@ def test_folding_widths_and_cycles():
 def test_estimates_follow_the_stated_formulas():
     plain = op(layer_model((1, 8), [1], [5], np.zeros(256), wrap=1, PE=2))
     assert plain.dsp_estimation(PART) == 0
-    # The address has 8 bits; a table of 256 entries of 8 bits.
-    assert plain.lut_estimation(PART) == round(2 * (0.455 * 8 + 0.873 * 8 * 4) + 11.7)
+    # Before the numbers are looked at: 8 bits of x + 5, a table of 256 entries of 8 bits; 5 stages.
+    assert plain.lut_estimation(PART) == 2 * (8 + (8 * 4 + 1)) + 2 * 5
     assert plain.bram_estimation(PART) == 0
     multiplying = op(layer_model((1, 8), [1000], [5], np.zeros(256), PE=2))
     assert multiplying.dsp_estimation(PART) == 2
+    # One stage more for the product, one for the clip, which looks at product - 1 - 8 bits.
     product = multiplying.accumulator_bits()
-    expected = 2 * (0.455 * product + 1.03 * (8 + 2) + 0.873 * 8 * 4) + 11.7
-    assert multiplying.lut_estimation(PART) == round(expected)
+    lane = product + (8 + 1 + (product - 9) / 5) + (8 * 4 + 1)
+    assert multiplying.lut_estimation(PART) == round(2 * lane + 2 * 7)
     wide = op(layer_model((1, 8), [1 << 30], [5], np.zeros(4), "INT20", wrap=1))
     assert wide.dsp_estimation(PART) == 2 * 2  # 32 x 20 bits on 27 x 18
+    assert wide.stages() == 7
     block = op(layer_model((1, 8), [1], [0], np.zeros(4096), wrap=1, PE=3))
     assert block.bram_estimation(PART) == 2 * 2  # 4096 x 8 bits, two lanes a memory
     assert block.bram_efficiency_estimation(PART) == 4096 * 8 / (4 * 18 * 1024)
-    assert block.lut_estimation(PART) == round(11.7)
+    assert block.lut_estimation(PART) == 2 * 4
     block.set_nodeattr("tableFold", 2)
     assert block.bram_estimation(PART) == 2
-    assert block.lut_estimation(PART) == round(3 * 1.7 * 8 + 11.7)
+    assert block.lut_estimation(PART) == 3 * (10 + 6) + 2 * 4
     block.set_nodeattr("tableFold", 0)
     by_channel = op(layer_model((1, 128), [5] * 127 + [7], [5], np.zeros(2), wrap=1))
-    # M and B of 4 bits, of which the address keeps one, for 128 channels.
-    expected = 0.455 * 1 + 0.873 * 8 + 0.062 * (1 + 1) * 128 + 11.7
-    assert by_channel.lut_estimation(PART) == round(expected)
+    # M and B of 4 bits, of which the address keeps one, for 128 channels: 7 LUTs a bit.
+    assert by_channel.lut_estimation(PART) == 1 + 2 * 7 + (8 + 1) + 2 * 6 + (2 * 7 - 5)
+    many = op(layer_model((1, 512), [1], list(range(512)), np.zeros(2048), wrap=1))
+    assert many.bram_estimation(PART) == 1 + 1  # 2048 x 8 bits; 512 x 10 bits
+    assert many.lut_estimation(PART) == 11 + 2 * 5
     block.set_nodeattr("ram_style", "distributed")
     assert block.bram_estimation(PART) == 0
     counts = multiplying.get_op_and_param_counts()
@@ -139,6 +143,18 @@ def test_minimize_weight_bit_width():
     op(model).minimize_weight_bit_width(model)
     assert op(model).get_input_datatype(1).name == "INT3"
     assert op(model).get_input_datatype(2).name == "INT1"
+
+
+def test_estimates_look_at_the_numbers():
+    """Ones of B; symmetries and constant bits of the table."""
+    sine = np.rint(127 * np.sin(2 * np.pi * (np.arange(256) + 0.5) / 256))
+    model = layer_model((1, 8), [1], [-3], sine, wrap=1, shift=2)
+    op(model).minimize_weight_bit_width(model)
+    # -3 has 9 ones among 10 bits; a quarter wave of 64 entries has 7 bits.
+    assert op(model).lut_estimation(PART) == 9 + 6 + (8 - 2) + (7 + 1) + 2 * 5
+    assert table_luts(np.full(256, -5), 8) == 0
+    assert table_luts(np.arange(128) - 64, 8) == 8 * 2
+    assert table_luts(np.abs(np.arange(256) * 2 - 255), 8) == round(1.3 * 7 * 4)
 
 
 @pytest.mark.parametrize(
