@@ -124,8 +124,8 @@ def test_estimates_follow_the_stated_formulas():
     by_channel = op(layer_model((1, 128), [5] * 127 + [7], [5], np.zeros(2), wrap=1))
     # M and B of 4 bits, of which the address keeps one, for 128 channels: 7 LUTs a bit.
     assert by_channel.lut_estimation(PART) == 1 + 2 * 7 + (8 + 1) + 2 * 6 + (2 * 7 - 5)
-    many = op(layer_model((1, 512), [1], list(range(512)), np.zeros(2048), wrap=1))
-    assert many.bram_estimation(PART) == 1 + 1  # 2048 x 8 bits; 512 x 10 bits
+    many = op(layer_model((1, 1024), [1], list(range(1024)), np.zeros(2048), wrap=1))
+    assert many.bram_estimation(PART) == 1 + 1  # 2048 x 8 bits; 1024 x 11 bits
     assert many.lut_estimation(PART) == 11 + 2 * 5
     block.set_nodeattr("ram_style", "distributed")
     assert block.bram_estimation(PART) == 0

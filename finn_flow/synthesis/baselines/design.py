@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 from qonnx.core.datatype import DataType
 
-from dhq_brevitas.finn_flow import rtl
 from dhq_brevitas.finn_flow.errors import FlowError
+from dhq_brevitas.finn_flow.ops.lookup_activation_rtl import memory_text
 from dhq_brevitas.finn_flow.rtlsim.compiler import compile_design
 from dhq_brevitas.finn_flow.rtlsim.sources import DATA_FOLDER, Sources, collect
 from dhq_brevitas.finn_flow.stitching.simulate import SimulationStats, StreamFormat, run_signal
+from dhq_brevitas.finn_flow.synthesis.kernel import RTL_FOLDER
 
 HERE = Path(__file__).parent
-RTL_FOLDER = Path(str(rtl.__file__)).parent
 TOP = "baseline"
 # The adder of three cycles sits in a loop of OUTPUTS / PE.
 MIN_GROUPS = 3
@@ -105,14 +105,7 @@ def fold(inputs: int, outputs: int, lanes: int) -> tuple[int, int]:
 
 def memory_lines(values: np.ndarray, bits: int) -> bytes:
     """Lines for $readmemh of int64 [rows, entries], the first entry of a row rightmost."""
-    mask, digits = (1 << bits) - 1, (bits * values.shape[1] + 3) // 4
-    lines = []
-    for row in values:
-        word = 0
-        for place, value in enumerate(row):
-            word |= (int(value) & mask) << (bits * place)
-        lines.append(f"{word:0{digits}x}\n")
-    return "".join(lines).encode()
+    return memory_text(values.reshape(-1), bits, lanes=values.shape[1]).encode()
 
 
 def weight_rows(weight: np.ndarray, simd: int, pe: int) -> np.ndarray:
@@ -142,8 +135,7 @@ def make_sources(
         table_bits: address bits of that table.
     """
     width, acc_width = (32, 32) if is_float else (16, 40)
-    paths = [*HERE.glob("*.sv"), *(p for p in RTL_FOLDER.glob("*.sv"))]
-    sources = collect(sorted(paths))
+    sources = collect(sorted([*HERE.glob("*.sv"), *RTL_FOLDER.glob("*.sv")]))
     sources.data["baseline/sine.mem"] = sine_table
     body = []
     for index, (layer, (weight, bias)) in enumerate(zip(layers, memories, strict=True)):
