@@ -11,13 +11,6 @@ import re
 
 from dhq_brevitas.finn_flow.synthesis.yosys import Yosys
 
-# As a sum: the carries of Yosys's own model depend on each other within one vector, which Verilator
-# takes for a loop and simulates until it settles.
-CARRY4 = """
-  wire [4:0] sum = (S | DI) + (~S & DI) + (CI | CYINIT);
-  assign O = sum[3:0];
-  assign CO = {sum[4], sum[3:1] ^ S[3:1]};
-"""
 # P = Z ± (A or D + A)·B, or C; every register of its own enable, synchronous reset.
 DSP48E2 = """
   wire [8:0] op_in = OPMODE ^ IS_OPMODE_INVERTED;
@@ -126,8 +119,7 @@ def block_ram(port_bits: int) -> str:
 def models_of(netlist: str) -> str:
     """Verilog of all cells that a netlist has."""
     yosys = Yosys()
-    bodies = {"CARRY4": CARRY4, "DSP48E2": DSP48E2}
-    bodies |= {"RAMB18E2": block_ram(16), "RAMB36E2": block_ram(32)}
+    bodies = {"DSP48E2": DSP48E2, "RAMB18E2": block_ram(16), "RAMB36E2": block_ram(32)}
     cells = sorted(set(re.findall(r"^  ([A-Z][A-Z0-9_]+) (?:#\(|\S+ \()", netlist, re.M)))
     return "".join(
         yosys.cell_declaration(cell, bodies[cell]) if cell in bodies else yosys.cell_model(cell)
