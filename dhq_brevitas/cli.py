@@ -126,7 +126,7 @@ HELP: dict[str, dict[str, Any]] = {
     "rotation": {
         "metavar": "SIDE",
         "help": "input, after (the quantized input), output or none; or one for each linear "
-        "layer, with commas",
+        "layer, with commas; --plan and --scheme auto choose it themselves",
     },
     "signs_seed": {"metavar": "N", "type": int, "help": "random signs in the rotation: their seed"},
     "weight_bits": {"metavar": "B", "help": "bits of the weights, 2 to 12"},
