@@ -10,6 +10,7 @@ wait for them.
 """
 
 import importlib
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,12 +20,13 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name.startswith("__") and name != "__all__":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # "from dhq_brevitas import module" within the package must not import everything first.
+    if find_spec(f"{__name__}.{name}") is not None:
+        return importlib.import_module(f"{__name__}.{name}")
     api = importlib.import_module("dhq_brevitas.api")
-    # Importing it has set the modules it is made of, too.
-    known = vars(api) | globals()
-    if name not in known:
+    if not hasattr(api, name):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return known[name]
+    return getattr(api, name)
 
 
 def __dir__() -> list[str]:

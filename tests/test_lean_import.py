@@ -60,3 +60,23 @@ def test_every_public_name_exists():
     for name in dhq_brevitas.__all__:
         assert getattr(dhq_brevitas, name) is not None
     assert set(dhq_brevitas.__all__) < set(dir(dhq_brevitas))
+
+
+def test_every_module_can_be_the_first_that_is_imported():
+    code = """
+import importlib, pkgutil, sys
+import dhq_brevitas
+names = [m.name for m in pkgutil.iter_modules(dhq_brevitas.__path__, "dhq_brevitas.")]
+for name in names:
+    if name.endswith(("export", "finn_flow", "__main__")):
+        continue
+    for loaded in [m for m in sys.modules if m.startswith("dhq_brevitas")]:
+        del sys.modules[loaded]
+    importlib.import_module(name)
+print(len(names))
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 30
