@@ -81,6 +81,7 @@ def test_quality_benchmark(tmp_path):
     schemes = ["--bits", "W4A8", "--schemes", "stock channel", "plan", "k-means", "torch.ao"]
     text = run("quality_benchmark.py", "--out", tmp_path, *options, "--qat", 2, *schemes)
     assert "W4A8: PSNR in dB, PTQ / QAT" in text
+    assert "| camera-16-8x2-5-W4A8-plan | " in text
     results = json.loads((tmp_path / "results.json").read_text())
     assert {cell["scheme"] for cell in results.values()} == set(schemes[3:])
     assert all("ssim" in cell["ptq"] for cell in results.values())

@@ -12,7 +12,7 @@ from typing import Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from dhq_brevitas.files import atomic_path
+from dhq_brevitas.files import atomic_path, read_json
 
 Cell = dict[str, Any]
 COLUMNS = {"ptq": "PTQ", "qat": "QAT"}
@@ -21,7 +21,7 @@ COLUMNS = {"ptq": "PTQ", "qat": "QAT"}
 def write_report(out: Path, results: dict[str, Cell]) -> str:
     """Writes results.md and results.png; returns the tables."""
     cells = _merged(list(results.values()))
-    text = tables(cells)
+    text = "\n\n".join([tables(cells), *rotation_table(out / "plans")])
     with atomic_path(out / "results.md") as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
     if cells:
@@ -76,6 +76,32 @@ def _row(scheme: str, cells: list[Cell], pictures: list[str]) -> list[str]:
 
 def _mean(cells: list[Cell], key: str) -> float:
     return sum(cell[key] for cell in cells) / len(cells)
+
+
+# Which sides a plan may rotate at, by column.
+ALLOWED = {
+    "no rotation": {"none"},
+    "or before quantizers, or at outputs": {"none", "input", "output"},
+    "or after quantizers": {"none", "input", "output", "after"},
+}
+
+
+def rotation_table(plans: Path) -> list[str]:
+    """What rotations gain: the best SQNR measured while planning, by the sides rotated at."""
+    lines = []
+    for path in sorted(plans.glob("*.json")):
+        trials = (read_json(path) or {}).get("trials", [])
+        best = [
+            max((t["sqnr"] for t in trials if set(t["rotation"]) <= allowed), default=None)
+            for allowed in ALLOWED.values()
+        ]
+        shown = ["" if value is None else f"{value:.2f}" for value in best]
+        lines.append("| " + " | ".join([path.stem, *shown]) + " |")
+    if not lines:
+        return []
+    head = "| " + " | ".join(["plan", *ALLOWED]) + " |"
+    title = "Output power over output error in dB before fine-tuning, of the best plan tried with"
+    return ["\n".join([title, "", head, "|---|---|---|---|", *lines])]
 
 
 def plot(path: Path, cells: list[Cell]) -> None:
