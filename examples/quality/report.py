@@ -16,6 +16,7 @@ from dhq_brevitas.files import atomic_path, read_json
 
 Cell = dict[str, Any]
 COLUMNS = {"ptq": "PTQ", "qat": "QAT"}
+FLOAT_BITS = "W32A32"
 
 
 def write_report(out: Path, results: dict[str, Cell]) -> str:
@@ -46,7 +47,8 @@ def tables(cells: list[Cell]) -> str:
         floats = {cell["picture"]: cell["psnr_float"] for cell in chosen}
         head = ["scheme", "weight bits", *pictures, "mean loss PTQ", "QAT", "SSIM PTQ", "QAT"]
         rows = [head, ["---"] * len(head)]
-        rows.append(["float", "32", *(f"{floats[p]:.2f}" for p in pictures), *[""] * 4])
+        if bits != FLOAT_BITS:
+            rows.append(["float", "32", *(f"{floats[p]:.2f}" for p in pictures), *[""] * 4])
         for scheme in dict.fromkeys(cell["scheme"] for cell in chosen):
             rows.append(_row(scheme, [c for c in chosen if c["scheme"] == scheme], pictures))
         lines = ["| " + " | ".join(row) + " |" for row in rows]
