@@ -29,6 +29,7 @@ ESTIMATES = {
     "latency_cycles_estimate": "latency in cycles",
     "lut_estimate": "LUT",
     "dsp_estimate": "DSP",
+    "dsp_rtl_estimate": "DSP in its RTL",
     "bram18_estimate": "BRAM18",
     "uram_estimate": "URAM",
 }

@@ -9,6 +9,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -108,10 +109,13 @@ def rotation_table(plans: Path) -> list[str]:
 
 def plot(path: Path, cells: list[Cell]) -> None:
     """Mean PSNR over weight bits, one line a scheme, PTQ and QAT side by side."""
-    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    figure = Figure(figsize=(12, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
     level = _mean(cells, "psnr_float")
     pictures = len({cell["picture"] for cell in cells})
+    # One colour a scheme, whichever of the two panels it is in.
+    names = list(dict.fromkeys(c["scheme"] for c in cells if c["scheme"] != "float"))
+    colors = {name: colormaps["tab20"](index % 20) for index, name in enumerate(names)}
     for axes, (key, title) in zip(figure.subplots(1, 2, sharey=True), COLUMNS.items(), strict=True):
         lines: dict[str, dict[str, list[Cell]]] = defaultdict(lambda: defaultdict(list))
         for cell in cells:
@@ -122,7 +126,7 @@ def plot(path: Path, cells: list[Cell]) -> None:
             whole.sort(key=lambda found: _mean(found, "weight_bits"))
             x = [_mean(found, "weight_bits") for found in whole]
             y = [sum(cell[key]["psnr"] for cell in found) / len(found) for found in whole]
-            axes.plot(x, y, marker="o", label=scheme)
+            axes.plot(x, y, marker="o", label=scheme, color=colors[scheme])
         axes.axhline(level, color="black", linestyle=":", label="float")
         trained = [cell[key]["psnr"] for cell in cells if key in cell and cell["scheme"] == "float"]
         if key == "qat" and len(trained) == pictures:
@@ -130,6 +134,10 @@ def plot(path: Path, cells: list[Cell]) -> None:
             axes.axhline(sum(trained) / pictures, color="gray", linestyle="--", label=label)
         axes.set(title=title, xlabel="weight bits, average")
     figure.axes[0].set_ylabel("PSNR in dB, mean over pictures")
-    figure.axes[1].legend(fontsize=7)
+    handles: dict[str, Any] = {}
+    for axes in figure.axes:
+        lines_drawn, labels = axes.get_legend_handles_labels()
+        handles |= dict(zip(labels, lines_drawn, strict=True))
+    figure.legend(handles.values(), handles, loc="outside right center", fontsize=8)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=120)

@@ -13,8 +13,9 @@ Names and what they are:
   Representations", 2022, arXiv:2209.01019), activations float, no fine-tuning;
 * ``torch.ao``: PyTorch's eager-mode fake quantization, weights per channel, sines per tensor;
 * ``Brevitas rotation``: a Hadamard matrix before every layer from ``brevitas.graph.equalize``;
-* ``plan``: our planner, float scales; ``plan, po2``: the same with power-of-two scales. Plans are
-  kept in OUT/plans, as files that ``dhq quantize --plan`` takes;
+* ``plan``: our planner, float scales; ``plan, po2`` and ``plan, dyadic``: the same with scales that
+  are powers of two, or have mantissas of 2 or 3 bits. Plans are kept in OUT/plans, as files that
+  ``dhq quantize --plan`` takes;
 * ``float`` (bits ``W32A32``): the float network, and what the same number of steps of fine-tuning
   does for it. Fine-tuning is also more training, and this tells how much of a gain that is.
 """
@@ -253,4 +254,5 @@ SCHEMES: dict[str, QualityScheme] = {
     "Brevitas rotation": QualityScheme(baselines.brevitas_rotation),
     "plan": QualityScheme(partial(planned, scale="float")),
     "plan, po2": QualityScheme(partial(planned, scale="po2")),
+    "plan, dyadic": QualityScheme(partial(planned, scale="dyadic")),
 }
