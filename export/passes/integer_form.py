@@ -201,12 +201,11 @@ class _Writer:
         width = int(bits.values.item())
         step = scale.values.astype(np.float64)
         if isinstance(x, Constant):
-            unit = np.float32(1)
-            codes = int_quant(
-                x.values / scale.values, unit, np.float32(0), bits.values, signed, narrow, rounding
-            )
+            # In float64: the codes of a bias may have more bits than float32 carries.
+            quotient, unit = x.values / step, np.float64(1)
+            codes = int_quant(quotient, unit, 0 * unit, bits.values, signed, narrow, rounding)
             return Constant(
-                (codes * scale.values).astype(np.float32),
+                codes * step,
                 codes.astype(np.float32),
                 step,
                 ("INT" if signed else "UINT") + str(width),
@@ -422,7 +421,8 @@ class _Writer:
         if isinstance(value, Constant):
             if value.transform is not None:
                 raise ValueError(f"{name}: a transformed weight is used by an unsupported node")
-            return self._parameter(value.values)
+            quantized = value.codes is not None
+            return self._parameter(value.values.astype(np.float32) if quantized else value.values)
         key = f"{value.name}|{value.scale.tobytes()!r}|{value.offset.tobytes()!r}"
         if key not in self.formed:
             self.formed[key] = self._affine(value, value.scale, value.offset, exact=False)

@@ -1,13 +1,16 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
+import copy
 import warnings
 
 import numpy as np
 import pytest
+import torch
 from onnx import helper
 from qonnx.core.datatype import DataType
 from qonnx.core.onnx_exec import execute_onnx
 
+from dhq_brevitas.calibration import calibrate
 from dhq_brevitas.export import (
     InexactAccumulatorWarning,
     ToIntegerForm,
@@ -16,8 +19,12 @@ from dhq_brevitas.export import (
     to_integer_form,
 )
 from dhq_brevitas.export.passes.integer_values import fraction_bits
+from dhq_brevitas.inr import Inr, QuantInr
+from dhq_brevitas.reference import evaluate, finalise
+from dhq_brevitas.specs import InrSpec, QuantSpec
+from dhq_brevitas.stages import run_qonnx_graph
 from graphs import make_model, quant_node
-from networks import grid_codes, outputs_of, sine_network
+from networks import INPUT_BITS, grid_codes, outputs_of, sine_network
 
 
 def op_types(model):
@@ -112,6 +119,26 @@ def test_float_scales_use_float64_and_power_of_two_scales_do_not():
     layers = 2
     assert casts["FixedPoint"] == layers  # to the index of each table only
     assert casts["Float"] == 2 * layers
+
+
+def test_biases_beyond_float32_are_exact():
+    """A row of tiny weights has a tiny scale, and in units of that a bias of over 24 bits."""
+    network = Inr(InrSpec(hidden=16, layers=2))
+    with torch.no_grad():
+        network.linears[0].weight[3] *= 1e-6
+    model = QuantInr.from_float(network, QuantSpec(scale="float"), 2**-6, INPUT_BITS)
+    x = grid_codes(400, seed=1)
+    calibrate(model, x)
+    finalise(model)
+    first = copy.deepcopy(model).double().integer_layers(x.double())[0]
+    assert first.bias.abs().max() > 2**24
+
+    graph = export_qonnx(model.eval(), args=x[:1])
+    add = next(node for node in graph.graph.node if node.op_type == "Add")
+    units = (first.bias * first.scale).numpy() * 2.0 ** model.plans[0].phase_bits
+    np.testing.assert_array_equal(graph.get_initializer(add.input[1]), units)
+    codes, _ = run_qonnx_graph(graph, x.numpy(), progress=False)
+    np.testing.assert_array_equal(codes, evaluate(model, x).accumulators)
 
 
 def affine_graph(factor, shift, rounding="FLOOR"):
