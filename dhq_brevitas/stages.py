@@ -323,15 +323,16 @@ def run_qonnx_graph(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(output codes int64 [N, m], outputs float32 [N, m]) of a QONNX graph in integer form.
 
-    The output codes are what enters the scale and bias at the end of the graph.
+    The output codes are what enters the scale and bias at the end of the graph. Sums are exact, as
+    in hardware (:func:`dhq_brevitas.export.with_exact_sums`).
     """
     from qonnx.core.onnx_exec import execute_onnx
     from tqdm.auto import tqdm
 
-    from dhq_brevitas.export import set_batch_size
+    from dhq_brevitas.export import exact_tensor, set_batch_size, with_exact_sums
 
     batch = min(QONNX_BATCH, len(inputs))
-    batched = set_batch_size(model, batch)
+    batched = with_exact_sums(set_batch_size(model, batch))
     input_name, output_name = batched.graph.input[0].name, batched.graph.output[0].name
     codes_name = last_integer_tensor(batched)
     codes, outputs = [], []
@@ -341,7 +342,7 @@ def run_qonnx_graph(
             first = min(start, len(inputs) - batch)
             feed = {input_name: inputs[first : first + batch].astype(np.float32)}
             context = execute_onnx(batched, feed, return_full_exec_context=True)
-            codes.append(context[codes_name][start - first :])
+            codes.append(exact_tensor(context, codes_name)[start - first :])
             outputs.append(context[output_name][start - first :])
             bar.update(len(codes[-1]))
     whole = np.concatenate(codes)

@@ -11,10 +11,12 @@ from dhq_brevitas.export.passes.integer_form import (
 from dhq_brevitas.export.passes.lower_hadamard import LowerHadamardToMatMul
 from dhq_brevitas.export.qonnx import (
     ExportError,
+    exact_tensor,
     export_qonnx,
     run_qonnx,
     save_model,
     set_batch_size,
+    with_exact_sums,
 )
 
 __all__ = [
@@ -22,11 +24,13 @@ __all__ = [
     "InexactAccumulatorWarning",
     "LowerHadamardToMatMul",
     "ToIntegerForm",
+    "exact_tensor",
     "export_qonnx",
     "run_qonnx",
     "save_model",
     "set_batch_size",
     "to_integer_form",
+    "with_exact_sums",
 ]
 
 register()

@@ -5,6 +5,7 @@
 import os
 import tempfile
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import brevitas.export
@@ -13,6 +14,7 @@ import torch
 from brevitas.core.scaling import ParameterFromRuntimeStatsScaling
 from brevitas.proxy.quant_proxy import QuantProxyFromInjector
 from brevitas.quant_tensor import QuantTensor
+from onnx import TensorProto, helper
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_onnx
 from qonnx.transformation.infer_shapes import InferShapes
@@ -26,6 +28,7 @@ from dhq_brevitas.files import atomic_path, check_folder_of
 # Root mean square difference, relative to that of the output, above which an export is wrong
 # rather than rounded differently.
 MAX_RELATIVE_DIFFERENCE = 0.05
+WIDE_SUFFIX = "_float64"
 
 
 class ExportError(RuntimeError):
@@ -104,9 +107,51 @@ def set_batch_size(model: ModelWrapper, batch_size: int) -> ModelWrapper:
     return model.transform(InferShapes())
 
 
+def with_exact_sums(model: ModelWrapper) -> ModelWrapper:
+    """Copy of a QONNX graph that adds up the products of a MatMul with a constant in float64.
+
+    For integers these are the sums that hardware has; in float32 those beyond 24 bits would be
+    rounded. A sum goes on in float64 where a Cast or an operator of another domain than ONNX's
+    takes it, and in float32 elsewhere; :func:`exact_tensor` finds it. Shapes must be annotated.
+    """
+    model = ModelWrapper(model.model, make_deepcopy=True)
+    for node in [n for n in model.graph.node if n.op_type == "MatMul"]:
+        weight = model.get_initializer(node.input[1])
+        if weight is None:
+            continue
+        narrow = {"in": node.input[0], "out": node.output[0]}
+        wide = {end: name + WIDE_SUFFIX for end, name in narrow.items()}
+        for end, name in narrow.items():
+            shape = model.get_tensor_shape(name)
+            info = helper.make_tensor_value_info(wide[end], TensorProto.DOUBLE, shape)
+            model.graph.value_info.append(info)
+        model.set_initializer(node.input[1], weight.astype(np.float64))
+        node.input[0], node.output[0] = wide["in"], wide["out"]
+        for reader in model.graph.node:
+            if reader.op_type == "Cast" or reader.domain not in ("", "ai.onnx"):
+                renamed = [wide["out"] if name == narrow["out"] else name for name in reader.input]
+                reader.input[:] = renamed
+        at = list(model.graph.node).index(node)
+        for place, source, target, dtype in (
+            (at + 1, wide["out"], narrow["out"], TensorProto.FLOAT),
+            (at, narrow["in"], wide["in"], TensorProto.DOUBLE),
+        ):
+            cast = helper.make_node("Cast", [source], [target], to=dtype)
+            model.graph.node.insert(place, cast)
+    return model
+
+
+def exact_tensor(context: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    """The tensor ``name`` of an execution of a graph that :func:`with_exact_sums` made."""
+    return context.get(name + WIDE_SUFFIX, context[name])
+
+
 def run_qonnx(model: ModelWrapper, inputs: np.ndarray) -> np.ndarray:
-    """Output of a QONNX graph with one input and one output, for any number of samples."""
-    model = set_batch_size(model, len(inputs))
+    """Output of a QONNX graph with one input and one output, for any number of samples.
+
+    float32 as :func:`execute_onnx` gives it, but for sums (:func:`with_exact_sums`).
+    """
+    model = with_exact_sums(set_batch_size(model, len(inputs)))
     outputs = execute_onnx(model, {model.graph.input[0].name: inputs.astype(np.float32)})
     return outputs[model.graph.output[0].name]
 

@@ -23,15 +23,13 @@ class VerificationError(FlowError):
         first_sample: index of the first sample with a differing code.
     """
 
-    def __init__(
-        self, step: str, differing: int, compared: int, first_sample: int, hint: str = ""
-    ) -> None:
+    def __init__(self, step: str, differing: int, compared: int, first_sample: int) -> None:
         self.step = step
         self.differing = differing
         self.compared = compared
         self.first_sample = first_sample
         super().__init__(
             f"step {step} changed the result: {differing} of {compared} output codes differ from "
-            f"the QONNX execution, first at sample {first_sample}; "
-            + (hint or "compare the models saved before and after this step")
+            f"the QONNX execution, first at sample {first_sample}; compare the models saved before "
+            "and after this step"
         )

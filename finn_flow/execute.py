@@ -21,7 +21,7 @@ from qonnx.custom_op.registry import getCustomOp
 from qonnx.util.basic import get_preferred_qonnx_opset
 from tqdm import tqdm
 
-from dhq_brevitas.export import set_batch_size
+from dhq_brevitas.export import exact_tensor, set_batch_size, with_exact_sums
 from dhq_brevitas.finn_flow.checks import describe
 from dhq_brevitas.finn_flow.errors import FlowError
 from dhq_brevitas.finn_flow.ops import DOMAIN
@@ -111,18 +111,17 @@ def execute_qonnx(
     batch_size: int = DEFAULT_BATCH_SIZE,
     progress: bool = False,
     description: str = "QONNX",
-    peaks: dict[str, float] | None = None,
 ) -> np.ndarray:
-    """Outputs of a QONNX graph, or one converted in part, by QONNX's executor in float32.
+    """Outputs of a QONNX graph, or one converted in part, by QONNX's executor.
 
-    ``inputs`` are [samples, …]; every node runs as in ``qonnx.core.onnx_exec``, without the
-    rounding of tensors to their annotation: in integer form there is nothing to round. ``peaks``,
-    if given, receives the largest magnitude that each MatMul put out, by node name.
+    ``inputs`` are [samples, …]; every node runs as in ``qonnx.core.onnx_exec``, with two
+    differences: tensors are not rounded to their annotation, since in integer form there is nothing
+    to round, and sums are exact (:func:`dhq_brevitas.export.with_exact_sums`).
     """
     inputs = np.asarray(inputs)
     _check_shape(model, inputs)
     batch_size = min(batch_size, len(inputs)) or 1
-    batched = with_batch_size(model, batch_size)
+    batched = with_exact_sums(with_batch_size(model, batch_size))
     opsets, default_opset = batched.get_opset_imports(), get_preferred_qonnx_opset()
     outputs = []
     for batch, used in _batches(inputs.astype(np.float32), batch_size, progress, description):
@@ -130,10 +129,7 @@ def execute_qonnx(
         context[batched.graph.input[0].name] = batch
         for node in batched.graph.node:
             execute_node(node, context, batched.graph, opsets.get(node.domain, default_opset))
-            if peaks is not None and node.op_type == "MatMul":
-                peak = float(np.abs(context[node.output[0]]).max())
-                peaks[node.name] = max(peak, peaks.get(node.name, 0.0))
-        outputs.append(context[batched.graph.output[0].name][:used])
+        outputs.append(exact_tensor(context, batched.graph.output[0].name)[:used])
     return np.concatenate(outputs)
 
 
