@@ -205,7 +205,7 @@ def test_annotated_integer_input_needs_no_quantizer():
 
 def test_wide_accumulator_warns():
     model = sine_network(hidden=64, weight_bits=12, act_bits=12)
-    with pytest.warns(InexactAccumulatorWarning, match=r"may reach \d+ bits; float32"):
+    with pytest.warns(InexactAccumulatorWarning, match=r"may reach \d+ bits; tools"):
         export_qonnx(model, args=grid_codes(1))
 
 
