@@ -297,9 +297,9 @@ class _Writer:
         if magnitude >= 2**FLOAT32_INTEGER_BITS:
             warnings.warn(
                 f"{node.name}: the accumulator may reach {math.ceil(math.log2(magnitude)) + 1} "
-                f"bits; tools that add up in float32 carry {FLOAT32_INTEGER_BITS} exactly, so their "
-                "codes could differ (run_qonnx and the build's checks are exact); fewer weight or "
-                "activation bits avoid this",
+                f"bits; tools that add up in float32 carry {FLOAT32_INTEGER_BITS} exactly, so "
+                "codes could differ there (run_qonnx and build checks are exact); fewer weight "
+                "or activation bits avoid this",
                 InexactAccumulatorWarning,
                 stacklevel=2,
             )
