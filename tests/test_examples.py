@@ -103,6 +103,12 @@ def test_quality_benchmark(tmp_path):
     run("quality_benchmark.py", "--out", tmp_path, *options, "--qat", 2, *floats)
     cell = _cell(tmp_path, "float")
     assert cell["ptq"]["psnr"] == cell["psnr_float"] != cell["qat"]["psnr"]
+    scales = ["--bits", "W8A8", "--schemes", "plan, po2"]
+    text = run("quality_benchmark.py", "--out", tmp_path, *options, "--qat", 0, *scales)
+    cell = _cell(tmp_path, "plan, po2")
+    shown = " | ".join(f"{x:.2f}" for x in [cell["ptq"]["psnr"], *cell["ptq_float_scales"].values()])
+    assert f"| camera, W8A8 | {shown} |" in text
+    assert list(cell["ptq_float_scales"]) == ["linear0", "linear1", "linear2"]
 
 
 @pytest.mark.parametrize("script", sorted(path.name for path in EXAMPLES.glob("*.py")))

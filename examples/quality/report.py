@@ -23,7 +23,7 @@ FLOAT_BITS = "W32A32"
 def write_report(out: Path, results: dict[str, Cell]) -> str:
     """Writes results.md and results.png; returns the tables."""
     cells = _merged(list(results.values()))
-    text = "\n\n".join([tables(cells), *rotation_table(out / "plans")])
+    text = "\n\n".join([tables(cells), *scale_table(cells), *rotation_table(out / "plans")])
     with atomic_path(out / "results.md") as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
     if cells:
@@ -79,6 +79,22 @@ def _row(scheme: str, cells: list[Cell], pictures: list[str]) -> list[str]:
 
 def _mean(cells: list[Cell], key: str) -> float:
     return sum(cell[key] for cell in cells) / len(cells)
+
+
+def scale_table(cells: list[Cell]) -> list[str]:
+    """What power-of-two scales cost, layer by layer."""
+    found = [cell for cell in cells if "ptq_float_scales" in cell]
+    if not found:
+        return []
+    layers = list(found[0]["ptq_float_scales"])
+    lines = []
+    for cell in found:
+        values = [cell["ptq"]["psnr"], *(cell["ptq_float_scales"][name] for name in layers)]
+        name = f"{cell['picture']}, {cell['bits']}"
+        lines.append("| " + " | ".join([name, *(f"{value:.2f}" for value in values)]) + " |")
+    title = "PSNR in dB, PTQ, of planned networks with power-of-two scales, and with float ones in"
+    head = "| " + " | ".join(["plan", "no layer", *layers]) + " |"
+    return ["\n".join([title, "", head, "|---" * (len(layers) + 2) + "|", *lines])]
 
 
 # Which sides a plan may rotate at, by column.

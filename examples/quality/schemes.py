@@ -23,7 +23,7 @@ Names and what they are:
 import copy
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ from dhq_brevitas.plans import plan_to_json, read_plan
 from dhq_brevitas.reference import finalise
 from dhq_brevitas.rounding import PostTrained, post_train
 from dhq_brevitas.signals import coordinate_bits, coordinate_step, load_image, pixel_codes, psnr
-from dhq_brevitas.specs import InrSpec, QuantSpec, Scheme
+from dhq_brevitas.specs import InrSpec, LayerPlan, QuantSpec, ScaleKind, Scheme
 from dhq_brevitas.training import TrainSpec, fit_float, train_quantized
 from quality import baselines
 
@@ -220,7 +220,21 @@ def planned(run: Run, **options: Any) -> Any:
         plan = make_plan(run.build, run.network, data.codes, data.coordinates, base, progress=False)
         check_writable_folder(run.plan_file.parent)
         write_json(run.plan_file, plan_to_json(plan))
-    return quantized(run, QuantSpec(layers=read_plan(run.plan_file)), True)
+    layers = read_plan(run.plan_file)
+    cell = quantized(run, QuantSpec(layers=layers), True)
+    if options["scale"] == "po2":
+        cell["ptq_float_scales"] = {
+            layer.name: float_scales_in(run, layers, layer.name) for layer in layers
+        }
+    return cell
+
+
+def float_scales_in(run: Run, layers: tuple[LayerPlan, ...], name: str) -> float:
+    """PSNR of a plan after post-training quantization with float scales in one layer."""
+    changed = [replace(x, scale=ScaleKind.FLOAT) if x.name == name else x for x in layers]
+    model = run.build(QuantSpec(layers=tuple(changed)))
+    post_train(model, run.network, run.data.codes, run.data.coordinates)
+    return run.quality(model.eval(), run.data.codes)["psnr"]
 
 
 def floating(run: Run) -> dict[str, Any]:
