@@ -16,7 +16,12 @@ trains the free weights and the biases on the picture:
 * in the last steps all weights are frozen, and the biases alone are trained.
 
 Freezing shares of the weights in turn is Zhou et al., "Incremental network quantization", 2017,
-arXiv:1702.03044; passing on the errors is that of GPTQ. Scales stay as calibrated.
+arXiv:1702.03044; passing on the errors is that of GPTQ.
+
+Scales stay as calibrated: choosing them anew ahead of a layer's freezing, by the cost that the
+rounding has, was worth 0.00 to 0.13 dB. The target is the signal rather than the float network's
+output (distillation), which at 4 bits came to the same and at 8 gave up the 2 dB that a float
+network not trained to its end still has to gain. (All of SIREN, 256 wide, single pictures.)
 
 What is frozen at step s follows from s, so training resumes exactly, as in
 :mod:`dhq_brevitas.training`.

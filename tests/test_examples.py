@@ -106,8 +106,8 @@ def test_quality_benchmark(tmp_path):
     scales = ["--bits", "W8A8", "--schemes", "plan, po2"]
     text = run("quality_benchmark.py", "--out", tmp_path, *options, "--qat", 0, *scales)
     cell = _cell(tmp_path, "plan, po2")
-    shown = " | ".join(f"{x:.2f}" for x in [cell["ptq"]["psnr"], *cell["ptq_float_scales"].values()])
-    assert f"| camera, W8A8 | {shown} |" in text
+    values = [cell["ptq"]["psnr"], *cell["ptq_float_scales"].values()]
+    assert "| camera, W8A8 | " + " | ".join(f"{value:.2f}" for value in values) + " |" in text
     assert list(cell["ptq_float_scales"]) == ["linear0", "linear1", "linear2"]
 
 
