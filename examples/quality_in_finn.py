@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
-"""The quality benchmark's planned networks through QONNX to FINN, their integers compared.
+"""The quality benchmark's planned networks through QONNX and FINN to Verilog, integers compared.
 
     python examples/quality_in_finn.py --out runs/quality --bits W8A8 W4A8
     python examples/quality_in_finn.py --out runs/quality --pictures coffee --bits W4A8 --qat 0
@@ -13,6 +13,7 @@ Finished networks are kept in OUT/finn.json.
 
 import itertools
 import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ from tqdm.auto import tqdm
 from dhq_brevitas.export import export_qonnx
 from dhq_brevitas.files import check_writable_folder, read_json, write_json
 from dhq_brevitas.finn_flow import build_dataflow, execute_dataflow
+from dhq_brevitas.finn_flow.rtlsim import enable_verilator
+from dhq_brevitas.finn_flow.stitching import simulate_stitched, stitch
 from dhq_brevitas.plans import read_plan
 from dhq_brevitas.reference import evaluate, finalise
 from dhq_brevitas.report import text_table
@@ -32,11 +35,13 @@ from dhq_brevitas.stages import run_qonnx_graph
 
 SAMPLES = 1024
 CYCLES_PER_SAMPLE = 1024
+PART: dict[str, Any] = {"fpga_part": "xczu3eg-sbva484-1-e", "clk_period_ns": 5.0}
 
 
 def main() -> None:
     arguments = parse(__doc__)
     check_writable_folder(arguments.out)
+    enable_verilator()
     file = arguments.out / "finn.json"
     results = read_json(file) or {}
     planned = [scheme for scheme in arguments.schemes if scheme.startswith("plan")]
@@ -53,7 +58,7 @@ def main() -> None:
 
 
 def in_finn(job: Job, bits: str, scheme: str, qat: int) -> dict[str, Any]:
-    """PSNR of a planned network, differing output codes, and FINN's estimates."""
+    """PSNR of a planned network, differing output codes, cycles, and FINN's estimates."""
     run = prepare(job, bits, scheme, qat)
     model = run.build(QuantSpec(layers=read_plan(run.plan_file)))
     post = post_train(model, run.network, run.data.codes, run.data.coordinates)
@@ -68,11 +73,16 @@ def in_finn(job: Job, bits: str, scheme: str, qat: int) -> dict[str, Any]:
         built = build_dataflow(graph, folder, cycles_per_sample=CYCLES_PER_SAMPLE, progress=False)
         inputs = built.host.encode(codes.numpy())
         found = execute_dataflow(built.model, inputs, progress=False)
+        design = stitch(built.model, Path(folder) / "stitched", **PART)
+        emitted, statistics = simulate_stitched(design, inputs, progress=False)
     return {
         "psnr": run.quality(model, run.data.codes)["psnr"],
         "codes": expected.size,
         "mismatch_quant_qonnx": int(np.count_nonzero(reference != expected)),
         "mismatch_qonnx_finn": int(np.count_nonzero(found != expected)),
+        "mismatch_finn_rtl": int(np.count_nonzero(emitted != found)),
+        "cycles_per_sample": statistics.cycles_per_sample,
+        "latency_cycles": statistics.latency_cycles,
         "rotated": sum(str(plan.rotation) != "none" for plan in model.plans),
         **{name: value for name, value in built.report.items() if name.endswith("_estimate")},
     }
@@ -84,7 +94,9 @@ HEADINGS = {
     "codes": "codes",
     "PyTorch != QONNX": "mismatch_quant_qonnx",
     "QONNX != FINN": "mismatch_qonnx_finn",
-    "cycles a sample": "cycles_per_sample_estimate",
+    "FINN != RTL": "mismatch_finn_rtl",
+    "cycles a sample": "cycles_per_sample",
+    "latency": "latency_cycles",
 }
 
 

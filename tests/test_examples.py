@@ -96,7 +96,9 @@ def test_quality_benchmark(tmp_path):
         text = run("quality_in_finn.py", "--out", tmp_path, *options, "--qat", 2, *schemes)
         assert text.splitlines()[-1].startswith("camera-16-8x2-5 W4A8 plan qat2")
         (mapped,) = json.loads((tmp_path / "finn.json").read_text()).values()
-        assert mapped["mismatch_qonnx_finn"] == 0
+        assert mapped["mismatch_quant_qonnx"] == mapped["mismatch_qonnx_finn"] == 0
+        assert mapped["mismatch_finn_rtl"] == 0
+        assert mapped["cycles_per_sample"] == mapped["cycles_per_sample_estimate"]
         assert mapped["codes"] == 16 * 16
         assert mapped["psnr"] == _cell(tmp_path, "plan")["qat"]["psnr"]
     floats = ["--bits", "W32A32", "--schemes", "float"]
