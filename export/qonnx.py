@@ -111,8 +111,8 @@ def with_exact_sums(model: ModelWrapper) -> ModelWrapper:
     """Copy of a QONNX graph that adds up the products of a MatMul with a constant in float64.
 
     For integers these are the sums that hardware has; in float32 those beyond 24 bits would be
-    rounded. A sum goes on in float64 where a Cast or an operator of another domain than ONNX's
-    takes it, and in float32 elsewhere; :func:`exact_tensor` finds it. Shapes must be annotated.
+    rounded. A sum goes on in float64 where a Cast takes it, as the integer form has it for large
+    ones, and in float32 elsewhere; :func:`exact_tensor` finds it. Shapes must be annotated.
     """
     model = ModelWrapper(model.model, make_deepcopy=True)
     for node in [n for n in model.graph.node if n.op_type == "MatMul"]:
@@ -128,9 +128,8 @@ def with_exact_sums(model: ModelWrapper) -> ModelWrapper:
         model.set_initializer(node.input[1], weight.astype(np.float64))
         node.input[0], node.output[0] = wide["in"], wide["out"]
         for reader in model.graph.node:
-            if reader.op_type == "Cast" or reader.domain not in ("", "ai.onnx"):
-                renamed = [wide["out"] if name == narrow["out"] else name for name in reader.input]
-                reader.input[:] = renamed
+            if reader.op_type == "Cast" and reader.input[0] == narrow["out"]:
+                reader.input[0] = wide["out"]
         at = list(model.graph.node).index(node)
         for place, source, target, dtype in (
             (at + 1, wide["out"], narrow["out"], TensorProto.FLOAT),
