@@ -14,7 +14,7 @@ import torch
 from brevitas.core.scaling import ParameterFromRuntimeStatsScaling
 from brevitas.proxy.quant_proxy import QuantProxyFromInjector
 from brevitas.quant_tensor import QuantTensor
-from onnx import TensorProto, helper
+from onnx import NodeProto, TensorProto, helper
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_onnx
 from qonnx.transformation.infer_shapes import InferShapes
@@ -112,32 +112,40 @@ def with_exact_sums(model: ModelWrapper) -> ModelWrapper:
 
     For integers these are the sums that hardware has; in float32 those beyond 24 bits would be
     rounded. A sum goes on in float64 where a Cast takes it, as the integer form has it for large
-    ones, and in float32 elsewhere; :func:`exact_tensor` finds it. Shapes must be annotated.
+    ones, or another such MatMul, and in float32 elsewhere; :func:`exact_tensor` finds it. Shapes
+    must be annotated and nodes sorted.
     """
     model = ModelWrapper(model.model, make_deepcopy=True)
-    for node in [n for n in model.graph.node if n.op_type == "MatMul"]:
-        weight = model.get_initializer(node.input[1])
+    graph = model.graph
+    widened: set[str] = set()  # tensors with a twin in float64
+    nodes = []
+    for node in graph.node:
+        if node.op_type == "Cast" and node.input[0] in widened:
+            node.input[0] += WIDE_SUFFIX
+        weight = model.get_initializer(node.input[1]) if node.op_type == "MatMul" else None
         if weight is None:
+            nodes.append(node)
             continue
-        narrow = {"in": node.input[0], "out": node.output[0]}
-        wide = {end: name + WIDE_SUFFIX for end, name in narrow.items()}
-        for end, name in narrow.items():
+        source, total = node.input[0], node.output[0]
+        if source not in widened:
+            nodes.append(_cast(source, source + WIDE_SUFFIX, TensorProto.DOUBLE))
+        for name in {source, total} - widened:
             shape = model.get_tensor_shape(name)
-            info = helper.make_tensor_value_info(wide[end], TensorProto.DOUBLE, shape)
-            model.graph.value_info.append(info)
+            twin = helper.make_tensor_value_info(name + WIDE_SUFFIX, TensorProto.DOUBLE, shape)
+            graph.value_info.append(twin)
+        widened |= {source, total}
         model.set_initializer(node.input[1], weight.astype(np.float64))
-        node.input[0], node.output[0] = wide["in"], wide["out"]
-        for reader in model.graph.node:
-            if reader.op_type == "Cast" and reader.input[0] == narrow["out"]:
-                reader.input[0] = wide["out"]
-        at = list(model.graph.node).index(node)
-        for place, source, target, dtype in (
-            (at + 1, wide["out"], narrow["out"], TensorProto.FLOAT),
-            (at, narrow["in"], wide["in"], TensorProto.DOUBLE),
-        ):
-            cast = helper.make_node("Cast", [source], [target], to=dtype)
-            model.graph.node.insert(place, cast)
+        node.input[0] += WIDE_SUFFIX
+        node.output[0] += WIDE_SUFFIX
+        nodes += [node, _cast(total + WIDE_SUFFIX, total, TensorProto.FLOAT)]
+    before = len(graph.node)
+    graph.node.extend(nodes)
+    del graph.node[:before]
     return model
+
+
+def _cast(source: str, target: str, dtype: int) -> NodeProto:
+    return helper.make_node("Cast", [source], [target], to=dtype)
 
 
 def exact_tensor(context: Mapping[str, np.ndarray], name: str) -> np.ndarray:

@@ -202,8 +202,8 @@ class _Writer:
         step = scale.values.astype(np.float64)
         if isinstance(x, Constant):
             # In float64: the codes of a bias may have more bits than float32 carries.
-            quotient, unit = x.values / step, np.float64(1)
-            codes = int_quant(quotient, unit, 0 * unit, bits.values, signed, narrow, rounding)
+            quotient, one, zero = x.values / step, np.float64(1), np.float64(0)
+            codes = int_quant(quotient, one, zero, bits.values, signed, narrow, rounding)
             return Constant(
                 codes * step,
                 codes.astype(np.float32),

@@ -244,7 +244,7 @@ class TestBadInput:
 
 
 def test_sums_beyond_24_bits_are_exact():
-    """Twice a sum of 25 bits, taken by a Cast and by a Mul: float64 keeps it, float32 rounds it."""
+    """A sum of 25 bits, taken by a Cast and by a Mul: float64 keeps it, float32 rounds it."""
     nodes = [
         helper.make_node("MatMul", ["x", "weight"], ["sum"]),
         helper.make_node("Cast", ["sum"], ["wide"], to=TensorProto.DOUBLE),
@@ -264,3 +264,14 @@ def test_sums_beyond_24_bits_are_exact():
     np.testing.assert_array_equal(run_qonnx(graph, x), sums % 2)
     rounded = execute_onnx(graph, {"x": x})["y"]
     np.testing.assert_array_equal(rounded, [[0], [0]])
+
+
+def test_exact_sums_are_summed_again_exactly():
+    nodes = [
+        helper.make_node("MatMul", ["x", "weight"], ["sum"]),
+        helper.make_node("MatMul", ["sum", "identity"], ["y"]),
+    ]
+    graph = make_model(nodes, (1, 2), {"weight": [[4097], [1]], "identity": [[1]]}, (1, 1))
+    x = np.array([[4096, 1]], np.float32)
+    context = execute_onnx(with_exact_sums(graph), {"x": x}, return_full_exec_context=True)
+    assert exact_tensor(context, "y").item() == 4096 * 4097 + 1
