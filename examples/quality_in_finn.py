@@ -29,13 +29,12 @@ from dhq_brevitas.finn_flow.stitching import simulate_stitched, stitch
 from dhq_brevitas.plans import read_plan
 from dhq_brevitas.reference import evaluate, finalise
 from dhq_brevitas.report import text_table
-from dhq_brevitas.rounding import drawn, post_train
+from dhq_brevitas.rounding import drawn
 from dhq_brevitas.specs import QuantSpec
 from dhq_brevitas.stages import run_qonnx_graph
 
 SAMPLES = 1024
 CYCLES_PER_SAMPLE = 1024
-PART: dict[str, Any] = {"fpga_part": "xczu3eg-sbva484-1-e", "clk_period_ns": 5.0}
 
 
 def main() -> None:
@@ -60,8 +59,7 @@ def main() -> None:
 def in_finn(job: Job, bits: str, scheme: str, qat: int) -> dict[str, Any]:
     """PSNR of a planned network, differing output codes, cycles, and FINN's estimates."""
     run = prepare(job, bits, scheme, qat)
-    model = run.build(QuantSpec(layers=read_plan(run.plan_file)))
-    post = post_train(model, run.network, run.data.codes, run.data.coordinates)
+    model, post = run.post_trained(QuantSpec(layers=read_plan(run.plan_file)))
     if qat:
         frozen(run, model, post)
     finalise(model.eval())
@@ -73,7 +71,7 @@ def in_finn(job: Job, bits: str, scheme: str, qat: int) -> dict[str, Any]:
         built = build_dataflow(graph, folder, cycles_per_sample=CYCLES_PER_SAMPLE, progress=False)
         inputs = built.host.encode(codes.numpy())
         found = execute_dataflow(built.model, inputs, progress=False)
-        design = stitch(built.model, Path(folder) / "stitched", **PART)
+        design = stitch(built.model, Path(folder) / "stitched")
         emitted, statistics = simulate_stitched(design, inputs, progress=False)
     return {
         "psnr": run.quality(model, run.data.codes)["psnr"],

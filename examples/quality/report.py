@@ -47,14 +47,20 @@ def tables(cells: list[Cell]) -> str:
         pictures = list(dict.fromkeys(cell["picture"] for cell in chosen))
         floats = {cell["picture"]: cell["psnr_float"] for cell in chosen}
         head = ["scheme", "weight bits", *pictures, "mean loss PTQ", "QAT", "SSIM PTQ", "QAT"]
-        rows = [head, ["---"] * len(head)]
+        rows = [head]
         if bits != FLOAT_BITS:
             rows.append(["float", "32", *(f"{floats[p]:.2f}" for p in pictures), *[""] * 4])
         for scheme in dict.fromkeys(cell["scheme"] for cell in chosen):
             rows.append(_row(scheme, [c for c in chosen if c["scheme"] == scheme], pictures))
-        lines = ["| " + " | ".join(row) + " |" for row in rows]
-        parts.append("\n".join([f"{bits}: PSNR in dB, PTQ / QAT", "", *lines]))
+        parts.append(_titled(f"{bits}: PSNR in dB, PTQ / QAT", rows))
     return "\n\n".join(parts)
+
+
+def _titled(title: str, rows: list[list[str]]) -> str:
+    """A Markdown table below its title; the first row is the heading."""
+    head, *body = rows
+    lines = ["| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *body]]
+    return "\n".join([title, "", *lines])
 
 
 def _row(scheme: str, cells: list[Cell], pictures: list[str]) -> list[str]:
@@ -87,14 +93,12 @@ def scale_table(cells: list[Cell]) -> list[str]:
     if not found:
         return []
     layers = list(found[0]["ptq_float_scales"])
-    lines = []
+    rows = [["plan", "no layer", *layers]]
     for cell in found:
         values = [cell["ptq"]["psnr"], *(cell["ptq_float_scales"][name] for name in layers)]
-        name = f"{cell['picture']}, {cell['bits']}"
-        lines.append("| " + " | ".join([name, *(f"{value:.2f}" for value in values)]) + " |")
+        rows.append([f"{cell['picture']}, {cell['bits']}", *(f"{value:.2f}" for value in values)])
     title = "PSNR in dB, PTQ, of planned networks with power-of-two scales, and with float ones in"
-    head = "| " + " | ".join(["plan", "no layer", *layers]) + " |"
-    return ["\n".join([title, "", head, "|---" * (len(layers) + 2) + "|", *lines])]
+    return [_titled(title, rows)]
 
 
 # Which sides a plan may rotate at, by column.
@@ -107,20 +111,16 @@ ALLOWED = {
 
 def rotation_table(plans: Path) -> list[str]:
     """What rotations gain: the best SQNR measured while planning, by the sides rotated at."""
-    lines = []
+    rows = [["plan", *ALLOWED]]
     for path in sorted(plans.glob("*.json")):
         trials = (read_json(path) or {}).get("trials", [])
         best = [
             max((t["sqnr"] for t in trials if set(t["rotation"]) <= allowed), default=None)
             for allowed in ALLOWED.values()
         ]
-        shown = ["" if value is None else f"{value:.2f}" for value in best]
-        lines.append("| " + " | ".join([path.stem, *shown]) + " |")
-    if not lines:
-        return []
-    head = "| " + " | ".join(["plan", *ALLOWED]) + " |"
+        rows.append([path.stem, *("" if value is None else f"{value:.2f}" for value in best)])
     title = "Output power over output error in dB before fine-tuning, of the best plan tried with"
-    return ["\n".join([title, "", head, "|---|---|---|---|", *lines])]
+    return [_titled(title, rows)] if len(rows) > 1 else []
 
 
 def plot(path: Path, cells: list[Cell]) -> None:

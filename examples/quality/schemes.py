@@ -125,6 +125,12 @@ class Run:
             self.network, spec, coordinate_step(side, side), coordinate_bits(side, side)
         )
 
+    def post_trained(self, spec: QuantSpec, learned: bool = True) -> tuple[QuantInr, PostTrained]:
+        """The network after post-training quantization, and what that returned."""
+        model = self.build(spec)
+        data = self.data
+        return model, post_train(model, self.network, data.codes, data.coordinates, learned)
+
     def quality(self, model: Callable[[Tensor], Tensor], inputs: Tensor) -> Quality:
         with torch.no_grad():
             return self.data.quality(model(inputs))
@@ -174,9 +180,8 @@ def parse_bits(text: str) -> tuple[int, int]:
 
 def quantized(run: Run, spec: QuantSpec, learned: bool) -> dict[str, Any]:
     """PTQ and QAT of a QuantInr: learned rounding and freezing, or nearest and straight-through."""
-    model = run.build(spec)
+    model, post = run.post_trained(spec, learned)
     codes, target = run.data.codes, run.data.target
-    post = post_train(model, run.network, codes, run.data.coordinates, learned)
     cell: dict[str, Any] = {
         "weight_bits": weight_bits(model.plans) / sum(plan.weights for plan in model.plans),
         "layers": [
@@ -232,8 +237,7 @@ def planned(run: Run, **options: Any) -> Any:
 def float_scales_in(run: Run, layers: tuple[LayerPlan, ...], name: str) -> float:
     """PSNR of a plan after post-training quantization with float scales in one layer."""
     changed = [replace(x, scale=ScaleKind.FLOAT) if x.name == name else x for x in layers]
-    model = run.build(QuantSpec(layers=tuple(changed)))
-    post_train(model, run.network, run.data.codes, run.data.coordinates)
+    model, _ = run.post_trained(QuantSpec(layers=tuple(changed)))
     return run.quality(model.eval(), run.data.codes)["psnr"]
 
 
