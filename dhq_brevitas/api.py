@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The names that ``dhq_brevitas`` itself offers, which imports this module when one is used."""
 
-from dhq_brevitas import quantizers
-from dhq_brevitas.activations import QuantCos, QuantLookupActivation, QuantSine
 from dhq_brevitas.fitting import Fitted, Quantized, fit
-from dhq_brevitas.hadamard import (
+from dhq_brevitas.nn import quantizers
+from dhq_brevitas.nn.activations import QuantCos, QuantLookupActivation, QuantSine
+from dhq_brevitas.nn.hadamard import (
     MAX_ORDER,
     hadamard_matrix,
     hadamard_transform,
@@ -13,9 +13,13 @@ from dhq_brevitas.hadamard import (
     largest_order,
     random_signs,
 )
-from dhq_brevitas.proxies import HadamardActQuantProxy, HadamardWeightQuantProxy, NoRotationWarning
-from dhq_brevitas.quantizers import *  # noqa: F403
-from dhq_brevitas.scaling import DyadicRestrictValue
+from dhq_brevitas.nn.proxies import (
+    HadamardActQuantProxy,
+    HadamardWeightQuantProxy,
+    NoRotationWarning,
+)
+from dhq_brevitas.nn.quantizers import *  # noqa: F403
+from dhq_brevitas.nn.scales import DyadicRestrictValue
 
 __all__ = [
     "MAX_ORDER",

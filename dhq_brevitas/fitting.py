@@ -16,14 +16,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dhq_brevitas.families import get_family
-from dhq_brevitas.freezing import fine_tuning_rate, freeze_quantized
-from dhq_brevitas.inr import Inr, QuantInr
-from dhq_brevitas.reference import evaluate, finalise
-from dhq_brevitas.rounding import post_train
-from dhq_brevitas.signals import code_bits, psnr
-from dhq_brevitas.specs import MAX_COORDINATE_BITS, InrSpec, QuantSpec
-from dhq_brevitas.training import TrainSpec, fit_float
+from dhq_brevitas.inr.families import get_family
+from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.quantized import QuantInr
+from dhq_brevitas.inr.spec import InrSpec
+from dhq_brevitas.inr.layer_plan import MAX_COORDINATE_BITS
+from dhq_brevitas.inr.quant_spec import QuantSpec
+from dhq_brevitas.inr.training import TrainSpec, fit_float
+from dhq_brevitas.quantize.fine_tuning import fine_tuning_rate, freeze_quantized
+from dhq_brevitas.quantize.post_training import post_train
+from dhq_brevitas.quantize.settle import finalise
+from dhq_brevitas.inr.integers import evaluate
+from dhq_brevitas.signals.grid import code_bits
+from dhq_brevitas.signals.metrics import psnr
 
 __all__ = ["CoordinateGrid", "Fitted", "Quantized", "fit"]
 
@@ -155,8 +160,8 @@ class Fitted:
     ) -> "Quantized":
         """Quantizes (default W8A8), fine-tunes for ``steps`` and settles a copy of the network.
 
-        As ``dhq quantize`` does: :func:`dhq_brevitas.rounding.post_train`, then
-        :func:`dhq_brevitas.freezing.freeze_quantized`.
+        As ``dhq quantize`` does: :func:`dhq_brevitas.quantize.post_training.post_train`, then
+        :func:`dhq_brevitas.quantize.fine_tuning.freeze_quantized`.
         """
         inputs = torch.from_numpy(self.codes).float()
         model = QuantInr.from_float(
@@ -218,7 +223,7 @@ def fit(
             exact; scattered ones are rounded to 12 bits an axis. Grid points are taken to be as far
             apart on every axis, as pixels are.
         values: [N] or [N, c], finite, of any range.
-        family, parameters: an INR family and its numbers, see :mod:`dhq_brevitas.families`.
+        family, parameters: an INR family and its numbers, see :mod:`dhq_brevitas.inr.families`.
         hidden, layers: width and number of hidden layers.
         steps, learning_rate, batch, seed: of the training; the learning rate is the family's unless
             given.

@@ -31,20 +31,23 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from dhq_brevitas.calibration import calibrate
-from dhq_brevitas.families import FAMILIES, get_family
-from dhq_brevitas.files import atomic_path, read_json, text_digest, write_json
-from dhq_brevitas.freezing import fine_tuning_rate, freeze_quantized
-from dhq_brevitas.inr import Inr, QuantInr
-from dhq_brevitas.measure import measure_layers
-from dhq_brevitas.planner import make_plan
-from dhq_brevitas.plans import layers_to_json
-from dhq_brevitas.reference import evaluate, finalise
-from dhq_brevitas.rounding import post_train
-from dhq_brevitas.signals import psnr
-from dhq_brevitas.specs import InrSpec, QuantSpec
-from dhq_brevitas.tasks import TASKS, Problem, get_task
-from dhq_brevitas.training import TrainSpec, fit_float, train_quantized
+from dhq_brevitas.analysis.layer_table import measure_layers
+from dhq_brevitas.inr.families import FAMILIES, get_family
+from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.quantized import QuantInr
+from dhq_brevitas.inr.spec import InrSpec
+from dhq_brevitas.inr.quant_spec import QuantSpec
+from dhq_brevitas.inr.training import TrainSpec, fit_float, train_quantized
+from dhq_brevitas.planning.plan_file import layers_to_json
+from dhq_brevitas.planning.search import make_plan
+from dhq_brevitas.quantize.calibration import calibrate
+from dhq_brevitas.quantize.fine_tuning import fine_tuning_rate, freeze_quantized
+from dhq_brevitas.quantize.post_training import post_train
+from dhq_brevitas.quantize.settle import finalise
+from dhq_brevitas.inr.integers import evaluate
+from dhq_brevitas.signals.metrics import psnr
+from dhq_brevitas.signals.tasks import TASKS, Problem, get_task
+from dhq_brevitas.util.files import atomic_path, read_json, text_digest, write_json
 
 SOURCES = {"audio": "chord", "shape": "torus", "tomography": "phantom"}
 # Sizes beside --size, which is that of pictures.
@@ -234,7 +237,7 @@ class Row:
     def map_to_finn(self) -> dict[str, Any]:
         from dhq_brevitas.export import export_qonnx
         from dhq_brevitas.finn_flow import build_dataflow, execute_dataflow
-        from dhq_brevitas.stages import run_qonnx_graph
+        from dhq_brevitas.run.chain_stages import run_qonnx_graph
 
         model, codes = self.quantized({}), self.problem.inputs
         finalise(model)

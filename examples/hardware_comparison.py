@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from dhq_brevitas import cli
-from dhq_brevitas.files import atomic_path, check_writable_folder, read_json, write_json
-from dhq_brevitas.runs import RunFolder
+from dhq_brevitas.run import cli
+from dhq_brevitas.run.folder import RunFolder
+from dhq_brevitas.util.files import atomic_path, check_writable_folder, read_json, write_json
 
 CLAIMS = {"latency": -32.7, "energy": -40.1, "resources": -98.3}
 QUANTIZED: dict[str, list[str]] = {
@@ -189,8 +189,8 @@ def matrix_design(folder: Path, options: argparse.Namespace) -> Design:
 
 def load_stage(folder: Path) -> tuple[np.ndarray, Any]:
     """(coordinate codes of the picture, the stage they come from)."""
-    from dhq_brevitas.options import FitOptions
-    from dhq_brevitas.stages import Stage, load_problem
+    from dhq_brevitas.run.chain_stages import Stage, load_problem
+    from dhq_brevitas.run.options import FitOptions
 
     earlier = {stage: record.options for stage, record in RunFolder(folder).chain().items()}
     problem = load_problem(FitOptions(**earlier["fit"]))
@@ -205,7 +205,7 @@ def _psnr(stage: Any, outputs: np.ndarray) -> float:
 def baseline_layers(folder: Path) -> tuple[list[Any], Any, np.ndarray]:
     """(layers of the float network folded as those of ``folder``, its stage, coordinate codes)."""
     from dhq_brevitas.finn_flow.synthesis.baselines import SineLayer
-    from dhq_brevitas.stages import load_float
+    from dhq_brevitas.run.chain_stages import load_float
 
     codes, stage = load_stage(folder)
     network = load_float(stage)

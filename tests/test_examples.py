@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dhq_brevitas.plans import read_plan
+from dhq_brevitas.planning.plan_file import read_plan
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 

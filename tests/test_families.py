@@ -8,20 +8,24 @@ import numpy as np
 import pytest
 import torch
 
-from dhq_brevitas import families
-from dhq_brevitas.activations import QuantLookupActivation
-from dhq_brevitas.calibration import calibrate
-from dhq_brevitas.families import FAMILIES, Activation, Family, get_family, register_family
-from dhq_brevitas.inr import Inr, QuantInr
-from dhq_brevitas.measure import measure_layers
-from dhq_brevitas.reference import evaluate, finalise
-from dhq_brevitas.signals import coordinate_bits, coordinate_step, load_image, pixel_codes
-from dhq_brevitas.specs import InrSpec, QuantSpec
-from dhq_brevitas.training import TrainSpec, fit_float, tensor_psnr, train_quantized
+from dhq_brevitas.analysis.layer_table import measure_layers
+from dhq_brevitas.inr import families
+from dhq_brevitas.inr.families import FAMILIES, Activation, Family, get_family, register_family
+from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.quantized import QuantInr
+from dhq_brevitas.inr.spec import InrSpec
+from dhq_brevitas.inr.quant_spec import QuantSpec
+from dhq_brevitas.inr.training import TrainSpec, fit_float, tensor_psnr, train_quantized
+from dhq_brevitas.nn.activations import QuantLookupActivation
+from dhq_brevitas.quantize.calibration import calibrate
+from dhq_brevitas.quantize.settle import finalise
+from dhq_brevitas.inr.integers import evaluate
+from dhq_brevitas.signals.grid import code_bits, grid_codes, grid_step
+from dhq_brevitas.signals.pictures import load_image
 from paper_networks import paper_network
 
-STEP, BITS = coordinate_step(20, 20), coordinate_bits(20, 20)
-CODES = torch.from_numpy(pixel_codes(20, 20)).float()
+STEP, BITS = grid_step((20, 20)), code_bits(grid_codes((20, 20)))
+CODES = torch.from_numpy(grid_codes((20, 20))).float()
 
 
 def picture() -> torch.Tensor:
@@ -187,7 +191,7 @@ def test_encoding_is_exact_in_hardware():
 
 OWN_FAMILY = """
 import torch
-from dhq_brevitas.families import Activation, Family, default_initialise
+from dhq_brevitas.inr.families import Activation, Family, default_initialise
 
 def activation(parameters, index):
     return Activation(torch.tanh, gain=parameters["gain"], limit=4.0)
@@ -228,8 +232,8 @@ def test_a_registered_family(monkeypatch):
     [
         (None, "there is no such file"),
         ("1 / 0", "cannot be executed: ZeroDivisionError"),
-        ("", "must define FAMILY, a dhq_brevitas.families.base.Family, not NoneType"),
-        ("FAMILY = 3", "must define FAMILY, a dhq_brevitas.families.base.Family, not int"),
+        ("", "must define FAMILY, a dhq_brevitas.inr.families.base.Family, not NoneType"),
+        ("FAMILY = 3", "must define FAMILY, a dhq_brevitas.inr.families.base.Family, not int"),
     ],
 )
 def test_a_file_without_a_family(tmp_path, content, message):

@@ -9,13 +9,18 @@ import numpy as np
 import pytest
 import torch
 
-from dhq_brevitas.calibration import calibrate
-from dhq_brevitas.inr import Inr, QuantInr
-from dhq_brevitas.measure import kurtosis, measure_layers
-from dhq_brevitas.reference import evaluate, finalise
-from dhq_brevitas.signals import coordinate_bits, coordinate_step, pixel_codes
-from dhq_brevitas.specs import InrSpec, QuantSpec, Side, plan_layers
-from dhq_brevitas.training import tensor_psnr
+from dhq_brevitas.analysis.layer_table import kurtosis, measure_layers
+from dhq_brevitas.inr.quant_spec import plan_layers
+from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.quantized import QuantInr
+from dhq_brevitas.inr.spec import InrSpec
+from dhq_brevitas.inr.quant_spec import QuantSpec
+from dhq_brevitas.nn.rotation import Side
+from dhq_brevitas.inr.training import tensor_psnr
+from dhq_brevitas.quantize.calibration import calibrate
+from dhq_brevitas.quantize.settle import finalise
+from dhq_brevitas.inr.integers import evaluate
+from dhq_brevitas.signals.grid import code_bits, grid_codes, grid_step
 
 # Brevitas calls Tensor.rename, which PyTorch announces as experimental.
 pytestmark = pytest.mark.filterwarnings("ignore:Named tensors")
@@ -25,13 +30,13 @@ SCALES = ["po2", "dyadic", "float"]
 
 
 def codes_of(height, width):
-    return torch.from_numpy(pixel_codes(height, width)).float()
+    return torch.from_numpy(grid_codes((height, width))).float()
 
 
 def quantized(spec=None, height=16, width=16, **quant):
     """(calibrated network, codes, output of the float network)."""
     siren = Inr(spec or InrSpec(hidden=16, layers=2))
-    step, bits = coordinate_step(height, width), coordinate_bits(height, width)
+    step, bits = grid_step((height, width)), code_bits(grid_codes((height, width)))
     model = QuantInr.from_float(siren, QuantSpec(**quant), step, bits)
     codes = codes_of(height, width)
     calibrate(model, codes)

@@ -10,7 +10,22 @@ from dataclasses import replace
 import pytest
 import torch
 
-from dhq_brevitas.allocation import (
+from dhq_brevitas.inr.quant_spec import plan_layers
+from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.quantized import QuantInr
+from dhq_brevitas.inr.spec import InrSpec
+from dhq_brevitas.inr.quant_spec import QuantSpec
+from dhq_brevitas.nn.scales import Granularity, ScaleKind
+from dhq_brevitas.nn.rotation import Side
+from dhq_brevitas.planning.limits import Hardware, Limits, Resources
+from dhq_brevitas.planning.plan_file import (
+    layers_to_json,
+    plan_to_json,
+    plan_to_text,
+    read_limits,
+    read_plan,
+)
+from dhq_brevitas.planning.program import (
     Alternative,
     Budget,
     _rotated_after,
@@ -21,19 +36,8 @@ from dhq_brevitas.allocation import (
     predicted_error,
     weight_bits,
 )
-from dhq_brevitas.hardware import Hardware, Limits, Resources
-from dhq_brevitas.inr import Inr, QuantInr
-from dhq_brevitas.planner import make_plan
-from dhq_brevitas.plans import layers_to_json, plan_to_json, plan_to_text, read_limits, read_plan
-from dhq_brevitas.sensitivity import Probe, Turn
-from dhq_brevitas.specs import (
-    Granularity,
-    InrSpec,
-    QuantSpec,
-    ScaleKind,
-    Side,
-    plan_layers,
-)
+from dhq_brevitas.planning.search import make_plan
+from dhq_brevitas.planning.sensitivity import Probe, Turn
 
 SPEC = InrSpec(hidden=8, layers=2, out_features=3, parameters={"omega": 6.0})
 STEP = 2 / 16

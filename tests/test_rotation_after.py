@@ -15,14 +15,18 @@ from brevitas.quant.scaled_int import Int32Bias
 from brevitas.quant.shifted_scaled_int import ShiftedUint8ActPerTensorFloat
 from torch import nn
 
-import dhq_brevitas.quantizers as q
+import dhq_brevitas.nn.quantizers as q
 from dhq_brevitas.export.passes.integer_values import Rotated
-from dhq_brevitas.hadamard import hadamard_transform_int, random_signs
-from dhq_brevitas.inr import Inr, IntegerLayer, QuantInr
-from dhq_brevitas.plans import layers_to_json, read_plan
-from dhq_brevitas.reference import evaluate, finalise
-from dhq_brevitas.rounding import post_train
-from dhq_brevitas.specs import InrSpec, QuantSpec, plan_layers
+from dhq_brevitas.inr.quant_spec import plan_layers
+from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.quantized import IntegerLayer, QuantInr
+from dhq_brevitas.inr.spec import InrSpec
+from dhq_brevitas.inr.quant_spec import QuantSpec
+from dhq_brevitas.nn.hadamard import hadamard_transform_int, random_signs
+from dhq_brevitas.planning.plan_file import layers_to_json, read_plan
+from dhq_brevitas.quantize.post_training import post_train
+from dhq_brevitas.quantize.settle import finalise
+from dhq_brevitas.inr.integers import evaluate
 from networks import calibrated, grid_codes, outputs_of, sine_network
 
 SPEC = InrSpec(hidden=16, layers=2, out_features=3, parameters={"omega": 6.0})

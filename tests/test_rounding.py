@@ -11,10 +11,18 @@ from brevitas.graph.gptq import gptq_mode
 from brevitas.inject.enum import ScalingImplType
 from torch import nn
 
-from dhq_brevitas.calibration import calibrate
-from dhq_brevitas.inr import Inr, QuantInr
-from dhq_brevitas.rounding import Fit, float_targets, post_train, round_codes, round_weights
-from dhq_brevitas.specs import InrSpec, QuantSpec
+from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.quantized import QuantInr
+from dhq_brevitas.inr.spec import InrSpec
+from dhq_brevitas.inr.quant_spec import QuantSpec
+from dhq_brevitas.quantize.calibration import calibrate
+from dhq_brevitas.quantize.post_training import (
+    Fit,
+    float_targets,
+    post_train,
+    round_codes,
+    round_weights,
+)
 
 # Of low frequency, so that the activations are strongly correlated, as after training.
 SPEC = InrSpec(hidden=16, layers=2, out_features=3, parameters={"omega": 6.0})

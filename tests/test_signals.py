@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dhq_brevitas import files, signals
+from dhq_brevitas.signals import pictures as signals
+from dhq_brevitas.util import files
 
 
 def picture_file(tmp_path, array, name="picture.png", mode=None):
@@ -140,14 +141,14 @@ def test_too_small(tmp_path):
 
 @pytest.mark.parametrize(("height", "width"), [(8, 8), (9, 12), (128, 100), (2, 2), (129, 3)])
 def test_codes_are_centred_and_fit_the_bits(height, width):
-    codes = signals.pixel_codes(height, width)
+    codes = signals.grid_codes((height, width))
     assert codes.dtype == np.int64
     assert codes.shape == (height * width, 2)
     assert codes[0].tolist() == [-(height // 2), -(width // 2)]
     assert codes[-1].tolist() == [height - 1 - height // 2, width - 1 - width // 2]
     if width > 1:
         assert codes[1].tolist() == [-(height // 2), 1 - width // 2]
-    bits = signals.coordinate_bits(height, width)
+    bits = code_bits(grid_codes((height, width)))
     assert codes.min() >= -(2 ** (bits - 1))
     assert codes.max() < 2 ** (bits - 1)
     # One bit less would not do.
@@ -155,11 +156,11 @@ def test_codes_are_centred_and_fit_the_bits(height, width):
 
 
 def test_known_bits_and_step():
-    assert signals.coordinate_bits(128, 128) == 7
-    assert signals.coordinate_bits(129, 3) == 8
-    assert signals.coordinate_step(64, 100) == 0.02
+    assert code_bits(grid_codes((128, 128))) == 7
+    assert code_bits(grid_codes((129, 3))) == 8
+    assert signals.grid_step((64, 100)) == 0.02
     with pytest.raises(ValueError, match=r"shape=\(0, 3\): every side must be at least 1"):
-        signals.pixel_codes(0, 3)
+        signals.grid_codes((0, 3))
 
 
 def test_psnr():

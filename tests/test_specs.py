@@ -8,14 +8,17 @@ import pytest
 import torch
 from brevitas.core.restrict_val import PowerOfTwoRestrictValue
 
-from dhq_brevitas.calibration import calibrate
-from dhq_brevitas.inr import Inr, QuantInr
-from dhq_brevitas.proxies import HadamardWeightQuantProxy
-from dhq_brevitas.signals import pixel_codes
-from dhq_brevitas.specs import InrSpec, QuantSpec, plan_layers
+from dhq_brevitas.inr.quant_spec import plan_layers
+from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.quantized import QuantInr
+from dhq_brevitas.inr.spec import InrSpec
+from dhq_brevitas.inr.quant_spec import QuantSpec
+from dhq_brevitas.nn.proxies import HadamardWeightQuantProxy
+from dhq_brevitas.quantize.calibration import calibrate
+from dhq_brevitas.signals.grid import grid_codes
 
 SPEC = InrSpec(hidden=16, layers=2, out_features=3)
-CODES = torch.from_numpy(pixel_codes(8, 8)).float()
+CODES = torch.from_numpy(grid_codes((8, 8))).float()
 
 
 def plans(**quant):

@@ -6,12 +6,12 @@ import signal
 import pytest
 import torch
 
-from dhq_brevitas import training
-from dhq_brevitas.calibration import calibrate
-from dhq_brevitas.inr import Inr, QuantInr
-from dhq_brevitas.signals import coordinate_bits, coordinate_step, load_image, pixel_codes
-from dhq_brevitas.specs import InrSpec, QuantSpec
-from dhq_brevitas.training import (
+from dhq_brevitas.inr import training
+from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.quantized import QuantInr
+from dhq_brevitas.inr.spec import InrSpec
+from dhq_brevitas.inr.quant_spec import QuantSpec
+from dhq_brevitas.inr.training import (
     Interrupted,
     TrainSpec,
     batch_indices,
@@ -19,6 +19,9 @@ from dhq_brevitas.training import (
     tensor_psnr,
     train_quantized,
 )
+from dhq_brevitas.quantize.calibration import calibrate
+from dhq_brevitas.signals.grid import code_bits, grid_codes, grid_step
+from dhq_brevitas.signals.pictures import load_image
 
 pytestmark = pytest.mark.filterwarnings("ignore:Named tensors")
 SIZE = 16
@@ -28,10 +31,10 @@ SIZE = 16
 def data():
     """(pixel codes, coordinates, samples) of a small picture."""
     picture = load_image("astronaut", SIZE)
-    codes = torch.from_numpy(pixel_codes(*picture.shape)).float()
+    codes = torch.from_numpy(grid_codes(picture.shape)).float()
     return (
         codes,
-        codes * coordinate_step(SIZE, SIZE),
+        codes * grid_step((SIZE, SIZE)),
         torch.from_numpy(picture.pixels).flatten(0, 1),
     )
 
@@ -50,7 +53,7 @@ def small_siren():
 
 def quantized(siren, codes, **quant):
     model = QuantInr.from_float(
-        siren, QuantSpec(**quant), coordinate_step(SIZE, SIZE), coordinate_bits(SIZE, SIZE)
+        siren, QuantSpec(**quant), grid_step((SIZE, SIZE)), code_bits(grid_codes((SIZE, SIZE)))
     )
     calibrate(model, codes)
     return model

@@ -34,17 +34,23 @@ from skimage.metrics import structural_similarity
 from skimage.transform import resize
 from torch import Tensor
 
-from dhq_brevitas.allocation import weight_bits
-from dhq_brevitas.files import check_writable_folder, write_json
-from dhq_brevitas.freezing import freeze_quantized
-from dhq_brevitas.inr import Inr, QuantInr
-from dhq_brevitas.planner import make_plan
-from dhq_brevitas.plans import plan_to_json, read_plan
-from dhq_brevitas.reference import finalise
-from dhq_brevitas.rounding import PostTrained, post_train
-from dhq_brevitas.signals import coordinate_bits, coordinate_step, load_image, pixel_codes, psnr
-from dhq_brevitas.specs import InrSpec, LayerPlan, QuantSpec, ScaleKind, Scheme
-from dhq_brevitas.training import TrainSpec, fit_float, train_quantized
+from dhq_brevitas.inr.layer_plan import LayerPlan
+from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.quantized import QuantInr
+from dhq_brevitas.inr.spec import InrSpec
+from dhq_brevitas.inr.quant_spec import QuantSpec, Scheme
+from dhq_brevitas.nn.scales import ScaleKind
+from dhq_brevitas.inr.training import TrainSpec, fit_float, train_quantized
+from dhq_brevitas.planning.plan_file import plan_to_json, read_plan
+from dhq_brevitas.planning.program import weight_bits
+from dhq_brevitas.planning.search import make_plan
+from dhq_brevitas.quantize.fine_tuning import freeze_quantized
+from dhq_brevitas.quantize.post_training import PostTrained, post_train
+from dhq_brevitas.quantize.settle import finalise
+from dhq_brevitas.signals.grid import code_bits, grid_codes, grid_step
+from dhq_brevitas.signals.metrics import psnr
+from dhq_brevitas.signals.pictures import load_image
+from dhq_brevitas.util.files import check_writable_folder, write_json
 from quality import baselines
 
 Quality = dict[str, float]
@@ -92,10 +98,10 @@ class Job:
                 mode="reflect",
                 anti_aliasing=side > self.size,
             )
-        codes = torch.from_numpy(pixel_codes(self.size, self.size)).float()
+        codes = torch.from_numpy(grid_codes((self.size, self.size))).float()
         return Data(
             codes,
-            codes * coordinate_step(self.size, self.size),
+            codes * grid_step((self.size, self.size)),
             torch.from_numpy(square.astype(np.float32)).reshape(-1, channels),
             self.size,
         )
@@ -122,7 +128,7 @@ class Run:
     def build(self, spec: QuantSpec) -> QuantInr:
         side = self.data.side
         return QuantInr.from_float(
-            self.network, spec, coordinate_step(side, side), coordinate_bits(side, side)
+            self.network, spec, grid_step((side, side)), code_bits(grid_codes((side, side)))
         )
 
     def post_trained(self, spec: QuantSpec, learned: bool = True) -> tuple[QuantInr, PostTrained]:

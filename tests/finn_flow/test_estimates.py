@@ -10,11 +10,14 @@ import torch
 from dhq_brevitas.export import export_qonnx
 from dhq_brevitas.finn_flow import build_dataflow
 from dhq_brevitas.finn_flow.estimates import LayerEstimator
-from dhq_brevitas.hardware import Limits, Resources, layer_codes
-from dhq_brevitas.inr import Inr, QuantInr
-from dhq_brevitas.reference import finalise
-from dhq_brevitas.rounding import post_train
-from dhq_brevitas.specs import InrSpec, QuantSpec
+from dhq_brevitas.inr.integers import layer_codes
+from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.quantized import QuantInr
+from dhq_brevitas.inr.spec import InrSpec
+from dhq_brevitas.inr.quant_spec import QuantSpec
+from dhq_brevitas.planning.limits import Limits, Resources
+from dhq_brevitas.quantize.post_training import post_train
+from dhq_brevitas.quantize.settle import finalise
 
 PART = "xczu3eg-sbva484-1-e"
 CODES = torch.cartesian_prod(torch.arange(-8.0, 8.0), torch.arange(-8.0, 8.0))

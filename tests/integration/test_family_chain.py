@@ -6,20 +6,24 @@ import numpy as np
 import pytest
 import torch
 
-from dhq_brevitas.calibration import calibrate
 from dhq_brevitas.export import export_qonnx
-from dhq_brevitas.families import FAMILIES, get_family
 from dhq_brevitas.finn_flow import build_dataflow, execute_dataflow
-from dhq_brevitas.inr import Inr, QuantInr
-from dhq_brevitas.reference import evaluate, finalise
-from dhq_brevitas.signals import coordinate_bits, coordinate_step, load_image, pixel_codes
-from dhq_brevitas.specs import InrSpec, QuantSpec
-from dhq_brevitas.stages import run_qonnx_graph
-from dhq_brevitas.training import TrainSpec, fit_float
+from dhq_brevitas.inr.families import FAMILIES, get_family
+from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.quantized import QuantInr
+from dhq_brevitas.inr.spec import InrSpec
+from dhq_brevitas.inr.quant_spec import QuantSpec
+from dhq_brevitas.inr.training import TrainSpec, fit_float
+from dhq_brevitas.quantize.calibration import calibrate
+from dhq_brevitas.quantize.settle import finalise
+from dhq_brevitas.inr.integers import evaluate
+from dhq_brevitas.run.chain_stages import run_qonnx_graph
+from dhq_brevitas.signals.grid import code_bits, grid_codes, grid_step
+from dhq_brevitas.signals.pictures import load_image
 
 SIDE = 16
-STEP, BITS = coordinate_step(SIDE, SIDE), coordinate_bits(SIDE, SIDE)
-CODES = torch.from_numpy(pixel_codes(SIDE, SIDE)).float()
+STEP, BITS = grid_step((SIDE, SIDE)), code_bits(grid_codes((SIDE, SIDE)))
+CODES = torch.from_numpy(grid_codes((SIDE, SIDE))).float()
 # DHQ for every family; without rotation or with other scales for some whose outputs have no sign.
 NETWORKS = [
     *[(family, {}) for family in FAMILIES],

@@ -8,8 +8,8 @@ import json
 import numpy as np
 import pytest
 
-from dhq_brevitas import cli
-from dhq_brevitas.runs import RunFolder
+from dhq_brevitas.run import cli
+from dhq_brevitas.run.folder import RunFolder
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore"),

@@ -21,7 +21,7 @@ from dhq_brevitas.finn_flow.synthesis import (
 )
 from dhq_brevitas.finn_flow.synthesis.kernel import synthesise_kernel
 from dhq_brevitas.finn_flow.synthesis.sources import patched
-from dhq_brevitas.synth import synthesis_rows
+from dhq_brevitas.run.synth import synthesis_rows
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 COUNTER = """

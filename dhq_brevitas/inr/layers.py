@@ -1,0 +1,118 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""The linear layers of any network of Brevitas layers, found by running it.
+
+A layer is a ``QuantLinear`` that the network calls, in the order of the calls. What the layers fold
+and what they quantize is read from them, so nothing here depends on the network's class.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import brevitas.nn as qnn
+import torch
+from brevitas.quant_tensor import IntQuantTensor, QuantTensor
+from torch import Tensor, nn
+
+from dhq_brevitas.nn.activations import QuantLookupActivation
+from dhq_brevitas.util.hooks import evaluating, hooked, pre_hooked
+
+__all__ = ["Fold", "Layer", "fold_of", "layers_of", "set_fold"]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """What a layer's weight and bias were multiplied with when other factors were folded in.
+
+    Adam's steps have the size of the learning rate, whatever that of the weight, so rates of folded
+    weights are multiplied with these.
+    """
+
+    weight: float = 1.0
+    bias: float = 1.0
+
+
+def set_fold(linear: nn.Module, fold: Fold) -> None:
+    """Notes on a layer what was folded into it."""
+    linear.dhq_fold = fold
+
+
+def fold_of(linear: nn.Module) -> Fold:
+    """What :func:`set_fold` noted, or factors of 1."""
+    return getattr(linear, "dhq_fold", None) or Fold()
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One linear layer and its surroundings.
+
+    Attributes:
+        name, linear: of the ``QuantLinear``.
+        given: what it was called with, as values or as integers with their scale.
+        feeder: index of the layer whose table makes ``given``, or None.
+        activation, activation_name: the table that only the following layer is fed with; None.
+    """
+
+    name: str
+    linear: qnn.QuantLinear
+    given: Any
+    feeder: int | None = None
+    activation: QuantLookupActivation | None = None
+    activation_name: str = ""
+
+
+def layers_of(model: nn.Module, inputs: Tensor) -> list[Layer]:
+    """The layers that ``model`` calls on ``inputs``, in evaluation mode.
+
+    Raises ValueError, naming the module, for a layer that is called twice and for a network without
+    layers.
+    """
+    found: list[Layer] = []
+    # The table called last: its name, module, output, and the layer before it.
+    last: list[tuple[str, QuantLookupActivation, Any, int]] = []
+
+    def note_layer(name: str, linear: Any, args: tuple[Any, ...]) -> None:
+        if any(layer.linear is linear for layer in found):
+            raise ValueError(f"{name}: the network calls this layer twice; give each call its own")
+        found.append(Layer(name, linear, args[0]))
+        if last and _same(last[0][2], args[0]):
+            table_name, table, _, index = last[0]
+            found[-1] = replace(found[-1], feeder=index)
+            found[index] = replace(found[index], activation=table, activation_name=table_name)
+
+    def note_table(name: str, table: Any, args: Any, output: Any) -> None:
+        last[:] = [(name, table, output, len(found) - 1)] if found else []
+
+    named = list(model.named_modules())
+    layers = [(m, partial(note_layer, n)) for n, m in named if isinstance(m, qnn.QuantLinear)]
+    tables = [(m, partial(note_table, n)) for n, m in named if isinstance(m, QuantLookupActivation)]
+    with evaluating(model), torch.no_grad(), pre_hooked(layers), hooked(tables):
+        model(inputs)
+    if not found:
+        raise ValueError(
+            f"{type(model).__name__} calls no QuantLinear layer: build it from brevitas.nn layers"
+        )
+    return found
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether a layer is fed with just this tensor."""
+    pair = [x.value if isinstance(x, QuantTensor) else x for x in (one, other)]
+    return pair[0].data_ptr() == pair[1].data_ptr() and pair[0].shape == pair[1].shape
+
+
+def linears_of(model: nn.Module, inputs: Tensor) -> Sequence[qnn.QuantLinear]:
+    """The modules of :func:`layers_of`."""
+    return [layer.linear for layer in layers_of(model, inputs)]
+
+
+def given_integers(layer: Layer) -> IntQuantTensor:
+    """What a layer is given, as integers; ValueError, naming it, for values without a scale."""
+    if not isinstance(layer.given, IntQuantTensor):
+        raise ValueError(
+            f"{layer.name} is given values without a scale; let the layer before it return a "
+            "quant tensor (return_quant_tensor=True), or quantize its input"
+        )
+    return layer.given

@@ -1,0 +1,340 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""Fitting a float INR and fine-tuning a quantized one, interruptible and resumed exactly.
+
+Both minimise the mean squared error with Adam on random minibatches. Nothing random is carried from
+step to step: the samples of step s and its learning rate are functions of s and the seed. A
+checkpoint of weights, optimizer and s therefore resumes to the same bits as a run that was never
+interrupted (on the same machine with the same number of threads).
+"""
+
+import math
+import os
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from dhq_brevitas.util.files import atomic_path
+
+__all__ = [
+    "Interrupted",
+    "Projection",
+    "TrainResult",
+    "TrainSpec",
+    "TrainingRun",
+    "batch_indices",
+    "check_data",
+    "fit_float",
+    "tensor_psnr",
+]
+
+Projection = Callable[[Tensor], Tensor]
+
+PROGRESS_EVERY = 20
+
+
+class Interrupted(RuntimeError):
+    """Training stopped on request after its state was saved."""
+
+
+@dataclass(frozen=True)
+class TrainSpec:
+    """How to train.
+
+    Attributes:
+        steps: optimizer steps. 0 leaves the weights as they are.
+        batch: samples a step; all of them when there are fewer.
+        learning_rate: of Adam at the start; it falls along half a cosine to ``final_fraction`` of
+            that.
+        seed: of the minibatches.
+        evaluate_every: steps between evaluations on all samples, where the best weights are kept
+            (fine-tuning only).
+        save_seconds: least time between checkpoints.
+    """
+
+    steps: int
+    batch: int = 4096
+    learning_rate: float = 2e-3
+    final_fraction: float = 0.01
+    seed: int = 0
+    evaluate_every: int = 100
+    save_seconds: float = 10.0
+
+    def __post_init__(self) -> None:
+        for name, least in {"steps": 0, "batch": 1, "evaluate_every": 1}.items():
+            if getattr(self, name) < least:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least {least}")
+        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
+            raise ValueError(f"learning_rate={self.learning_rate} must be a positive number")
+
+    def rate_fraction(self, step: int) -> float:
+        """Learning rate of step 0 … steps - 1 relative to that of step 0."""
+        cosine = 0.5 * (1 + math.cos(math.pi * step / self.steps))
+        return self.final_fraction + (1 - self.final_fraction) * cosine
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """PSNR in dB on all samples (evaluation mode), the step it belongs to, and seconds spent.
+
+    ``resumed_from`` is the step at which this call started; ``seconds`` includes earlier calls.
+    """
+
+    psnr: float
+    step: int
+    seconds: float
+    resumed_from: int = 0
+
+
+def tensor_psnr(output: Tensor, target: Tensor) -> float:
+    """PSNR in dB of float tensors of one shape whose full range is 2 ([-1, 1])."""
+    error = (output.double() - target.double()).square().mean().item()
+    return math.inf if error == 0 else 10 * math.log10(4 / error)
+
+
+def fit_float(
+    model: nn.Module,
+    inputs: Tensor,
+    target: Tensor,
+    spec: TrainSpec,
+    checkpoint: str | os.PathLike[str] | None = None,
+    key: str = "",
+    progress: bool = True,
+    project: Projection | None = None,
+) -> TrainResult:
+    """Trains a float network in place, so that model(inputs) ≈ target.
+
+    Args:
+        inputs: float32 [N, n], target: float32 [N, m], both whole; minibatches are taken here.
+        checkpoint: file for the state of an unfinished run. If it is there and was made with the
+            same ``key`` and ``spec``, training continues from it. It is deleted at the end.
+        key: text that identifies data and network.
+        progress: show a bar with the PSNR of recent steps.
+        project: outputs [N, m] -> what ``target`` [K, m] gives, where samples are not given
+            themselves (line integrals, say): then project(model(inputs)) ≈ target, and every step
+            takes all inputs.
+
+    Raises Interrupted after Ctrl-C or SIGTERM, once the step is finished and the state is saved.
+    Raises ValueError for a loss that is not finite (too large a learning rate).
+    """
+    check_data(inputs, target, project)
+    groups = [{"params": list(model.parameters())}]
+    run = TrainingRun(model, lambda: groups, spec, checkpoint, key, project)
+    run.train(inputs, target, "fit", progress)
+    model.eval()
+    with torch.no_grad():
+        psnr = tensor_psnr(run.predict(inputs), target)
+    return run.finish(psnr, spec.steps)
+
+
+def check_data(inputs: Tensor, target: Tensor, project: Projection | None) -> None:
+    paired = len(inputs) == len(target) or project is not None
+    if inputs.ndim != 2 or target.ndim != 2 or not paired or len(inputs) == 0:
+        raise ValueError(
+            f"inputs {tuple(inputs.shape)} and target {tuple(target.shape)} must be [N, n] and "
+            "[N, m]"
+        )
+
+
+def batch_indices(samples: int, spec: TrainSpec, step: int) -> Tensor | None:
+    """Samples of a step: an epoch is a random order cut into whole batches. None: all of them."""
+    if samples <= spec.batch:
+        return None
+    batches = samples // spec.batch
+    epoch, position = divmod(step, batches)
+    # The generator uses 32 bits of a seed; an odd factor keeps seeds and epochs apart.
+    generator = torch.Generator().manual_seed((spec.seed * 1_000_003 + epoch) % 2**32)
+    order = torch.randperm(samples, generator=generator)
+    return order[position * spec.batch : (position + 1) * spec.batch]
+
+
+@dataclass
+class TrainingRun:
+    """State of one training run and its checkpoint."""
+
+    model: nn.Module
+    groups: Callable[[], list[dict[str, Any]]]
+    spec: TrainSpec
+    checkpoint: str | os.PathLike[str] | None
+    key: str
+    project: Projection | None = None
+    step: int = 0
+    best: dict[str, Any] | None = None
+    resumed_from: int = 0
+    optimizer: torch.optim.Adam = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._earlier_seconds = 0.0
+        self._started = time.monotonic()
+        state = self._read_checkpoint()
+        # Brevitas makes new scale parameters when a state is loaded: that has to come first.
+        if state is not None:
+            self.model.load_state_dict(state["model"])
+        self.optimizer = torch.optim.Adam(
+            [{"factor": 1.0, **group} for group in self.groups()], lr=self.spec.learning_rate
+        )
+        if state is not None:
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.step = self.resumed_from = state["step"]
+            self.best = state["best"]
+            self._earlier_seconds = state["seconds"]
+
+    @property
+    def seconds(self) -> float:
+        return self._earlier_seconds + time.monotonic() - self._started
+
+    def train(
+        self,
+        inputs: Tensor,
+        target: Tensor,
+        title: str,
+        progress: bool,
+        evaluate: Callable[[], float] | None = None,
+        before_step: Callable[[int], None] = lambda step: None,
+        after_step: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Takes the steps that are left; what ``evaluate`` finds best is kept in ``best``."""
+        spec, model = self.spec, self.model
+        bar = tqdm(
+            total=spec.steps,
+            initial=self.step,
+            desc=title,
+            unit="step",
+            disable=not progress,
+        )
+        saved_at = time.monotonic()
+        if evaluate and self.best is None and spec.steps:
+            self._keep_best(evaluate())
+        model.train()
+        with bar, _deferred_interrupt() as interrupted:
+            while self.step < spec.steps:
+                before_step(self.step)
+                loss = self._one_step(inputs, target)
+                after_step()
+                self.step += 1
+                bar.update()
+                if self.step % PROGRESS_EVERY == 0 or self.step == spec.steps:
+                    self._show(bar, loss)
+                if evaluate and (self.step % spec.evaluate_every == 0 or self.step == spec.steps):
+                    self._keep_best(evaluate())
+                if interrupted():
+                    self._save()
+                    raise Interrupted(self._message(title))
+                if time.monotonic() - saved_at > spec.save_seconds:
+                    self._save()
+                    saved_at = time.monotonic()
+
+    def predict(self, inputs: Tensor) -> Tensor:
+        """What is compared with the target."""
+        outputs = self.model(inputs)
+        return outputs if self.project is None else self.project(outputs)
+
+    def _one_step(self, inputs: Tensor, target: Tensor) -> Tensor:
+        chosen = None
+        if self.project is None:
+            chosen = batch_indices(len(inputs), self.spec, self.step)
+        x, y = (inputs, target) if chosen is None else (inputs[chosen], target[chosen])
+        rate = self.spec.learning_rate * self.spec.rate_fraction(self.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group["factor"]
+        loss = (self.predict(x) - y).square().mean()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        return loss.detach()
+
+    def _show(self, bar: Any, loss: Tensor) -> None:
+        error = loss.item()
+        if not math.isfinite(error):
+            raise ValueError(
+                f"training diverged at step {self.step} (loss {error}): use a smaller learning "
+                f"rate than {self.spec.learning_rate:g}"
+            )
+        best = "" if self.best is None else f", best {self.best['psnr']:.2f} dB"
+        batch_psnr = 10 * math.log10(4 / error) if error else math.inf
+        bar.set_postfix_str(f"{batch_psnr:.2f} dB{best}")
+
+    def _keep_best(self, psnr: float) -> None:
+        if self.best is None or psnr > self.best["psnr"]:
+            state = {name: value.clone() for name, value in self.model.state_dict().items()}
+            self.best = {"psnr": psnr, "step": self.step, "model": state}
+
+    def _message(self, title: str) -> str:
+        kept = f"; its state is in {self.checkpoint}" if self.checkpoint else ""
+        return (
+            f"{title} was interrupted at step {self.step} of {self.spec.steps}{kept}. "
+            "Repeat the command to continue"
+        )
+
+    # -- checkpoint ------------------------------------------------------------------------------
+
+    def _identity(self) -> str:
+        return f"{self.key} {self.spec}"
+
+    def _save(self) -> None:
+        if self.checkpoint is None:
+            return
+        state = {
+            "identity": self._identity(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "best": self.best,
+        }
+        with atomic_path(self.checkpoint) as temporary:
+            torch.save(state, temporary)
+
+    def _read_checkpoint(self) -> dict[str, Any] | None:
+        if self.checkpoint is None or not Path(self.checkpoint).exists():
+            return None
+        try:
+            state = torch.load(self.checkpoint, weights_only=True)
+        except Exception:  # a file that is not a checkpoint fails in many ways
+            warnings.warn(
+                f"{self.checkpoint} is no checkpoint, or damaged; training starts anew",
+                stacklevel=5,
+            )
+            return None
+        return state if state.get("identity") == self._identity() else None
+
+    def finish(self, psnr: float, step: int) -> TrainResult:
+        result = TrainResult(psnr, step, self.seconds, self.resumed_from)
+        if self.checkpoint is not None:
+            Path(self.checkpoint).unlink(missing_ok=True)
+        return result
+
+
+@contextmanager
+def _deferred_interrupt() -> Iterator[Callable[[], bool]]:
+    """Yields a function that tells whether Ctrl-C or SIGTERM came; the second one acts at once.
+
+    An exception in the middle of an optimizer step would leave weights that no checkpoint can
+    continue exactly.
+    """
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+
+    def note(number: int, frame: Any) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(received)
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

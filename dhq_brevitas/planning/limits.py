@@ -1,0 +1,117 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a quantized network becomes in hardware, as far as its size depends on it.
+
+:class:`LayerCodes` are the integers of one linear layer and of the activation behind it. From them
+:mod:`dhq_brevitas.finn_flow.estimates` makes the hardware layers and asks them what they take,
+which :class:`Resources` hold. Nothing here needs FINN.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from dhq_brevitas.inr.quantized import QuantInr
+from dhq_brevitas.run.options import BuildOptions
+
+__all__ = [
+    "LIMITED",
+    "Estimator",
+    "Hardware",
+    "LayerCodes",
+    "Limits",
+    "Resources",
+    "activation_codes",
+    "entries_per_unit",
+    "layer_codes",
+]
+
+
+LIMITED = ("lut", "dsp", "bram18", "uram")
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Estimates of FINN's and our operators; ``cycles`` a sample, of the slowest one."""
+
+    lut: int = 0
+    dsp: int = 0
+    bram18: int = 0
+    uram: int = 0
+    cycles: int = 0
+
+    def __add__(self, other: "Resources") -> "Resources":
+        """Both in one pipeline."""
+        sums = {name: getattr(self, name) + getattr(other, name) for name in LIMITED}
+        return Resources(**sums, cycles=max(self.cycles, other.cycles))
+
+    def __sub__(self, other: "Resources") -> "Resources":
+        """How much more of each; ``cycles`` of this one."""
+        return Resources(
+            **{name: getattr(self, name) - getattr(other, name) for name in LIMITED},
+            cycles=self.cycles,
+        )
+
+
+@dataclass(frozen=True)
+class Limits:
+    """At most so many of each resource for the whole network, None: any number; in such a build.
+
+    ValueError for a limit below zero, or cycles or a part that no build can have.
+    """
+
+    lut: int | None = None
+    dsp: int | None = None
+    bram18: int | None = None
+    uram: int | None = None
+    cycles_per_sample: int = BuildOptions.cycles_per_sample
+    fpga_part: str = BuildOptions.fpga_part
+
+    def __post_init__(self) -> None:
+        for name, limit in self.given().items():
+            if type(limit) is not int or limit < 0:
+                raise ValueError(f"max_{name}={limit!r} must be an integer of at least 0")
+        if type(self.cycles_per_sample) is not int or self.cycles_per_sample < 1:
+            raise ValueError(f"cycles_per_sample={self.cycles_per_sample!r} must be at least 1")
+        if not str(self.fpga_part).startswith("xc"):
+            raise ValueError(
+                f"fpga_part={self.fpga_part!r} is no FPGA part, as {BuildOptions.fpga_part} is one"
+            )
+
+    @property
+    def build(self) -> str:
+        """The build they are for, in words."""
+        return f"{self.cycles_per_sample} cycles a sample on {self.fpga_part}"
+
+    def given(self) -> dict[str, int]:
+        """Those that are set, by the name in :class:`Resources`."""
+        limits = {name: getattr(self, name) for name in LIMITED}
+        return {name: limit for name, limit in limits.items() if limit is not None}
+
+    def exceeded(self, resources: Resources) -> dict[str, int]:
+        """By how much ``resources`` exceed those that they do not keep to."""
+        excess = {name: getattr(resources, name) - limit for name, limit in self.given().items()}
+        return {name: more for name, more in excess.items() if more > 0}
+
+    def hold(self, resources: Resources) -> bool:
+        """Whether ``resources`` keep to them."""
+        return not self.exceeded(resources)
+
+
+Estimator = Callable[[Sequence[LayerCodes]], list[Resources]]
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What a plan's network may take, and who says what it takes."""
+
+    limits: Limits
+    estimate: Estimator
+
+    def exceeded(self, model: QuantInr) -> str:
+        """What a network takes beyond the limits, in words; "" if it keeps to them."""
+        total = sum(self.estimate(layer_codes(model)), Resources())
+        limits = self.limits.given()
+        return ", ".join(
+            f"{limits[name] + more} {name}, not {limits[name]}"
+            for name, more in self.limits.exceeded(total).items()
+        )

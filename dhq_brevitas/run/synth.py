@@ -1,0 +1,95 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""The stage ``synth``: resources of the accelerator by Yosys, and their tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from dhq_brevitas.run.options import SynthOptions
+
+if TYPE_CHECKING:
+    from dhq_brevitas.run.chain_stages import Stage
+
+__all__ = ["run_synth", "synthesis_rows"]
+
+DESIGN = "synth"
+COLUMNS = {
+    "lut": "LUT",
+    "lutram": "LUTRAM",
+    "ff": "FF",
+    "carry": "CARRY4",
+    "dsp": "DSP",
+    "bram18": "BRAM18",
+    "uram": "URAM",
+}
+ESTIMATED = ("lut", "dsp", "bram18")
+#: Nodes that the table sums up by kind.
+INFRASTRUCTURE = {"StreamingFIFO": "FIFOs", "StreamingDataWidthConverter": "width converters"}
+
+
+def run_synth(stage: Stage, options: SynthOptions) -> tuple[dict[str, Any], list[str]]:
+    """Synthesis of every node and of the stitched design, which is left in the folder synth/."""
+    from qonnx.core.modelwrapper import ModelWrapper
+
+    from dhq_brevitas.finn_flow.stitching import stitch
+    from dhq_brevitas.finn_flow.synthesis import Yosys, part_family, synthesise_design
+
+    built = stage.earlier["build"]
+    part = options.fpga_part or built["fpga_part"]
+    part_family(part)
+    Yosys()
+    stage.say("stitching the accelerator; its FIFOs are sized in RTL simulation")
+    design = stitch(
+        ModelWrapper(str(stage.folder.file("build/dataflow.onnx"))),
+        stage.folder.file(DESIGN),
+        fpga_part=part,
+        clk_period_ns=built["clk_ns"],
+    )
+    result = synthesise_design(design, part, progress=stage.progress)
+    total = result.total
+    stage.say(
+        f"{result.tool}, {part}: {total.lut} LUT ({total.lutram} of them memory), {total.ff} FF, "
+        f"{total.dsp} DSP, {total.bram18} BRAM18, {total.uram} URAM"
+    )
+    return result.as_json(), [f"{DESIGN}/{design.top}.v", f"{DESIGN}/fifo_depths.json"]
+
+
+def synthesis_rows(summary: Mapping[str, Any]) -> list[list[str]]:
+    """Table of a synthesis, a heading first: every layer, FIFOs and converters, sum, whole.
+
+    Where there is an estimate, a cell is ``synthesised / estimated = ratio``.
+    """
+    nodes: Sequence[Mapping[str, Any]] = summary.get("synthesis_nodes", [])
+    if not nodes:
+        return []
+    rows = [["synthesised / estimated", *COLUMNS.values()]]
+    for node in nodes:
+        if _infrastructure(node) is None:
+            folding = " ".join(f"{key} {node[key]}" for key in ("PE", "SIMD") if key in node)
+            rows.append(_row(f"{node['name']} {folding}", [node]))
+    for kind in INFRASTRUCTURE.values():
+        members = [node for node in nodes if _infrastructure(node) == kind]
+        if members:
+            rows.append(_row(f"{len(members)} {kind}", members))
+    rows.append(_row("sum", nodes))
+    whole = {f"{key}_estimate": 0 for key in ESTIMATED} | {key: summary[key] for key in COLUMNS}
+    rows.append(_row("stitched, as one", [whole]))
+    return rows
+
+
+def _infrastructure(node: Mapping[str, Any]) -> str | None:
+    return INFRASTRUCTURE.get(node["op_type"].removesuffix("_rtl").removesuffix("_hls"))
+
+
+def _row(title: str, nodes: Sequence[Mapping[str, Any]]) -> list[str]:
+    cells = [title]
+    for key in COLUMNS:
+        found = sum(node[key] for node in nodes)
+        estimate = sum(node.get(f"{key}_estimate", 0) for node in nodes)
+        if key in ESTIMATED and estimate:
+            cells.append(f"{found} / {estimate} = {found / estimate:.2f}")
+        else:
+            cells.append(str(found))
+    return cells

@@ -1,0 +1,254 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""Signals on grids: coordinates as exact integers, PSNR; pictures: loading, files."""
+
+import io
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from dhq_brevitas.util.files import atomic_path
+
+__all__ = [
+    "MIN_SIDE",
+    "Picture",
+    "bundled_pictures",
+    "code_bits",
+    "grid_codes",
+    "grid_step",
+    "load_image",
+    "psnr",
+    "save_comparison",
+    "save_image",
+]
+
+MIN_SIDE = 8
+_BUNDLED_SUFFIXES = (".png", ".jpg")
+# Modes Pillow hands over as they are; all others are converted to RGB.
+_GREY_MODES = ("1", "L", "F", "I", "I;16", "I;16L", "I;16B", "I;16N")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as a signal.
+
+    Attributes:
+        pixels: float32 [H, W, C], values in [-1, 1] (black -1, white 1), C = 1 (grey) or 3 (RGB).
+        name: what the picture was asked for by.
+        notes: one sentence for each thing done to it on the way (alpha dropped, first frame taken).
+    """
+
+    pixels: np.ndarray
+    name: str
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W)."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+    @property
+    def channels(self) -> int:
+        return self.pixels.shape[2]
+
+
+def bundled_pictures() -> dict[str, Path]:
+    """Names and files of the pictures inside the installed scikit-image; nothing is downloaded."""
+    import skimage
+
+    folder = Path(skimage.__file__).parent / "data"
+    return {p.stem: p for p in sorted(folder.glob("*")) if p.suffix in _BUNDLED_SUFFIXES}
+
+
+def load_image(
+    name_or_path: str | os.PathLike[str], size: int | None = None, grey: bool = False
+) -> Picture:
+    """Loads a picture and scales it to ``size`` pixels on its longer side.
+
+    Args:
+        name_or_path: a file, or a name from :func:`bundled_pictures`. A name is looked up first.
+        size: longer side of the result, aspect kept, anti-aliased; None keeps the original size.
+        grey: turn RGB into luminance (0.2125 R + 0.7154 G + 0.0721 B).
+
+    Integer pixels are divided by the largest value of their type (255 or 65535) to v in [0, 1]; the
+    result is 2·v - 1. Grey keeps 16 bits, colour is read with 8. Alpha is dropped, not blended; of
+    several frames the first is taken.
+    Raises ValueError when there is no such picture, when it cannot be read, when it is too small
+    (under 8 pixels on a side, before or after scaling), or when ``size`` is under 8.
+    """
+    if size is not None and size < MIN_SIDE:
+        raise ValueError(f"size={size} is too small: use at least {MIN_SIDE} pixels")
+    name = os.fspath(name_or_path)
+    notes: list[str] = []
+    unit = _unit_range(_read(_find(name), notes), name)
+    if unit.ndim == 2:
+        unit = unit[..., None]
+    if grey and unit.shape[-1] == 3:
+        unit = unit @ np.array([[0.2125], [0.7154], [0.0721]])
+    _check_size(unit.shape, name)
+    if size is not None and max(unit.shape[:2]) != size:
+        unit = _resize(unit, size, name, notes)
+    pixels = np.clip(unit * 2.0 - 1.0, -1.0, 1.0).astype(np.float32)
+    return Picture(np.ascontiguousarray(pixels), name, tuple(notes))
+
+
+def _find(name: str) -> Path:
+    bundled = bundled_pictures()
+    if name in bundled:
+        return bundled[name]
+    path = Path(name)
+    if path.is_dir():
+        raise ValueError(f"picture {name!r} is a folder; name a file in it")
+    if not path.exists():
+        raise ValueError(
+            f"there is no picture {name!r}: give a file, or one of the bundled pictures "
+            f"{', '.join(bundled)}"
+        )
+    return path
+
+
+def _read(path: Path, notes: list[str]) -> np.ndarray:
+    """Pixels as stored: [H, W] or [H, W, 3], bool, uint8, uint16, int32 or float32."""
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                frames = getattr(image, "n_frames", 1)
+                if frames > 1:
+                    notes.append(f"{path.name} has {frames} frames; the first is used")
+                deep = any("16" in str(tile.args) for tile in image.tile)
+                upright = ImageOps.exif_transpose(image)
+                if upright.mode in _GREY_MODES:
+                    return np.asarray(upright)
+                if upright.mode.startswith(("LA", "La")):
+                    notes.append(f"{path.name} has an alpha channel; it is dropped")
+                    return np.asarray(upright)[..., 0]
+                if upright.has_transparency_data:
+                    notes.append(f"{path.name} has an alpha channel; it is dropped")
+                if deep:
+                    notes.append(f"{path.name} has 16-bit colours; they are read as 8-bit")
+                return np.asarray(upright.convert("RGB"))
+    except UnidentifiedImageError:
+        return _read_other(path, notes)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"cannot read the picture {path}: {error}") from error
+
+
+def _read_other(path: Path, notes: list[str]) -> np.ndarray:
+    """TIFF that Pillow does not know, such as float colours, through tifffile."""
+    import tifffile
+
+    try:
+        # From memory: it leaves a file open when that is no TIFF.
+        pixels = np.asarray(tifffile.imread(io.BytesIO(path.read_bytes())))
+    except Exception as error:  # of many kinds
+        raise ValueError(
+            f"cannot read the picture {path}: it is not a picture in a known format, or damaged"
+        ) from error
+    if pixels.ndim == 3 and pixels.shape[-1] in (2, 4):
+        notes.append(f"{path.name} has an alpha channel; it is dropped")
+        pixels = pixels[..., :-1]
+    if pixels.ndim == 3 and pixels.shape[-1] == 1:
+        pixels = pixels[..., 0]
+    if pixels.ndim != 2 and (pixels.ndim != 3 or pixels.shape[-1] != 3):
+        raise ValueError(
+            f"cannot use {path}: its array has shape {pixels.shape}, not that of a grey or RGB "
+            "picture"
+        )
+    return pixels
+
+
+def _unit_range(pixels: np.ndarray, name: str) -> np.ndarray:
+    """Pixels as float64 in [0, 1]."""
+    if pixels.dtype == np.bool_:
+        return pixels.astype(np.float64)
+    if pixels.dtype.kind == "u" and pixels.dtype.itemsize <= 2:
+        return pixels / float(np.iinfo(pixels.dtype).max)
+    values = pixels.astype(np.float64)
+    # Pillow opens some 16-bit greys as int32; floats are taken as [0, 1] by convention.
+    unit = values / 65535.0 if pixels.dtype.kind in "iu" else values
+    if not np.isfinite(unit).all():
+        raise ValueError(f"cannot use {name}: its {pixels.dtype} pixels hold NaN or infinity")
+    if unit.min() < 0 or unit.max() > 1:
+        raise ValueError(
+            f"cannot use {name}: its {pixels.dtype} pixels span {values.min():g} to "
+            f"{values.max():g}; save it as an 8-bit or 16-bit picture, or with floats from 0 to 1"
+        )
+    return unit
+
+
+def _resize(unit: np.ndarray, size: int, name: str, notes: list[str]) -> np.ndarray:
+    from skimage.transform import resize
+
+    height, width = unit.shape[:2]
+    if size > max(height, width):
+        notes.append(f"{name} is {height}x{width} pixels; it is enlarged to {size}")
+    scale = size / max(height, width)
+    shape = (round(height * scale), round(width * scale), unit.shape[2])
+    _check_size(shape, f"{name}, scaled to {size} pixels,")
+    return resize(unit, shape, order=1, mode="reflect", anti_aliasing=scale < 1)
+
+
+def _check_size(shape: Sequence[int], what: str) -> None:
+    if min(shape[:2]) < MIN_SIDE:
+        raise ValueError(
+            f"{what} is {shape[0]}x{shape[1]} pixels, which is too small: at least {MIN_SIDE} on "
+            "each side are needed"
+        )
+
+
+def to_bytes(pixels: np.ndarray) -> np.ndarray:
+    """Values in [-1, 1] as uint8, rounded half to even, clipped; a single channel is squeezed."""
+    scaled = np.rint((np.clip(pixels, -1.0, 1.0).astype(np.float64) + 1.0) * 127.5)
+    picture = scaled.astype(np.uint8)
+    return picture[..., 0] if picture.ndim == 3 and picture.shape[-1] == 1 else picture
+
+
+def save_image(path: str | os.PathLike[str], pixels: np.ndarray) -> None:
+    """Writes [H, W, C] or [H, W] with values in [-1, 1] as an 8-bit picture, in one piece."""
+    from PIL import Image
+
+    with atomic_path(path) as temporary:
+        Image.fromarray(to_bytes(pixels)).save(temporary)
+
+
+def save_comparison(
+    path: str | os.PathLike[str],
+    original: np.ndarray,
+    panels: Sequence[tuple[str, np.ndarray]],
+    gain: float = 8.0,
+) -> None:
+    """Writes original, each panel, and the last panel's difference from the original, side by side.
+
+    Args:
+        original: [H, W, C] in [-1, 1].
+        panels: (title, [H, W, C] in [-1, 1]); PSNR against the original is added to the title.
+        gain: the difference is shown as mid-grey + gain · error.
+    """
+    # The object interface with its own canvas: no backend is selected and no state is left behind.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    if not panels:
+        raise ValueError("panels is empty: give at least one (title, pixels)")
+    shown = [("original", original)]
+    shown += [(f"{title}\n{psnr(original, p):.2f} dB", p) for title, p in panels]
+    title, last = panels[-1]
+    shown.append((f"difference of {title}\n{gain:g} times", (last - original) * gain))
+    height, width = original.shape[:2]
+    panel_width = 3.2
+    panel_height = min(max(panel_width * height / width, 1.0), 9.6)
+    figure = Figure(figsize=(panel_width * len(shown), panel_height + 0.7), layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes, (text, pixels) in zip(figure.subplots(1, len(shown)), shown, strict=True):
+        axes.imshow(to_bytes(pixels), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        axes.set_title(text, fontsize=10)
+        axes.set_axis_off()
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=120)
