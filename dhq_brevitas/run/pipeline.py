@@ -8,12 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from dhq_brevitas.inr.quant_spec import plan_layers
 from dhq_brevitas.inr.layer_plan import MAX_BITS, MIN_BITS, check_bits
-from dhq_brevitas.inr.quant_spec import QuantSpec
+from dhq_brevitas.inr.quant_spec import QuantSpec, plan_layers
+from dhq_brevitas.planning.alternatives import Budget
 from dhq_brevitas.planning.limits import LIMITED, Limits
 from dhq_brevitas.planning.plan_file import layers_to_json, read_limits, read_plan
-from dhq_brevitas.planning.program import Budget
 from dhq_brevitas.run import chain_stages as other_stages
 from dhq_brevitas.run import quantize_stages
 from dhq_brevitas.run.chain_stages import (

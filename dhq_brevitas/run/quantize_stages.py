@@ -12,23 +12,23 @@ from torch import Tensor
 
 from dhq_brevitas.analysis.distributions import analysis_text, analyze_layers, save_pictures
 from dhq_brevitas.analysis.layer_table import measure_layers
-from dhq_brevitas.inr.quantized import QuantInr
+from dhq_brevitas.inr.integers import evaluate
 from dhq_brevitas.inr.quant_spec import QuantSpec, Scheme
+from dhq_brevitas.inr.quantized import QuantInr
 from dhq_brevitas.inr.training import TrainSpec
+from dhq_brevitas.planning.alternatives import Budget
 from dhq_brevitas.planning.limits import LIMITED, Hardware, Limits
 from dhq_brevitas.planning.plan_file import (
     layers_to_json,
     plan_to_json,
-    plan_to_text,
     read_limits,
     read_plan,
 )
-from dhq_brevitas.planning.program import Budget
+from dhq_brevitas.planning.plan_text import plan_to_text
 from dhq_brevitas.planning.search import make_plan
-from dhq_brevitas.quantize.fine_tuning import fine_tuning_rate, freeze_quantized
-from dhq_brevitas.quantize.post_training import drawn, post_train
-from dhq_brevitas.quantize.settle import finalise
-from dhq_brevitas.inr.integers import evaluate
+from dhq_brevitas.quantization.fine_tuning import fine_tuning_rate, freeze_quantized
+from dhq_brevitas.quantization.post_training import drawn, post_train
+from dhq_brevitas.quantization.settle import finalise
 from dhq_brevitas.run.chain_stages import (
     LAYERS,
     Stage,

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
-"""Signals on grids: coordinates as exact integers, PSNR; pictures: loading, files."""
+"""Pictures: loading, files, comparisons."""
 
 import io
 import os
@@ -11,17 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
+from dhq_brevitas.signals.metrics import psnr
 from dhq_brevitas.util.files import atomic_path
 
 __all__ = [
     "MIN_SIDE",
     "Picture",
     "bundled_pictures",
-    "code_bits",
-    "grid_codes",
-    "grid_step",
     "load_image",
-    "psnr",
     "save_comparison",
     "save_image",
 ]
