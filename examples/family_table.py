@@ -43,7 +43,7 @@ from dhq_brevitas.planning.search import make_plan
 from dhq_brevitas.quantization.calibration import calibrate
 from dhq_brevitas.quantization.fine_tuning import fine_tuning_rate, freeze_quantized
 from dhq_brevitas.quantization.post_training import post_train
-from dhq_brevitas.quantization.settle import finalise
+from dhq_brevitas.quantization.settle import settle
 from dhq_brevitas.inr.integers import evaluate
 from dhq_brevitas.signals.metrics import psnr
 from dhq_brevitas.signals.tasks import TASKS, Problem, get_task
@@ -199,7 +199,7 @@ class Row:
     def quantize(self, quant: Mapping[str, Any]) -> dict[str, Any]:
         model = self.trained(quant)
         layers = measure_layers(model, self.problem.inputs)
-        finalise(model)
+        settle(model, codes)
         outputs = evaluate(model, self.problem.inputs).outputs
         return {"psnr": psnr(self.problem.values, outputs), "layers": layers}
 
@@ -230,7 +230,7 @@ class Row:
             progress=False,
             project=problem.project,
         )
-        finalise(model)
+        settle(model, codes)
         outputs = evaluate(model, codes).outputs
         return {"psnr": psnr(problem.values, outputs), "layers": layers_to_json(plan.layers)}
 
@@ -240,7 +240,7 @@ class Row:
         from dhq_brevitas.run.chain_stages import run_qonnx_graph
 
         model, codes = self.quantized({}), self.problem.inputs
-        finalise(model)
+        settle(model, codes)
         graph = export_qonnx(model, args=codes[:1])
         expected, _ = run_qonnx_graph(graph, codes.numpy(), progress=False)
         with tempfile.TemporaryDirectory() as folder:

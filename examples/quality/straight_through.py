@@ -46,7 +46,9 @@ def train_quantized(
     theirs is a factor of two.
     """
     check_data(inputs, target, project)
-    run = TrainingRun(model, lambda: quantized_groups(model, inputs), spec, checkpoint, key, project)
+    run = TrainingRun(
+        model, lambda: quantized_groups(model, inputs), spec, checkpoint, key, project
+    )
 
     def evaluate() -> float:
         model.eval()
