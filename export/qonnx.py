@@ -5,7 +5,6 @@
 import os
 import tempfile
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 
 import brevitas.export
@@ -14,10 +13,8 @@ import torch
 from brevitas.core.scaling import ParameterFromRuntimeStatsScaling
 from brevitas.proxy.quant_proxy import QuantProxyFromInjector
 from brevitas.quant_tensor import QuantTensor
-from onnx import NodeProto, TensorProto, helper
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_onnx
-from qonnx.transformation.infer_shapes import InferShapes
 from qonnx.util.cleanup import cleanup_model
 from torch import Tensor, nn
 
@@ -28,7 +25,6 @@ from dhq_brevitas.files import atomic_path, check_folder_of
 # Root mean square difference, relative to that of the output, above which an export is wrong
 # rather than rounded differently.
 MAX_RELATIVE_DIFFERENCE = 0.05
-WIDE_SUFFIX = "_float64"
 
 
 class ExportError(RuntimeError):
@@ -50,7 +46,7 @@ def export_qonnx(
             into evaluation mode for the export and restored, module by module.
         export_path: file to write (whole or not at all); None writes nothing.
         args: example input, float32 of shape [batch, …]; it fixes the shapes of the graph (see
-            :func:`set_batch_size`) and is the check's input.
+            :func:`~dhq_brevitas.export.set_batch_size`) and is the check's input.
         multiplier_bits: bits of the integer multipliers that stand for scales that are not dyadic
             (see :mod:`dhq_brevitas.export.passes.integer_form`).
         dynamo: use PyTorch's dynamo exporter instead of TorchScript; the graph is the same.
@@ -91,76 +87,6 @@ def save_model(model: ModelWrapper, path: str | os.PathLike[str]) -> None:
     """Writes an ONNX file whole or not at all."""
     with atomic_path(path) as partial:
         model.save(str(partial))
-
-
-def set_batch_size(model: ModelWrapper, batch_size: int) -> ModelWrapper:
-    """Copy of a QONNX graph for inputs of ``batch_size`` samples along the first axis."""
-    if batch_size < 1:
-        raise ValueError(f"batch_size={batch_size} must be at least 1")
-    model = ModelWrapper(model.model, make_deepcopy=True)
-    graph_input = model.graph.input[0].name
-    shape = model.get_tensor_shape(graph_input)
-    del model.graph.value_info[:]
-    for tensor in (model.graph.input[0], model.graph.output[0]):
-        tensor.type.tensor_type.shape.dim[0].dim_value = batch_size
-    model.set_tensor_shape(graph_input, [batch_size, *shape[1:]])
-    return model.transform(InferShapes())
-
-
-def with_exact_sums(model: ModelWrapper) -> ModelWrapper:
-    """Copy of a QONNX graph that adds up the products of a MatMul with a constant in float64.
-
-    For integers these are the sums that hardware has; in float32 those beyond 24 bits would be
-    rounded. A sum goes on in float64 where a Cast takes it, as the integer form has it for large
-    ones, or another such MatMul, and in float32 elsewhere; :func:`exact_tensor` finds it. Shapes
-    must be annotated and nodes sorted.
-    """
-    model = ModelWrapper(model.model, make_deepcopy=True)
-    graph = model.graph
-    widened: set[str] = set()  # tensors with a twin in float64
-    nodes = []
-    for node in graph.node:
-        if node.op_type == "Cast" and node.input[0] in widened:
-            node.input[0] += WIDE_SUFFIX
-        weight = model.get_initializer(node.input[1]) if node.op_type == "MatMul" else None
-        if weight is None:
-            nodes.append(node)
-            continue
-        source, total = node.input[0], node.output[0]
-        if source not in widened:
-            nodes.append(_cast(source, source + WIDE_SUFFIX, TensorProto.DOUBLE))
-        for name in {source, total} - widened:
-            shape = model.get_tensor_shape(name)
-            twin = helper.make_tensor_value_info(name + WIDE_SUFFIX, TensorProto.DOUBLE, shape)
-            graph.value_info.append(twin)
-        widened |= {source, total}
-        model.set_initializer(node.input[1], weight.astype(np.float64))
-        node.input[0] += WIDE_SUFFIX
-        node.output[0] += WIDE_SUFFIX
-        nodes += [node, _cast(total + WIDE_SUFFIX, total, TensorProto.FLOAT)]
-    before = len(graph.node)
-    graph.node.extend(nodes)
-    del graph.node[:before]
-    return model
-
-
-def _cast(source: str, target: str, dtype: int) -> NodeProto:
-    return helper.make_node("Cast", [source], [target], to=dtype)
-
-
-def exact_tensor(context: Mapping[str, np.ndarray], name: str) -> np.ndarray:
-    """The tensor ``name`` of an execution of a graph that :func:`with_exact_sums` made."""
-    return context.get(name + WIDE_SUFFIX, context[name])
-
-
-def run_qonnx(model: ModelWrapper, inputs: np.ndarray) -> np.ndarray:
-    """Output of a QONNX graph with one input and one output, for any number of samples.
-
-    float32 as :func:`execute_onnx` gives it, but for sums (:func:`with_exact_sums`).
-    """
-    model = with_exact_sums(set_batch_size(model, len(inputs)))
-    outputs = execute_onnx(model, {model.graph.input[0].name: inputs.astype(np.float32)})
-    return outputs[model.graph.output[0].name]
 
 
 def _check_arguments(model: nn.Module, args: Tensor) -> None:

@@ -17,11 +17,10 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.util.cleanup import cleanup_model
 from tqdm import tqdm
 
-from dhq_brevitas.export import save_model
+from dhq_brevitas.export import save_model, set_batch_size
 from dhq_brevitas.files import check_writable_folder, write_json
 from dhq_brevitas.finn_flow.checks import check_single_io, is_integer_form
 from dhq_brevitas.finn_flow.errors import FlowError
-from dhq_brevitas.finn_flow.execute import with_batch_size
 from dhq_brevitas.finn_flow.host_affine import HostAffine
 from dhq_brevitas.finn_flow.logs import finn_log_to_file
 from dhq_brevitas.finn_flow.report import read_report
@@ -131,7 +130,7 @@ def build_dataflow(
         if not is_integer_form(source):
             source = cleanup_model(source)
         check_single_io(source)
-        current = with_batch_size(source, 1)
+        current = set_batch_size(source, 1)
         verifier = None if verify_inputs is None else StepVerifier(current, verify_inputs)
         models = config.get_intermediate_models_directory()
         names = [function.__name__ for function in functions]

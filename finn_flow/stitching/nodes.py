@@ -12,10 +12,10 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 from tqdm import tqdm
 
+from dhq_brevitas.export import set_batch_size
 from dhq_brevitas.finn_flow.build import DEFAULT_FPGA_PART
 from dhq_brevitas.finn_flow.checks import describe
 from dhq_brevitas.finn_flow.errors import FlowError
-from dhq_brevitas.finn_flow.execute import with_batch_size
 from dhq_brevitas.finn_flow.rtlsim import SimulationError, enable_verilator
 from dhq_brevitas.finn_flow.stitching.prepare import check_simulable, generate_nodes
 
@@ -77,7 +77,7 @@ def simulate_nodes(
     batch_size = min(batch_size, len(codes))
     if batch_size < 1:
         raise FlowError(f"batch_size={batch_size} and {len(codes)} samples must be at least 1")
-    batched = prepare_nodes(with_batch_size(model, batch_size), fpga_part, clk_period_ns)
+    batched = prepare_nodes(set_batch_size(model, batch_size), fpga_part, clk_period_ns)
     graph = batched.graph
     constants = {i.name: batched.get_initializer(i.name) for i in graph.initializer}
     cycles = dict.fromkeys((node.name for node in graph.node), 0)

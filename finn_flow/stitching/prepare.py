@@ -19,9 +19,9 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 from qonnx.transformation.general import GiveReadableTensorNames, GiveUniqueNodeNames, SortGraph
 
+from dhq_brevitas.export import set_batch_size
 from dhq_brevitas.finn_flow.checks import describe
 from dhq_brevitas.finn_flow.errors import UnsupportedNodeError
-from dhq_brevitas.finn_flow.execute import with_batch_size
 from dhq_brevitas.finn_flow.ops import DOMAIN
 
 #: fifo.sv cannot be shallower.
@@ -115,7 +115,7 @@ def insert_infrastructure(
         depths: of the FIFOs from input to output; without them every FIFO holds two samples.
     """
     check_simulable(model)
-    model = with_batch_size(model, 1)
+    model = set_batch_size(model, 1)
     model = model.transform(InsertDWC()).transform(InsertFIFO(create_shallow_fifos=True))
     for node in model.graph.node:
         if node.domain == DOMAIN:

@@ -22,7 +22,6 @@ from dhq_brevitas.export.passes.integer_values import fraction_bits
 from dhq_brevitas.inr import Inr, QuantInr
 from dhq_brevitas.reference import evaluate, finalise
 from dhq_brevitas.specs import InrSpec, QuantSpec
-from dhq_brevitas.stages import run_qonnx_graph
 from graphs import make_model, quant_node
 from networks import INPUT_BITS, grid_codes, outputs_of, sine_network
 
@@ -137,7 +136,7 @@ def test_biases_beyond_float32_are_exact():
     add = next(node for node in graph.graph.node if node.op_type == "Add")
     units = (first.bias * first.scale).numpy() * 2.0 ** model.plans[0].phase_bits
     np.testing.assert_array_equal(graph.get_initializer(add.input[1]), units)
-    codes, _ = run_qonnx_graph(graph, x.numpy(), progress=False)
+    codes, _ = run_qonnx(graph, x, codes=True)
     np.testing.assert_array_equal(codes, evaluate(model, x).accumulators)
 
 

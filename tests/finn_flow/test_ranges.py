@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from siren_graphs import GraphBuilder
 
-from dhq_brevitas.finn_flow.execute import execute_qonnx
+from dhq_brevitas.export import run_qonnx
 from dhq_brevitas.finn_flow.ranges import integer_ranges
 from dhq_brevitas.finn_flow.transformations import InferHadamardTransform, InferRequant
 
@@ -29,7 +29,7 @@ def test_ranges_are_tight(rng, datatype, signs, requantised):
         g.apply("Mul", 0.25).quant(3, narrow=1)
     model = g.model(4)
     low, high = (-2, 1) if datatype == "INT2" else (0, 3)
-    outputs = execute_qonnx(model, exhaustive(4, low, high))
+    outputs = run_qonnx(model, exhaustive(4, low, high))
     if requantised:
         model = model.transform(InferHadamardTransform()).transform(InferRequant())
     bounds = integer_ranges(model)["global_out"]
@@ -48,7 +48,7 @@ def test_ranges_are_tight(rng, datatype, signs, requantised):
 def test_hadamard_bounds_are_tight_for_independent_inputs():
     g = GraphBuilder(4, datatype="INT3")
     model = g.hadamard(2, [1.0, -1.0, 1.0, 1.0]).model(4)
-    outputs = execute_qonnx(model, exhaustive(4, -4, 3))
+    outputs = run_qonnx(model, exhaustive(4, -4, 3))
     bounds = integer_ranges(model)["global_out"]
     np.testing.assert_array_equal(bounds.low, outputs.min(axis=0))
     np.testing.assert_array_equal(bounds.high, outputs.max(axis=0))
