@@ -130,7 +130,7 @@ def check_samples(graph: ModelWrapper, samples: np.ndarray) -> None:
 
 
 def batches(
-    samples: np.ndarray, batch_size: int, progress: bool, description: str
+    samples: np.ndarray, batch_size: int, progress: bool = False, description: str = ""
 ) -> Iterator[tuple[np.ndarray, int]]:
     """Batches of ``batch_size``, the last one filled up, each with its number of real samples."""
     with tqdm(

@@ -19,7 +19,7 @@ from qonnx.custom_op.registry import getCustomOp
 from dhq_brevitas.export.execute import BATCH_SIZE, batches, check_samples, set_batch_size
 from dhq_brevitas.finn_flow.checks import describe
 from dhq_brevitas.finn_flow.errors import FlowError
-from dhq_brevitas.finn_flow.ops import DOMAIN
+from dhq_brevitas.finn_flow.ops import is_hardware
 
 # Thresholding compares every value with every threshold at once; this many at a time.
 MAX_COMPARISONS = 1 << 27
@@ -46,14 +46,12 @@ def execute_dataflow(
     hardware layer, and for a tensor that does not fit its datatype.
     """
     for node in model.graph.node:
-        if not node.domain.startswith(DOMAIN):
+        if not is_hardware(node):
             raise FlowError(
                 f"{describe(node)} is no hardware layer; run the build steps up to "
                 "step_dhq_convert_to_hw first"
             )
-    codes = np.asarray(codes)
-    check_inputs(model, codes)
-    _check_datatype(model, model.graph.input[0].name, codes, "the input codes")
+    codes = checked_codes(model, codes)
     if batch_size is None:
         batch_size = default_batch_size(model)
     batch_size = min(batch_size, len(codes))
@@ -80,7 +78,7 @@ def execute_dataflow(
 
 def is_dataflow(model: ModelWrapper) -> bool:
     """Whether all nodes are hardware layers."""
-    return all(node.domain.startswith(DOMAIN) for node in model.graph.node)
+    return all(is_hardware(node) for node in model.graph.node)
 
 
 def default_batch_size(model: ModelWrapper) -> int:
@@ -109,6 +107,14 @@ def check_inputs(model: ModelWrapper, samples: np.ndarray) -> None:
         check_samples(model, samples)
     except ValueError as error:
         raise FlowError(str(error)) from error
+
+
+def checked_codes(model: ModelWrapper, codes: np.ndarray) -> np.ndarray:
+    """``codes`` as an array; FlowError for another shape or values outside the input's datatype."""
+    codes = np.asarray(codes)
+    check_inputs(model, codes)
+    _check_datatype(model, model.graph.input[0].name, codes, "the input")
+    return codes
 
 
 def _check_datatype(model: ModelWrapper, tensor: str, values: np.ndarray, what: str) -> None:

@@ -32,7 +32,7 @@ from qonnx.custom_op.general.quant import max_int, min_int, resolve_rounding_mod
 from qonnx.custom_op.registry import getCustomOp
 
 from dhq_brevitas.export.passes.integer_values import rotated_weights
-from dhq_brevitas.finn_flow.ops import HadamardTransform
+from dhq_brevitas.finn_flow.ops import HadamardTransform, layer_kind
 from dhq_brevitas.hadamard import hadamard_transform_int
 
 # float32 holds every integer up to this magnitude.
@@ -71,7 +71,7 @@ def integer_ranges(model: ModelWrapper) -> dict[str, IntegerRange]:
                 int(datatype.min()), int(datatype.max()), _channels(model, graph_input.name)
             )
     for node in model.graph.node:
-        kind = node.op_type.removesuffix("_rtl").removesuffix("_hls")
+        kind = layer_kind(node)
         rule = _RULES.get(kind)
         result = rule(model, node, ranges.get(node.input[0])) if rule and node.input else None
         if rule is _matmul and result is not None:

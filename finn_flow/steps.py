@@ -60,6 +60,7 @@ from dhq_brevitas.finn_flow.checks import (
     check_weights,
     is_integer_form,
 )
+from dhq_brevitas.finn_flow.ops import layer_kind
 from dhq_brevitas.finn_flow.ops.lookup_activation import smallest_signed_datatype
 from dhq_brevitas.finn_flow.transformations import (
     ExtractHostAffine,
@@ -225,7 +226,7 @@ DHQ_BUILD_STEPS = [
 def keep_weights_signed(model: ModelWrapper) -> None:
     """Gives MVAU weights that FINN narrowed to an unsigned or bipolar type a sign bit, in place."""
     for node in model.graph.node:
-        if node.op_type.removesuffix("_rtl") == "MVAU":
+        if layer_kind(node) == "MVAU":
             op = getCustomOp(node)
             weights = model.get_initializer(node.input[1])
             if weights is None or op.get_input_datatype(1).name.startswith("INT"):

@@ -47,6 +47,7 @@ from qonnx.transformation.general import GiveReadableTensorNames, GiveUniqueNode
 from qonnx.transformation.infer_datatypes import InferDataTypes
 from qonnx.transformation.infer_shapes import InferShapes
 
+from dhq_brevitas.export.graph import attribute
 from dhq_brevitas.export.hadamard_op import DOMAIN as HADAMARD_DOMAIN
 from dhq_brevitas.export.hadamard_op import OP_TYPE, output_range
 from dhq_brevitas.export.passes.integer_values import (
@@ -56,7 +57,6 @@ from dhq_brevitas.export.passes.integer_values import (
     Rotated,
     Scaled,
     Value,
-    attribute,
     dyadic_parameters,
     integer,
     last_axis,

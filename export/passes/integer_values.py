@@ -4,11 +4,8 @@
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
-from onnx import NodeProto, helper
-from qonnx.util.basic import get_by_name
 
 from dhq_brevitas.hadamard import hadamard_transform_int
 
@@ -148,9 +145,3 @@ def dyadic_parameters(
         factor = np.rint(np.ldexp(factor, s)) * 2.0**-s
         shift = np.rint(np.ldexp(shift, s)) * 2.0**-s
     return factor, shift, s
-
-
-def attribute(node: NodeProto, name: str, default: Any) -> Any:
-    """Value of a node attribute, or ``default``."""
-    found = get_by_name(node.attribute, name)
-    return default if found is None else helper.get_attribute_value(found)

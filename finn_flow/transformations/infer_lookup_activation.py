@@ -53,6 +53,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 from qonnx.transformation.base import Transformation
 
+from dhq_brevitas.export.graph import constants, replace_nodes
 from dhq_brevitas.finn_flow.elementwise import (
     QUANT_OPS,
     DyadicAffine,
@@ -65,7 +66,6 @@ from dhq_brevitas.finn_flow.elementwise import (
     part_between,
     quant_output_codes,
     reachable_part,
-    replace_nodes,
     scaled_output,
 )
 from dhq_brevitas.finn_flow.ops import DOMAIN
@@ -192,8 +192,7 @@ def _function_after(model: ModelWrapper, first: NodeProto) -> ElementwisePart | 
 def _differs_by_channel(model: ModelWrapper, node: NodeProto) -> bool:
     if is_table_lookup(model, node):
         return False
-    constants = (model.get_initializer(name) for name in node.input if name)
-    return any(constant is not None and constant.size != 1 for constant in constants)
+    return any(constant.size != 1 for constant in constants(model, node))
 
 
 def floor_form(affine: DyadicAffine, rounding: str, x: IntegerRange) -> DyadicAffine:

@@ -36,6 +36,7 @@ from qonnx.custom_op.general.quant import min_int
 from qonnx.custom_op.registry import getCustomOp
 from qonnx.transformation.base import Transformation
 
+from dhq_brevitas.export.graph import constants, fans_out, replace_nodes
 from dhq_brevitas.finn_flow.elementwise import (
     QUANT_OPS,
     ElementwisePart,
@@ -43,9 +44,7 @@ from dhq_brevitas.finn_flow.elementwise import (
     chain_before,
     evaluate,
     exact_affine,
-    fans_out,
     quant_output_codes,
-    replace_nodes,
     scaled_output,
 )
 from dhq_brevitas.finn_flow.ops import DOMAIN
@@ -154,8 +153,7 @@ def _thresholds(
 
     Where no integer of the range reaches a code, the threshold is one above the range.
     """
-    constants = [model.get_initializer(name) for node in chain.nodes for name in node.input]
-    sizes = {scale.size, *(c.size for c in constants if c is not None)}
+    sizes = {scale.size, *(c.size for node in chain.nodes for c in constants(model, node))}
     if sizes == {1}:
         low, high = (np.array([end]) for end in x.whole())
     else:

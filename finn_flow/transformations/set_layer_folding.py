@@ -7,7 +7,7 @@ from qonnx.custom_op.registry import getCustomOp
 from qonnx.transformation.base import Transformation
 
 from dhq_brevitas.finn_flow.errors import FlowError
-from dhq_brevitas.finn_flow.ops import ChannelwiseOp
+from dhq_brevitas.finn_flow.ops import ChannelwiseOp, is_hardware
 
 
 class SetLayerFolding(Transformation):
@@ -30,9 +30,7 @@ class SetLayerFolding(Transformation):
         changed = False
         self.missed = []
         for node in model.graph.node:
-            if not node.domain.startswith("finn.custom_op.fpgadataflow"):
-                continue
-            op = getCustomOp(node)
+            op = getCustomOp(node) if is_hardware(node) else None
             if isinstance(op, ChannelwiseOp):
                 changed |= self._fold(op)
         return model, changed

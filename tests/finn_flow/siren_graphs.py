@@ -117,6 +117,21 @@ class GraphBuilder:
         return model
 
 
+def one_layer_model(node, shape, datatype: str, constants=()) -> ModelWrapper:
+    """Graph of one hardware layer from x of ``shape`` to y; ``constants``: (name, value) pairs."""
+    graph = helper.make_graph(
+        [node],
+        "layer",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+    )
+    model = ModelWrapper(qonnx_make_model(graph))
+    for name, value in constants:
+        model.set_initializer(name, value)
+    model.set_tensor_datatype("x", DataType[datatype])
+    return model.transform(InferShapes()).transform(InferDataTypes())
+
+
 def layer_kinds(model: ModelWrapper) -> list[str]:
     """Operators of a graph without the suffix of their RTL variants."""
     return [node.op_type.removesuffix("_rtl") for node in model.graph.node]

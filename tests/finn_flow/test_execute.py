@@ -112,8 +112,8 @@ def test_overflow_is_an_error(siren, built):
         (np.zeros((3, 5)), r"inputs of shape \[3, 5\] do not fit the graph, .* \[samples, 2\]"),
         (np.zeros(2), r"inputs of shape \[2\] do not fit"),
         (np.zeros((0, 2)), "inputs hold no sample"),
-        (np.full((1, 2), 128), "the input codes ranges from 128 to 128 and does not fit INT8"),
-        (np.full((1, 2), 0.5), "the input codes holds values that are not integers"),
+        (np.full((1, 2), 128), "the input ranges from 128 to 128 and does not fit INT8"),
+        (np.full((1, 2), 0.5), "the input holds values that are not integers"),
     ],
 )
 def test_bad_inputs(built, codes, message):
