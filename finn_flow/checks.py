@@ -100,7 +100,7 @@ def check_weights(model: ModelWrapper) -> None:
 
 
 def check_all_hardware(model: ModelWrapper, reasons: Mapping[str, str] | None = None) -> None:
-    """UnsupportedNodeError unless every node is a layer that has, or will have, an RTL variant.
+    """UnsupportedNodeError unless every node is a layer that has an RTL variant.
 
     ``reasons`` are the causes that the inference passes recorded, by node name. A tensor with two
     consumers is an error as well: a stream is read once, and FINN duplicates streams in HLS only.

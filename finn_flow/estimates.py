@@ -26,10 +26,9 @@ from qonnx.util.basic import qonnx_make_model
 
 from dhq_brevitas.export.passes.integer_form import MULTIPLIER_BITS
 from dhq_brevitas.export.passes.integer_values import dyadic_parameters
-from dhq_brevitas.finn_flow.backend_view import RTL_DOMAIN
 from dhq_brevitas.finn_flow.elementwise import DyadicAffine, dyadic_affine
 from dhq_brevitas.finn_flow.logs import finn_log_to_file
-from dhq_brevitas.finn_flow.ops import DOMAIN
+from dhq_brevitas.finn_flow.ops import DOMAIN, RTL_DOMAIN
 from dhq_brevitas.finn_flow.ranges import IntegerRange, integer_ranges
 from dhq_brevitas.finn_flow.report import RESOURCES, missed_dsps
 from dhq_brevitas.finn_flow.steps import (

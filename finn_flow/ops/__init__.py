@@ -17,6 +17,7 @@ from dhq_brevitas.finn_flow.ops.lookup_activation import LookupActivation
 from dhq_brevitas.finn_flow.ops.lookup_activation_rtl import LookupActivation_rtl
 
 DOMAIN = "finn.custom_op.fpgadataflow"
+RTL_DOMAIN = f"{DOMAIN}.rtl"
 LAYERS: tuple[type[ChannelwiseOp], ...] = (HadamardTransform, LookupActivation)
 
 RTL_VARIANTS: tuple[type[ChannelwiseOp], ...] = (HadamardTransform_rtl, LookupActivation_rtl)
@@ -40,6 +41,7 @@ for _layer in RTL_VARIANTS:
 __all__ = [
     "DOMAIN",
     "LAYERS",
+    "RTL_DOMAIN",
     "RTL_VARIANTS",
     "ChannelwiseOp",
     "HadamardTransform",

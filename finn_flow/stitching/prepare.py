@@ -22,7 +22,7 @@ from qonnx.transformation.general import GiveReadableTensorNames, GiveUniqueNode
 from dhq_brevitas.export import set_batch_size
 from dhq_brevitas.finn_flow.checks import describe
 from dhq_brevitas.finn_flow.errors import UnsupportedNodeError
-from dhq_brevitas.finn_flow.ops import DOMAIN
+from dhq_brevitas.finn_flow.ops import DOMAIN, RTL_DOMAIN
 
 #: fifo.sv cannot be shallower.
 MIN_FIFO_DEPTH = 2
@@ -52,7 +52,7 @@ def _obstacle(node: NodeProto) -> str | None:
         )
     if node.domain == DOMAIN:
         return "it is not specialised to RTL; run step_dhq_specialize_layers first"
-    if node.domain != f"{DOMAIN}.rtl":
+    if node.domain != RTL_DOMAIN:
         return f"it is no hardware layer (domain {node.domain!r})"
     op = getCustomOp(node)
     attributes = op.get_nodeattr_types()
