@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Folders of results that are expensive to compute, shared by all processes of a user.
 
-A cache is a folder with one folder for each entry. What stands in it for the time of a build, and
-its locks, have names that begin with a dot. The time of an entry's last use is that of its folder.
+A cache is a folder with one folder for each entry, and files that serve as locks. A folder whose
+name begins with a dot is an entry that comes or goes. The time of an entry's last use is that of
+its folder.
 """
 
 import os
@@ -47,7 +48,7 @@ def cache_entry(root: Path, name: str, build: Callable[[Path, Path], None]) -> P
     if _use(entry):
         return entry
     root.mkdir(parents=True, exist_ok=True)
-    with FileLock(root / f".{name}.lock"):
+    with FileLock(root / f"{name}.lock"):
         if _use(entry):
             return entry
         folder = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=root))
@@ -91,7 +92,7 @@ def _remove_oldest(root: Path, limit: int, unused_seconds: float) -> int:
     """Removes entries unused for so long until all hold ``limit`` bytes; returns those removed."""
     now = time.time()
     removed = 0
-    with FileLock(root / ".removal.lock"):
+    with FileLock(root / "removal.lock"):
         entries = cache_entries(root)
         total = sum(entry.bytes for entry in entries)
         for entry in entries:
@@ -101,7 +102,7 @@ def _remove_oldest(root: Path, limit: int, unused_seconds: float) -> int:
             leaving = Path(tempfile.mkdtemp(prefix=f".{entry.name}-", dir=root))
             (root / entry.name).rename(leaving / entry.name)
             shutil.rmtree(leaving)
-            (root / f".{entry.name}.lock").unlink(missing_ok=True)
+            (root / f"{entry.name}.lock").unlink(missing_ok=True)
             removed += entry.bytes
         for folder in root.glob(".*"):
             if folder.is_dir() and now - folder.stat().st_mtime > ABANDONED_SECONDS:

@@ -98,7 +98,7 @@ def test_clearing(tmp_path):
     assert clear_cache(tmp_path) == MIB
     assert names(tmp_path) == ["in use"]
     assert clear_cache(tmp_path, unused_seconds=0) == 2 * MIB
-    assert [path.name for path in tmp_path.iterdir()] == [".removal.lock"]
+    assert [path.name for path in tmp_path.iterdir()] == ["removal.lock"]
     assert clear_cache(tmp_path / "none") == 0
 
 
