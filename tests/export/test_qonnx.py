@@ -128,6 +128,21 @@ def test_command_line_tools_of_qonnx_read_the_file(tmp_path):
     )
 
 
+@pytest.mark.parametrize("call", ["brevitas", "keywords", "path first", "path only by position"])
+def test_arguments_in_either_order(call, tmp_path):
+    model, x, path = sine_network(), grid_codes(1), tmp_path / "model.onnx"
+    if call == "brevitas":
+        graph = export_qonnx(model, x, str(path))
+    elif call == "keywords":
+        graph = export_qonnx(model, args=x, export_path=path)
+    elif call == "path first":
+        graph = export_qonnx(model, path, x)
+    else:
+        graph = export_qonnx(model, path, args=x)
+    assert list(ModelWrapper(str(path)).graph.node) == list(graph.graph.node)
+    assert len(graph.graph.node) > 0
+
+
 class TestLowering:
     @pytest.mark.parametrize("signs", [None, 3])
     @pytest.mark.parametrize("hidden", [16, 24])
@@ -205,6 +220,21 @@ class TestBadInput:
     def test_example_input(self, args, message):
         with pytest.raises((TypeError, ValueError), match=message):
             export_qonnx(sine_network(), args=args)
+
+    @pytest.mark.parametrize(
+        ("positional", "message"),
+        [
+            ((), "0 tensors and 0 paths given; give one example input"),
+            (("m.onnx",), "0 tensors and 1 paths given"),
+            ((grid_codes(1), grid_codes(1)), "2 tensors and 0 paths given"),
+            ((grid_codes(1), "a.onnx", Path("b.onnx")), "1 tensors and 2 paths given"),
+            ((grid_codes(1), 13), "args must be one torch.Tensor, .* int is neither"),
+        ],
+        ids=["nothing", "path", "two inputs", "two paths", "number"],
+    )
+    def test_positional_arguments(self, positional, message):
+        with pytest.raises(TypeError, match=message):
+            export_qonnx(sine_network(), *positional)
 
     def test_model_of_another_type(self):
         with pytest.raises(TypeError, match=r"weight is torch.float64; export model.float\(\)"):
