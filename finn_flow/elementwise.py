@@ -23,7 +23,7 @@ from qonnx.core.onnx_exec import execute_onnx
 from qonnx.transformation.infer_shapes import InferShapes
 from qonnx.util.basic import qonnx_make_model
 
-from dhq_brevitas.export.graph import constants, fans_out, variables
+from dhq_brevitas.export.graph import FLOAT_INTEGER_BITS, constants, fans_out, variables
 from dhq_brevitas.finn_flow.ranges import IntegerRange
 
 QUANT_OPS = ("Quant", "IntQuant")
@@ -41,7 +41,6 @@ ELEMENTWISE_OPS = frozenset((
     "Softsign", "Sqrt", "Sub", "Sum", "Tan", "Tanh", "ThresholdedRelu", "Where", "Xor",
 ))
 # fmt: on
-FLOAT_INTEGER_BITS = {TensorProto.FLOAT: 24, TensorProto.DOUBLE: 53}
 
 
 class NotConvertible(Exception):

@@ -25,7 +25,7 @@ from qonnx.custom_op.registry import getCustomOp
 from qonnx.util.basic import qonnx_make_model
 
 from dhq_brevitas.export.passes.integer_form import MULTIPLIER_BITS
-from dhq_brevitas.export.passes.integer_values import dyadic_parameters
+from dhq_brevitas.export.passes.integer_form.values import dyadic_parameters
 from dhq_brevitas.finn_flow.elementwise import DyadicAffine, dyadic_affine
 from dhq_brevitas.finn_flow.logs import finn_log_to_file
 from dhq_brevitas.finn_flow.ops import DOMAIN, RTL_DOMAIN

@@ -26,17 +26,18 @@ anything else                       unknown
 from dataclasses import dataclass
 
 import numpy as np
-from onnx import NodeProto
+from onnx import NodeProto, TensorProto
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.general.quant import max_int, min_int, resolve_rounding_mode
 from qonnx.custom_op.registry import getCustomOp
 
-from dhq_brevitas.export.passes.integer_values import rotated_weights
+from dhq_brevitas.export.graph import FLOAT_INTEGER_BITS
+from dhq_brevitas.export.passes.integer_form.values import rotated_weights
 from dhq_brevitas.finn_flow.ops import HadamardTransform, layer_kind
 from dhq_brevitas.hadamard import hadamard_transform_int
 
 # float32 holds every integer up to this magnitude.
-MAX_FLOAT32_INTEGER = 1 << 24
+MAX_FLOAT32_INTEGER = 1 << FLOAT_INTEGER_BITS[TensorProto.FLOAT]
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from dhq_brevitas.export import (
     run_qonnx,
     to_integer_form,
 )
-from dhq_brevitas.export.passes.integer_values import fraction_bits
+from dhq_brevitas.export.passes.integer_form.values import fraction_bits
 from dhq_brevitas.inr import Inr, QuantInr
 from dhq_brevitas.reference import evaluate, finalise
 from dhq_brevitas.specs import InrSpec, QuantSpec

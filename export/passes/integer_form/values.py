@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the pass :mod:`dhq_brevitas.export.passes.integer_form` knows of each tensor it visits."""
+"""What the pass knows of each tensor it visits."""
 
 import math
 from dataclasses import dataclass, field, replace
