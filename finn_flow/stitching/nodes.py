@@ -89,9 +89,8 @@ def simulate_nodes(
             context = {**constants, graph.input[0].name: batch}
             for node in graph.node:
                 bar.set_postfix_str(node.name)
-                shape = batched.get_tensor_shape(node.output[0])
-                expected = _in_python(node, context, shape, batched)
-                cycles[node.name] += _in_rtl(node, context, shape, batched)
+                expected = _in_python(node, context, batched)
+                cycles[node.name] += _in_rtl(node, context, batched)
                 differing = context[node.output[0]][:used] != expected[:used]
                 mismatches[node.name] += int(np.count_nonzero(differing))
                 compared[node.name] += differing.size
@@ -99,13 +98,13 @@ def simulate_nodes(
             outputs.append(context[graph.output[0].name][:used].astype(np.int64))
     results = [
         NodeResult(
-            node.name,
-            node.op_type,
-            len(codes),
-            compared[node.name],
-            mismatches[node.name],
-            cycles[node.name],
-            int(getCustomOp(node).get_exp_cycles()) // batch_size,
+            name=node.name,
+            op_type=node.op_type,
+            samples=len(codes),
+            codes=compared[node.name],
+            mismatches=mismatches[node.name],
+            cycles=cycles[node.name],
+            cycles_estimate=int(getCustomOp(node).get_exp_cycles()) // batch_size,
         )
         for node in graph.node
     ]
@@ -125,12 +124,10 @@ def prepare_nodes(
         raise SimulationError(f"a layer cannot be simulated: {error}") from error
 
 
-def _in_rtl(
-    node: NodeProto, context: dict[str, np.ndarray], shape: list[int], model: ModelWrapper
-) -> int:
+def _in_rtl(node: NodeProto, context: dict[str, np.ndarray], model: ModelWrapper) -> int:
     """Simulates ``node``, puts its output into ``context`` and returns the clock cycles."""
     op = getCustomOp(node)
-    context[node.output[0]] = np.zeros(shape, np.float32)
+    context[node.output[0]] = np.zeros(model.get_tensor_shape(node.output[0]), np.float32)
     try:
         op.execute_node(context, model.graph)
     except SimulationError as error:
@@ -140,10 +137,9 @@ def _in_rtl(
     return int(op.get_nodeattr("cycles_rtlsim"))
 
 
-def _in_python(
-    node: NodeProto, context: dict[str, np.ndarray], shape: list[int], model: ModelWrapper
-) -> np.ndarray:
+def _in_python(node: NodeProto, context: dict[str, np.ndarray], model: ModelWrapper) -> np.ndarray:
     """Output of the Python of ``node``; float64, in which sums beyond 24 bits stay exact."""
+    shape = model.get_tensor_shape(node.output[0])
     if node.op_type.startswith(PASSING):
         return context[node.input[0]].reshape(shape)
     wide = {
