@@ -21,7 +21,7 @@ OP_TYPE = "HadamardTransform"
 def output_range(
     low: int, high: int, order: int, signs: np.ndarray | None = None
 ) -> tuple[int, int]:
-    """Exact range of the unnormalised transform of integers in ``[low, high]``.
+    """Exact range of the unnormalized transform of integers in ``[low, high]``.
 
     Row r of H·D has m_r entries -1 and order - m_r entries +1, so its output lies in
     ``[(order - m_r)·low - m_r·high, (order - m_r)·high - m_r·low]``; the union over the rows of all
@@ -36,7 +36,7 @@ def output_range(
 def output_datatype(
     input_datatype: BaseDataType, order: int, signs: np.ndarray | None = None
 ) -> BaseDataType:
-    """Smallest datatype that holds every output of the unnormalised transform.
+    """Smallest datatype that holds every output of the unnormalized transform.
 
     Integers give the signed integer of :func:`output_range` (b-bit signed input: exactly
     b + log2(order) bits). A scaled integer grows likewise; its scale is unchanged. Everything else

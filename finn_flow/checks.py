@@ -141,7 +141,7 @@ def _cause(model: ModelWrapper, node: NodeProto, reasons: Mapping[str, str]) -> 
 
 
 def check_all_rtl(model: ModelWrapper, fpga_part: str) -> None:
-    """UnsupportedNodeError for a node that FINN specialised to HLS."""
+    """UnsupportedNodeError for a node that FINN specialized to HLS."""
     for node in model.graph.node:
         if is_hls_node(node):
             remedy = "use a smaller network or fewer bits"

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
-"""Elementwise parts of a QONNX graph that depend on one tensor: finding, executing, analysing them.
+"""Elementwise parts of a QONNX graph that depend on one tensor: finding, executing, analyzing them.
 
 Three views of such a part are needed to turn it into an integer hardware layer:
 

@@ -64,7 +64,7 @@ class LayerEstimator:
 
     def __call__(self, layers: Sequence[LayerCodes]) -> list[Resources]:
         chain = _Chain(layers)
-        model = chain.minimised()
+        model = chain.minimized()
         with tempfile.TemporaryDirectory() as folder, finn_log_to_file(os.devnull):
             config = DhqBuildConfig(
                 output_dir=folder,
@@ -87,7 +87,7 @@ class LayerEstimator:
 
 
 class _Chain:
-    """Specialised hardware layers of some layers in a row; ``layer_of`` each node."""
+    """Specialized hardware layers of some layers in a row; ``layer_of`` each node."""
 
     def __init__(self, layers: Sequence[LayerCodes]) -> None:
         first = layers[0]
@@ -107,7 +107,7 @@ class _Chain:
         self.model.graph.output[0].CopyFrom(end)
         inner.remove(end)
 
-    def minimised(self) -> ModelWrapper:
+    def minimized(self) -> ModelWrapper:
         """The graph with the datatypes that the build's steps would leave."""
         model = self.model
         for operator in map(getCustomOp, model.graph.node):
@@ -127,7 +127,7 @@ class _Chain:
         if layer.side.of_inputs:
             self._rotate(layer)
         if layer.side == Side.INPUT:
-            self._requantise(layer)
+            self._requantize(layer)
         self._multiply(layer)
         if layer.side == Side.OUTPUT:
             self._rotate(layer)
@@ -138,7 +138,7 @@ class _Chain:
         source, output = self._next(self._channels())
         self._append(hadamard_layer(self.model, source, output, layer.order, layer.signs))
 
-    def _requantise(self, layer: LayerCodes) -> None:
+    def _requantize(self, layer: LayerCodes) -> None:
         assert layer.requant is not None
         datatype = _type(layer.act_bits, True)
         mantissa, exponent = math.frexp(layer.requant)

@@ -33,7 +33,7 @@ def execute_dataflow(
     progress: bool = True,
     description: str = "FINN, Python",
 ) -> np.ndarray:
-    """Integer outputs of a graph of hardware layers, abstract or specialised to RTL.
+    """Integer outputs of a graph of hardware layers, abstract or specialized to RTL.
 
     Args:
         model: the graph; left as it is.
@@ -93,7 +93,7 @@ def default_batch_size(model: ModelWrapper) -> int:
 
 
 def _python_op(node: NodeProto) -> CustomOp:
-    """The layer, set to Python execution if it is specialised."""
+    """The layer, set to Python execution if it is specialized."""
     op = getCustomOp(node)
     if node.op_type.endswith("_rtl"):
         # In FINN's terms "cppsim" of an RTL layer is the Python of its abstraction.

@@ -136,7 +136,7 @@ def step_dhq_convert_to_hw(model: ModelWrapper, cfg: DataflowBuildConfig) -> Mod
 def step_dhq_minimize_bit_width_initial(
     model: ModelWrapper, cfg: DataflowBuildConfig
 ) -> ModelWrapper:
-    """The step below before specialisation, which decides by the widths of weights and sums."""
+    """The step below before specialization, which decides by the widths of weights and sums."""
     return step_dhq_minimize_bit_width(model, cfg)
 
 

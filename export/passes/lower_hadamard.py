@@ -18,8 +18,8 @@ class LowerHadamardToMatMul(Transformation):
     """x -> HadamardTransform becomes x -> MatMul(D·(I ⊗ H)·c), a constant n by n float32 matrix.
 
     Every HadamardTransform with constant signs (or none) matches. Integer inputs give the same
-    integers, and the matrix of an unnormalised transform is annotated INT2, so that FINN can make a
-    matrix-vector unit of it; a normalised one agrees to float32 rounding. Raises ValueError for
+    integers, and the matrix of an unnormalized transform is annotated INT2, so that FINN can make a
+    matrix-vector unit of it; a normalized one agrees to float32 rounding. Raises ValueError for
     signs that are computed in the graph.
     """
 

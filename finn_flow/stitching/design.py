@@ -83,7 +83,7 @@ def stitch(
             the design runs with FIFOs that never fill, and each gets the largest fill that was
             seen. Too shallow ones cost rate where a layer that writes evenly meets one that reads
             in bursts (an MVAU reads a sample in MW/SIMD cycles and then repeats it); they cannot
-            stop a chain, in which every layer waits for one neighbour at a time.
+            stop a chain, in which every layer waits for one neighbor at a time.
         fpga_part: decides which DSP slices the MVAUs use.
         clk_period_ns: clock period, for constraints and the MVAUs' pipelines.
         top: name of the top module.

@@ -51,7 +51,7 @@ def _obstacle(node: NodeProto) -> str | None:
             "(attribute preferred_impl_style='rtl') or leave the operation to the host"
         )
     if node.domain == DOMAIN:
-        return "it is not specialised to RTL; run step_dhq_specialize_layers first"
+        return "it is not specialized to RTL; run step_dhq_specialize_layers first"
     if node.domain != RTL_DOMAIN:
         return f"it is no hardware layer (domain {node.domain!r})"
     op = getCustomOp(node)

@@ -74,7 +74,7 @@ def _replace(model: ModelWrapper, node: NodeProto) -> None:
     output = node.output[0]
     new_nodes = []
     if op.get_nodeattr("normalize"):
-        output = f"{node.output[0]}_unnormalised"
+        output = f"{node.output[0]}_unnormalized"
         model.set_tensor_shape(output, shape)
         factor = f"{node.output[0]}_factor"
         stages = op.get_nodeattr("order").bit_length() - 1
@@ -90,7 +90,7 @@ def _replace(model: ModelWrapper, node: NodeProto) -> None:
 def hadamard_layer(
     model: ModelWrapper, source: str, output: str, order: int, signs: np.ndarray | None
 ) -> NodeProto:
-    """The unnormalised layer from ``source`` to ``output``, not yet in the graph."""
+    """The unnormalized layer from ``source`` to ``output``, not yet in the graph."""
     shape, datatype = model.get_tensor_shape(source), model.get_tensor_datatype(source)
     attributes: dict[str, Any] = {}
     if signs is not None:

@@ -9,7 +9,7 @@ The pattern, starting at a tensor x that is known to hold integers:
 The first Quant turns x into codes, the last one ends the function; nothing in between may be used
 elsewhere. A Gather from a constant list of numbers, as which QuantLookupActivation is exported, is
 such a node, too. Everything up to the last Quant for which that holds is taken in, so that a
-requantising Quant behind the activation's own ends up in the same table.
+requantizing Quant behind the activation's own ends up in the same table.
 
 1. *Codes.* Mul, Add and the Quant's scale are read as exact fractions, v = (x·M + B) / 2^s. The
    floating-point arithmetic between x and the Quant must be exact on the range of x (2^24 in

@@ -15,7 +15,7 @@ class SetLayerFolding(Transformation):
 
     The folding attribute (SIMD or PE) becomes the smallest legal value with
     ``get_exp_cycles() <= target_cycles_per_frame``, or the largest one if none meets it;
-    specialised ``_rtl`` variants are folded likewise. ``missed`` lists the names of nodes above the
+    specialized ``_rtl`` variants are folded likewise. ``missed`` lists the names of nodes above the
     target.
     """
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
-"""InferRequant: thresholds and fused requantisers against the QONNX graph, on every integer."""
+"""InferRequant: thresholds and fused requantizers against the QONNX graph, on every integer."""
 
 import numpy as np
 import pytest

@@ -8,8 +8,8 @@ tensors is a float sum whose last bits depend on the order of summation. In the 
 * every Quant has scale 1 and zero point 0, so its output is the integer code itself;
 * the weights of a MatMul are integer initializers annotated with their datatype, so the
   accumulator is an exact integer (as long as it fits float32's 24 bits);
-* a HadamardTransform of integers is unnormalised and yields integers;
-* what was spread over scales, biases and normalisations stands between an integer and the next
+* a HadamardTransform of integers is unnormalized and yields integers;
+* what was spread over scales, biases and normalizations stands between an integer and the next
   Quant as one ``Mul(M) -> Add(B)``.
 
 Each tensor is followed as ``value = scale·q + offset`` with q an integer tensor of the new graph:
@@ -20,7 +20,7 @@ node                   effect on (q, scale, offset)
 Quant, constant input  integer constant and its scale
 Quant                  q' = Quant(q·scale/s + offset/s) with scale 1; then (q', s, 0)
 MatMul, Gemm           q' = MatMul(q, W_int); scale·s_W, offset·ΣW_int·s_W (+ bias)
-HadamardTransform      q' = HadamardTransform(q); scale (·1/√order if normalised), offset 0
+HadamardTransform      q' = HadamardTransform(q); scale (·1/√order if normalized), offset 0
 Mul, Div, Add, Sub     with a constant: scale and offset only, no node
 anything else          copied; its inputs are formed as Mul(scale) -> Add(offset)
 =====================  ==========================================================================
