@@ -148,17 +148,23 @@ def batches(
 def set_batch_size(graph: ModelWrapper, batch_size: int) -> ModelWrapper:
     """Copy of a graph for inputs of ``batch_size`` samples along the first axis.
 
-    Sets the shapes of all tensors, and those that FINN's layers hold as attributes.
+    Sets the shapes of all tensors, those that FINN's layers hold as attributes, and the first entry
+    of the constant shape of a Reshape where that is the number of samples so far.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size={batch_size} must be at least 1")
     graph = ModelWrapper(graph.model, make_deepcopy=True)
+    graph_input = graph.graph.input[0].name
+    shape = graph.get_tensor_shape(graph_input)
     for node in graph.graph.node:
         for attribute in node.attribute:
             if attribute.name in BATCH_ATTRIBUTES:
                 attribute.ints[0] = batch_size
-    graph_input = graph.graph.input[0].name
-    shape = graph.get_tensor_shape(graph_input)
+        target = graph.get_initializer(node.input[1]) if node.op_type == "Reshape" else None
+        if target is not None and list(target[:1]) == [shape[0]]:
+            # A new constant: another node may read the old one.
+            node.input[1] = f"{node.output[0]}_shape"
+            graph.set_initializer(node.input[1], np.array([batch_size, *target[1:]]))
     del graph.graph.value_info[:]
     for tensor in (graph.graph.input[0], graph.graph.output[0]):
         tensor.type.tensor_type.shape.dim[0].dim_value = batch_size

@@ -45,6 +45,16 @@ def test_codes_are_the_integers_ahead_of_scale_and_bias(graph):
     np.testing.assert_array_equal(codes.astype(np.float32) * scale + bias, outputs)
 
 
+def test_reshape_to_a_fixed_number_of_samples():
+    nodes = [
+        helper.make_node("Reshape", ["x", "shape"], ["a"]),
+        helper.make_node("Neg", ["a"], ["y"]),
+    ]
+    graph = make_model(nodes, (2, 2, 3), {"shape": np.array([2, 6])}, (2, 6))
+    x = np.arange(30, dtype=np.float32).reshape(5, 2, 3)
+    np.testing.assert_array_equal(run_qonnx(graph, x, batch_size=3), -x.reshape(5, 6))
+
+
 def test_tensors_with_gradients_are_taken(graph):
     x = grid_codes(3)
     expected = outputs_of(sine_network(), x)
