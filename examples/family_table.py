@@ -33,10 +33,11 @@ from tqdm import tqdm
 
 from dhq_brevitas.analysis.layer_table import measure_layers
 from dhq_brevitas.inr.families import FAMILIES, get_family
+from dhq_brevitas.inr.integers import evaluate
 from dhq_brevitas.inr.network import Inr
 from dhq_brevitas.inr.quantized import QuantInr
+from dhq_brevitas.inr.quantized.quant_spec import QuantSpec
 from dhq_brevitas.inr.spec import InrSpec
-from dhq_brevitas.inr.quant_spec import QuantSpec
 from dhq_brevitas.inr.training import TrainSpec, fit_float, train_quantized
 from dhq_brevitas.planning.plan_file import layers_to_json
 from dhq_brevitas.planning.search import make_plan
@@ -44,7 +45,6 @@ from dhq_brevitas.quantization.calibration import calibrate
 from dhq_brevitas.quantization.fine_tuning import fine_tuning_rate, freeze_quantized
 from dhq_brevitas.quantization.post_training import post_train
 from dhq_brevitas.quantization.settle import settle
-from dhq_brevitas.inr.integers import evaluate
 from dhq_brevitas.signals.metrics import psnr
 from dhq_brevitas.signals.tasks import TASKS, Problem, get_task
 from dhq_brevitas.util.files import atomic_path, read_json, text_digest, write_json

@@ -17,15 +17,14 @@ from dhq_brevitas.export import (
     run_qonnx,
     to_integer_form,
 )
-from dhq_brevitas.export.passes.integer_values import fraction_bits
-from dhq_brevitas.inr.integers import evaluate
+from dhq_brevitas.export.passes.integer_form.values import fraction_bits
+from dhq_brevitas.inr.integers import evaluate, layer_codes
 from dhq_brevitas.inr.network import Inr
 from dhq_brevitas.inr.quant_spec import QuantSpec
 from dhq_brevitas.inr.quantized import QuantInr
 from dhq_brevitas.inr.spec import InrSpec
 from dhq_brevitas.quantization.calibration import calibrate
 from dhq_brevitas.quantization.settle import settle
-from dhq_brevitas.run.chain_stages import run_qonnx_graph
 from graphs import make_model, quant_node
 from networks import INPUT_BITS, grid_codes, outputs_of, sine_network
 
@@ -140,7 +139,7 @@ def test_biases_beyond_float32_are_exact():
     add = next(node for node in graph.graph.node if node.op_type == "Add")
     units = first.bias * 2.0 ** model.plans[0].phase_bits
     np.testing.assert_array_equal(graph.get_initializer(add.input[1]), units)
-    codes, _ = run_qonnx_graph(graph, x.numpy(), progress=False)
+    codes, _ = run_qonnx(graph, x, codes=True)
     np.testing.assert_array_equal(codes, evaluate(model, x).accumulators)
 
 
