@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from dhq_brevitas.inr.families import get_family
 from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.quant_spec import QuantSpec
 from dhq_brevitas.inr.quantized import QuantInr
-from dhq_brevitas.inr.quantized.quant_spec import QuantSpec
 from dhq_brevitas.inr.spec import InrSpec
 from dhq_brevitas.inr.training import TrainSpec, fit_float
 from dhq_brevitas.planning.limits import Limits

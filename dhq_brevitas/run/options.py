@@ -70,7 +70,7 @@ class PlanOptions:
 
 @dataclass(frozen=True)
 class QuantizeOptions:
-    """Quantization: see :class:`dhq_brevitas.inr.quantized.quant_spec.QuantSpec`; then fine-tuning.
+    """Quantization: see :class:`dhq_brevitas.inr.quant_spec.QuantSpec`; then fine-tuning.
 
     Scheme "auto" leaves rotation and widths to the planner (:class:`PlanOptions`); ``plan`` names a
     plan file, which then says all but the fine-tuning. Budget, limits, cycles and part are the

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from dhq_brevitas.inr.layer_plan import MAX_BITS, MIN_BITS, check_bits
-from dhq_brevitas.inr.quantized.quant_spec import QuantSpec, plan_layers
+from dhq_brevitas.inr.quant_spec import QuantSpec, plan_layers
 from dhq_brevitas.planning.alternatives import Budget
 from dhq_brevitas.planning.limits import LIMITED, Limits
 from dhq_brevitas.planning.plan_file import layers_to_json, read_limits, read_plan

@@ -13,8 +13,8 @@ from torch import Tensor
 from dhq_brevitas.analysis.distributions import analysis_text, analyze_layers, save_pictures
 from dhq_brevitas.analysis.layer_table import measure_layers
 from dhq_brevitas.inr.integers import evaluate
+from dhq_brevitas.inr.quant_spec import QuantSpec, Scheme
 from dhq_brevitas.inr.quantized import QuantInr
-from dhq_brevitas.inr.quantized.quant_spec import QuantSpec, Scheme
 from dhq_brevitas.inr.training import TrainSpec
 from dhq_brevitas.planning.alternatives import Budget
 from dhq_brevitas.planning.limits import LIMITED, Hardware, Limits

@@ -12,8 +12,8 @@ from dhq_brevitas.finn_flow import build_dataflow
 from dhq_brevitas.finn_flow.estimates import LayerEstimator
 from dhq_brevitas.inr.integers import layer_codes
 from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.quant_spec import QuantSpec
 from dhq_brevitas.inr.quantized import QuantInr
-from dhq_brevitas.inr.quantized.quant_spec import QuantSpec
 from dhq_brevitas.inr.spec import InrSpec
 from dhq_brevitas.planning.limits import Limits, Resources
 from dhq_brevitas.quantization.post_training import post_train

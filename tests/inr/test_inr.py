@@ -12,8 +12,8 @@ import torch
 from dhq_brevitas.analysis.layer_table import kurtosis, measure_layers
 from dhq_brevitas.inr.integers import accumulator_bits, evaluate, exact_in_float32, layer_codes
 from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.quant_spec import QuantSpec, plan_layers
 from dhq_brevitas.inr.quantized import QuantInr, shapes_of_inr
-from dhq_brevitas.inr.quantized.quant_spec import QuantSpec, plan_layers
 from dhq_brevitas.inr.spec import InrSpec
 from dhq_brevitas.inr.training import tensor_psnr
 from dhq_brevitas.nn.rotation import Side

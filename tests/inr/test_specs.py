@@ -11,8 +11,8 @@ from brevitas.core.restrict_val import PowerOfTwoRestrictValue
 
 from dhq_brevitas.inr.integers import layer_codes
 from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.quant_spec import QuantSpec, plan_layers
 from dhq_brevitas.inr.quantized import QuantInr, shapes_of_inr
-from dhq_brevitas.inr.quantized.quant_spec import QuantSpec, plan_layers
 from dhq_brevitas.inr.spec import InrSpec
 from dhq_brevitas.nn.proxies import HadamardWeightQuantProxy
 from dhq_brevitas.quantization.calibration import calibrate

@@ -11,8 +11,8 @@ from dhq_brevitas.finn_flow import build_dataflow, execute_dataflow
 from dhq_brevitas.inr.families import FAMILIES, get_family
 from dhq_brevitas.inr.integers import evaluate
 from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.quant_spec import QuantSpec
 from dhq_brevitas.inr.quantized import QuantInr
-from dhq_brevitas.inr.quantized.quant_spec import QuantSpec
 from dhq_brevitas.inr.spec import InrSpec
 from dhq_brevitas.inr.training import TrainSpec, fit_float
 from dhq_brevitas.quantization.calibration import calibrate

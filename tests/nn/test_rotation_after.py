@@ -19,8 +19,8 @@ import dhq_brevitas.nn.quantizers as q
 from dhq_brevitas.export.passes.integer_values import Rotated
 from dhq_brevitas.inr.integers import LayerCodes, evaluate, layer_codes
 from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.quant_spec import QuantSpec, plan_layers
 from dhq_brevitas.inr.quantized import QuantInr, shapes_of_inr
-from dhq_brevitas.inr.quantized.quant_spec import QuantSpec, plan_layers
 from dhq_brevitas.inr.spec import InrSpec
 from dhq_brevitas.nn.hadamard import hadamard_transform_int, random_signs
 from dhq_brevitas.nn.rotation import Rotation, Side

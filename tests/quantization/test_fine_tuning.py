@@ -9,8 +9,8 @@ import torch
 
 from dhq_brevitas.inr.integers import layer_codes
 from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.quant_spec import QuantSpec
 from dhq_brevitas.inr.quantized import QuantInr
-from dhq_brevitas.inr.quantized.quant_spec import QuantSpec
 from dhq_brevitas.inr.spec import InrSpec
 from dhq_brevitas.inr.training import TrainSpec, tensor_psnr
 from dhq_brevitas.planning.limits import Hardware, Limits, Resources

@@ -12,8 +12,8 @@ from brevitas.inject.enum import ScalingImplType
 from torch import nn
 
 from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.quant_spec import QuantSpec
 from dhq_brevitas.inr.quantized import QuantInr
-from dhq_brevitas.inr.quantized.quant_spec import QuantSpec
 from dhq_brevitas.inr.spec import InrSpec
 from dhq_brevitas.quantization.calibration import calibrate
 from dhq_brevitas.quantization.post_training import (
