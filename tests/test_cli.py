@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dhq_brevitas.inr import training
 from dhq_brevitas.inr.families import FAMILIES
 from dhq_brevitas.inr.quantized import spec as specs
-from dhq_brevitas.inr.quantized import training
 from dhq_brevitas.run import cli, pipeline
 from dhq_brevitas.run.cli import main
 from dhq_brevitas.run.folder import RunFolder

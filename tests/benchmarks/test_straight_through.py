@@ -9,9 +9,10 @@ import pytest
 import torch
 from quality.straight_through import quantized_groups, train_quantized
 
+from dhq_brevitas.inr import training
 from dhq_brevitas.inr.network import Inr
 from dhq_brevitas.inr.quant_spec import QuantSpec
-from dhq_brevitas.inr.quantized import QuantInr, training
+from dhq_brevitas.inr.quantized import QuantInr
 from dhq_brevitas.inr.spec import InrSpec
 from dhq_brevitas.inr.training import (
     Interrupted,

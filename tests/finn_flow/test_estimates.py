@@ -26,7 +26,7 @@ CODES = torch.cartesian_prod(torch.arange(-8.0, 8.0), torch.arange(-8.0, 8.0))
 def quantized(family, spec):
     inr = Inr(InrSpec(hidden=16, layers=2, family=family), seed=1)
     model = QuantInr.from_float(inr, spec, 1 / 8, 4, CODES)
-    post_train(model, inr, CODES, CODES / 8)
+    post_train(model, CODES)
     return model
 
 

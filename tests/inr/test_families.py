@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from dhq_brevitas.analysis.layer_table import measure_layers
+from dhq_brevitas.inr import families
 from dhq_brevitas.inr.families import FAMILIES, Activation, Family, get_family, register_family
 from dhq_brevitas.inr.integers import evaluate, layer_codes
 from dhq_brevitas.inr.network import Inr
 from dhq_brevitas.inr.quant_spec import QuantSpec
-from dhq_brevitas.inr.quantized import QuantInr, families
+from dhq_brevitas.inr.quantized import QuantInr
 from dhq_brevitas.inr.spec import InrSpec
 from dhq_brevitas.inr.training import TrainSpec, fit_float, tensor_psnr
 from dhq_brevitas.nn.activations import QuantLookupActivation

@@ -6,9 +6,10 @@ import signal
 import pytest
 import torch
 
+from dhq_brevitas.inr import training
 from dhq_brevitas.inr.network import Inr
 from dhq_brevitas.inr.quant_spec import QuantSpec
-from dhq_brevitas.inr.quantized import QuantInr, training
+from dhq_brevitas.inr.quantized import QuantInr
 from dhq_brevitas.inr.spec import InrSpec
 from dhq_brevitas.inr.training import (
     Interrupted,
