@@ -9,6 +9,17 @@ for an array. The QONNX export is ``dhq_brevitas.export``, the mapping to hardwa
 is used first, so that ``dhq --help`` need not wait for them. The names are in ``__init__.pyi``.
 """
 
+import logging
+import warnings
+
 import lazy_loader
+
+# What PyTorch and Brevitas say when they are imported or used first, of which none is a user's to
+# mend: no CUDA beside nvcc, no CUDA kernel for the transform, and named tensors inside QuantTensor.
+logging.getLogger("torch.utils.cpp_extension").addFilter(
+    lambda record: "No CUDA runtime" not in record.getMessage()
+)
+for _message in ("fast_hadamard_transform package not found", "Named tensors and all their"):
+    warnings.filterwarnings("ignore", message=_message, category=UserWarning)
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
