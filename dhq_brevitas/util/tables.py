@@ -4,6 +4,8 @@
 
 from collections.abc import Sequence
 
+__all__ = ["text_table"]
+
 
 def text_table(rows: Sequence[Sequence[str]]) -> str:
     """Columns of equal width; the first row is the heading."""
