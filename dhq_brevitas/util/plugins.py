@@ -27,8 +27,8 @@ def module_names(package: str) -> list[str]:
 def from_file(path: str, argument: str, attribute: str, kind: type[Kind]) -> Kind:
     """The object called ``attribute`` in the Python file ``path``, which is executed once.
 
-    Raises ArgumentError, naming ``argument``, when there is no such file, when it fails, or when the
-    object is missing or no ``kind``.
+    Raises ArgumentError, naming ``argument``, when there is no such file, when it fails, or when
+    the object is missing or no ``kind``.
     """
     file = Path(path).resolve()
     if not file.is_file():
