@@ -2,129 +2,50 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Networks for arrays of one's own: coordinates and values in, a network out, float or quantized.
 
+>>> import numpy as np
 >>> import dhq_brevitas as dhq
->>> fitted = dhq.fit(coordinates, values, family="finer", hidden=64)
->>> quantized = fitted.quantize()
->>> quantized(coordinates)            # in the units of values
->>> export_qonnx(quantized.model, "model.onnx", args=quantized.inputs(coordinates[:1]))
+>>> coordinates = np.linspace(0, 1, 64)
+>>> values = np.sin(9 * coordinates)
+>>> fitted = dhq.fit(coordinates, values, hidden=8, layers=1, steps=20, progress=False)
+>>> quantized = fitted.quantize(steps=0, progress=False)
+>>> quantized(coordinates).shape            # in the units of values
+(64, 1)
+>>> graph = quantized.export()              # QONNX; quantized.build(folder) goes on to FINN
 """
 
+import os
+import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from dhq_brevitas.inr.families import get_family
+from dhq_brevitas.inr.integers import evaluate
 from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.quant_spec import QuantSpec
 from dhq_brevitas.inr.quantized import QuantInr
 from dhq_brevitas.inr.spec import InrSpec
-from dhq_brevitas.inr.layer_plan import MAX_COORDINATE_BITS
-from dhq_brevitas.inr.quant_spec import QuantSpec
 from dhq_brevitas.inr.training import TrainSpec, fit_float
-from dhq_brevitas.quantize.fine_tuning import fine_tuning_rate, freeze_quantized
-from dhq_brevitas.quantize.post_training import post_train
-from dhq_brevitas.quantize.settle import finalise
-from dhq_brevitas.inr.integers import evaluate
-from dhq_brevitas.signals.grid import code_bits
+from dhq_brevitas.quantization.fine_tuning import fine_tuning_rate
+from dhq_brevitas.quantization.recipe import (
+    FINE_TUNING_BATCH,
+    FINE_TUNING_STEPS,
+    quantize_in_place,
+)
+from dhq_brevitas.run import backends
+from dhq_brevitas.signals.grid import CoordinateGrid, points_of
 from dhq_brevitas.signals.metrics import psnr
+from dhq_brevitas.util.device import resolve_device
+from dhq_brevitas.util.files import atomic_path
 
-__all__ = ["CoordinateGrid", "Fitted", "Quantized", "fit"]
+__all__ = ["Fitted", "Quantized", "fit"]
 
-SCATTERED_BITS = 12
-# Coordinates this far from a grid point, in units of the spacing, are still taken to be on it.
-GRID_TOLERANCE = 1e-3
-
-
-@dataclass(frozen=True)
-class CoordinateGrid:
-    """Coordinates as integers: code = round((coordinate - origin) / spacing), for each axis.
-
-    Attributes:
-        origin, spacing: float64 [d].
-        step: float coordinate of the network for one code: the longest axis spans about [-1, 1].
-        bits: signed bits that hold the codes it was made for.
-        rounding: largest distance of a coordinate from its grid point, in spacings; 0 on a grid.
-    """
-
-    origin: np.ndarray
-    spacing: np.ndarray
-    step: float
-    bits: int
-    rounding: float
-
-    @classmethod
-    def of(cls, coordinates: np.ndarray) -> "CoordinateGrid":
-        """The grid of coordinates [N, d].
-
-        An axis whose values are multiples of one spacing keeps them, exactly. Scattered values are
-        rounded to 12 bits.
-        """
-        axes = [_axis(column) for column in coordinates.T]
-        origin, spacing = (np.array(part) for part in zip(*axes, strict=True))
-        exact = (coordinates - origin) / spacing
-        codes = np.rint(exact).astype(np.int64)
-        extent = int((codes.max(axis=0) - codes.min(axis=0)).max()) + 1
-        rounding = float(np.abs(exact - codes).max())
-        return cls(
-            origin,
-            spacing,
-            2.0 / extent,
-            code_bits(codes),
-            0.0 if rounding <= GRID_TOLERANCE else rounding,
-        )
-
-    def codes(self, coordinates: np.ndarray) -> np.ndarray:
-        """int64 [N, d]; ValueError if one does not fit ``bits``."""
-        points = _points(coordinates)
-        if points.shape[1] != len(self.origin):
-            raise ValueError(
-                f"coordinates of shape {np.shape(coordinates)} have {points.shape[1]} axes, the "
-                f"network has {len(self.origin)}"
-            )
-        codes = np.rint((points - self.origin) / self.spacing).astype(np.int64)
-        if code_bits(codes) > self.bits:
-            low, high = (
-                self.origin + self.spacing * end
-                for end in (-(2 ** (self.bits - 1)), 2 ** (self.bits - 1) - 1)
-            )
-            raise ValueError(
-                f"coordinates leave the range of the network, {low.tolist()} to {high.tolist()}"
-            )
-        return codes
-
-
-def _points(coordinates: np.ndarray) -> np.ndarray:
-    """Coordinates as float64 [N, d]; ValueError for anything else."""
-    array = np.asarray(coordinates)
-    points = array[:, None] if array.ndim == 1 else array
-    if points.ndim != 2 or points.size == 0 or array.dtype.kind not in "iuf":
-        raise ValueError(
-            f"coordinates of shape {array.shape} and type {array.dtype} must be numbers [N] or "
-            "[N, axes], a row for each sample"
-        )
-    points = points.astype(np.float64)
-    if not np.isfinite(points).all():
-        raise ValueError("coordinates hold NaN or infinity; remove those samples")
-    return points
-
-
-def _axis(values: np.ndarray) -> tuple[float, float]:
-    """(origin, spacing) of one axis: its middle grid point has code 0."""
-    distinct = np.unique(values)
-    if len(distinct) == 1:
-        return float(distinct[0]), 1.0
-    extent = float(distinct[-1] - distinct[0])
-    spacing = float(np.diff(distinct).min())
-    if extent / spacing < 2**MAX_COORDINATE_BITS:
-        # From the whole extent, so that the rounding of one difference does not add up.
-        spacing = extent / round(extent / spacing)
-        steps = (distinct - distinct[0]) / spacing
-        if np.abs(steps - np.rint(steps)).max() <= GRID_TOLERANCE:
-            return float(distinct[0] + spacing * ((round(extent / spacing) + 1) // 2)), spacing
-    spacing = extent / (2**SCATTERED_BITS - 1)
-    return float(distinct[0] + spacing * 2 ** (SCATTERED_BITS - 1)), spacing
+# Of the files of Fitted.save.
+FORMAT = "dhq_brevitas fitted 1"
 
 
 @dataclass(frozen=True)
@@ -152,37 +73,84 @@ class Fitted:
     def quantize(
         self,
         quant: QuantSpec | None = None,
-        steps: int = 600,
+        steps: int = FINE_TUNING_STEPS,
         learning_rate: float | None = None,
-        batch: int = 8192,
+        batch: int = FINE_TUNING_BATCH,
         seed: int = 0,
         progress: bool = True,
+        device: str = "cpu",
     ) -> "Quantized":
         """Quantizes (default W8A8), fine-tunes for ``steps`` and settles a copy of the network.
 
-        As ``dhq quantize`` does: :func:`dhq_brevitas.quantize.post_training.post_train`, then
-        :func:`dhq_brevitas.quantize.fine_tuning.freeze_quantized`.
+        As ``dhq quantize`` does (:func:`dhq_brevitas.quantization.recipe.quantize_in_place`).
         """
+        on = resolve_device(device)
         inputs = torch.from_numpy(self.codes).float()
         model = QuantInr.from_float(
             self.network, quant or QuantSpec(), self.grid.step, self.grid.bits, inputs
-        )
-        post = post_train(model, self.network, inputs, inputs * self.grid.step)
+        ).to(on)
         if learning_rate is None:
-            learning_rate = fine_tuning_rate(self.network.spec.family)
-        spec = TrainSpec(steps, batch, learning_rate, seed=seed)
-        target = torch.from_numpy(self.target)
-        freeze_quantized(model, inputs, target, spec, post, progress=progress)
-        finalise(model)
+            learning_rate = fine_tuning_rate(get_family(self.network.spec.family).learning_rate)
+        training = TrainSpec(steps, batch, learning_rate, seed=seed)
+        target = torch.from_numpy(self.target).to(on)
+        quantize_in_place(model, inputs.to(on), target, training, progress=progress)
+        model.cpu()
         outputs = evaluate(model, inputs).outputs
         return Quantized(model, self.grid, self.low, self.high, psnr(self.target, outputs))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes all of it to one file, whole or not at all; see :meth:`load`."""
+        spec = self.network.spec
+        state = {
+            "format": FORMAT,
+            "spec": {
+                **asdict(spec),
+                "family": get_family(spec.family).name,
+                "parameters": dict(spec.parameters),
+            },
+            "network": self.network.state_dict(),
+            "grid": {
+                name: value.tolist() if isinstance(value, np.ndarray) else value
+                for name, value in vars(self.grid).items()
+            },
+            "codes": torch.from_numpy(self.codes),
+            "target": torch.from_numpy(self.target),
+            **{name: getattr(self, name) for name in ("low", "high", "psnr")},
+        }
+        with atomic_path(path) as temporary:
+            torch.save(state, temporary)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "Fitted":
+        """Reads what :meth:`save` wrote; no code in the file is run.
+
+        A family of your own must have been registered
+        (:func:`dhq_brevitas.inr.families.register_family`). Raises ValueError for another file.
+        """
+        try:
+            state = torch.load(path, weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+            raise ValueError(f"{path} is not a file of Fitted.save, or damaged") from error
+        if not isinstance(state, dict) or state.get("format") != FORMAT:
+            raise ValueError(f"{path} is not a file of Fitted.save of this version")
+        network = Inr(InrSpec(**state["spec"]))
+        network.load_state_dict(state["network"])
+        grid = state["grid"] | {n: np.array(state["grid"][n]) for n in ("origin", "spacing")}
+        return cls(
+            network,
+            CoordinateGrid(**grid),
+            codes=state["codes"].numpy(),
+            target=state["target"].numpy(),
+            **{name: state[name] for name in ("low", "high", "psnr")},
+        )
 
 
 @dataclass(frozen=True)
 class Quantized:
-    """A quantized network for samples; ``model`` goes to :func:`dhq_brevitas.export.export_qonnx`.
+    """A quantized network for samples.
 
-    ``psnr`` in dB is over the samples it was fitted to, peak = the range of the values.
+    ``model`` is a module of Brevitas layers that takes :meth:`inputs`. ``psnr`` in dB is over the
+    samples it was fitted to, peak = the range of the values.
     """
 
     model: QuantInr
@@ -201,6 +169,22 @@ class Quantized:
             evaluate(self.model, self.inputs(coordinates)).outputs, self.low, self.high
         )
 
+    def export(self, path: str | os.PathLike[str] | None = None) -> Any:
+        """The QONNX graph (a ``ModelWrapper``), written to ``path`` if one is given.
+
+        See :func:`dhq_brevitas.export.export_qonnx`.
+        """
+        features = self.model.linears[0].in_features
+        return backends.export(self.model, torch.zeros(1, features), path)
+
+    def build(self, folder: str | os.PathLike[str], **options: Any) -> Any:
+        """The FINN dataflow graph, in ``folder``.
+
+        ``options`` and result are those of :func:`dhq_brevitas.finn_flow.build_dataflow`. Raises
+        ModuleNotFoundError, with what to install, without FINN.
+        """
+        return backends.build(self.export(), folder, **options)
+
 
 def fit(
     coordinates: np.ndarray,
@@ -215,6 +199,7 @@ def fit(
     batch: int = 4096,
     seed: int = 0,
     progress: bool = True,
+    device: str = "cpu",
 ) -> Fitted:
     """Fits a network to samples of any signal: values[i] at coordinates[i].
 
@@ -228,10 +213,11 @@ def fit(
         steps, learning_rate, batch, seed: of the training; the learning rate is the family's unless
             given.
         progress: show a bar.
+        device: "cpu", "cuda", or "auto": CUDA where it is. The result is on the CPU.
 
     Raises ValueError for arrays that do not fit together, NaN, infinity, or constant values.
     """
-    points = _points(coordinates)
+    points = points_of(coordinates)
     samples = np.asarray(values)
     samples = samples[:, None] if samples.ndim == 1 else samples
     if samples.ndim != 2 or len(samples) != len(points) or samples.dtype.kind not in "iuf":
@@ -255,12 +241,14 @@ def fit(
         family=family,
         parameters=parameters or {},
     )
-    network = Inr(spec, seed)
+    on = resolve_device(device)
+    network = Inr(spec, seed).to(on)
     rate = get_family(family).learning_rate if learning_rate is None else learning_rate
     training = TrainSpec(steps, batch, rate, seed=seed)
-    inputs = torch.from_numpy(codes).float() * grid.step
-    trained = fit_float(network, inputs, torch.from_numpy(target), training, progress=progress)
-    return Fitted(network, grid, low, high, codes, target, trained.psnr)
+    inputs = (torch.from_numpy(codes).float() * grid.step).to(on)
+    goal = torch.from_numpy(target).to(on)
+    trained = fit_float(network, inputs, goal, training, progress=progress)
+    return Fitted(network.cpu(), grid, low, high, codes, target, trained.psnr)
 
 
 def _from_unit(outputs: np.ndarray, low: float, high: float) -> np.ndarray:

@@ -40,10 +40,10 @@ from dhq_brevitas.inr.quant_spec import QuantSpec
 from dhq_brevitas.inr.training import TrainSpec, fit_float, train_quantized
 from dhq_brevitas.planning.plan_file import layers_to_json
 from dhq_brevitas.planning.search import make_plan
-from dhq_brevitas.quantize.calibration import calibrate
-from dhq_brevitas.quantize.fine_tuning import fine_tuning_rate, freeze_quantized
-from dhq_brevitas.quantize.post_training import post_train
-from dhq_brevitas.quantize.settle import finalise
+from dhq_brevitas.quantization.calibration import calibrate
+from dhq_brevitas.quantization.fine_tuning import fine_tuning_rate, freeze_quantized
+from dhq_brevitas.quantization.post_training import post_train
+from dhq_brevitas.quantization.settle import finalise
 from dhq_brevitas.inr.integers import evaluate
 from dhq_brevitas.signals.metrics import psnr
 from dhq_brevitas.signals.tasks import TASKS, Problem, get_task

@@ -20,7 +20,7 @@ from dhq_brevitas.nn.quantizers import (
     Int8DHQWeightPerChannelFloat,
     Int8UnitActPerTensorFixedPoint,
 )
-from dhq_brevitas.quantize.calibration import calibrate, sqnr, step_of_least_error
+from dhq_brevitas.quantization.calibration import calibrate, sqnr, step_of_least_error
 from dhq_brevitas.nn.scales import set_scale
 
 pytestmark = pytest.mark.filterwarnings("ignore:Named tensors")

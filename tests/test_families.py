@@ -17,8 +17,8 @@ from dhq_brevitas.inr.spec import InrSpec
 from dhq_brevitas.inr.quant_spec import QuantSpec
 from dhq_brevitas.inr.training import TrainSpec, fit_float, tensor_psnr, train_quantized
 from dhq_brevitas.nn.activations import QuantLookupActivation
-from dhq_brevitas.quantize.calibration import calibrate
-from dhq_brevitas.quantize.settle import finalise
+from dhq_brevitas.quantization.calibration import calibrate
+from dhq_brevitas.quantization.settle import finalise
 from dhq_brevitas.inr.integers import evaluate
 from dhq_brevitas.signals.grid import code_bits, grid_codes, grid_step
 from dhq_brevitas.signals.pictures import load_image

@@ -14,8 +14,8 @@ from dhq_brevitas.inr.spec import InrSpec
 from dhq_brevitas.inr.quant_spec import QuantSpec
 from dhq_brevitas.inr.training import TrainSpec, tensor_psnr
 from dhq_brevitas.planning.limits import Hardware, Limits, Resources
-from dhq_brevitas.quantize.fine_tuning import _due, freeze_quantized, windows
-from dhq_brevitas.quantize.post_training import post_train
+from dhq_brevitas.quantization.fine_tuning import _due, freeze_quantized, windows
+from dhq_brevitas.quantization.post_training import post_train
 
 STEP = 2 / 16
 CODES = torch.cartesian_prod(torch.arange(-8.0, 8.0), torch.arange(-8.0, 8.0))

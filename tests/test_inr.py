@@ -17,8 +17,8 @@ from dhq_brevitas.inr.spec import InrSpec
 from dhq_brevitas.inr.quant_spec import QuantSpec
 from dhq_brevitas.nn.rotation import Side
 from dhq_brevitas.inr.training import tensor_psnr
-from dhq_brevitas.quantize.calibration import calibrate
-from dhq_brevitas.quantize.settle import finalise
+from dhq_brevitas.quantization.calibration import calibrate
+from dhq_brevitas.quantization.settle import finalise
 from dhq_brevitas.inr.integers import evaluate
 from dhq_brevitas.signals.grid import code_bits, grid_codes, grid_step
 

@@ -21,15 +21,14 @@ from dhq_brevitas.planning.limits import Hardware, Limits, Resources
 from dhq_brevitas.planning.plan_file import (
     layers_to_json,
     plan_to_json,
-    plan_to_text,
     read_limits,
     read_plan,
 )
-from dhq_brevitas.planning.program import (
+from dhq_brevitas.planning.plan_text import plan_to_text
+from dhq_brevitas.planning.program import _rotated_after, allocate
+from dhq_brevitas.planning.alternatives import (
     Alternative,
     Budget,
-    _rotated_after,
-    allocate,
     average_act_bits,
     connected,
     measure_tables,

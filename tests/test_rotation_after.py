@@ -24,8 +24,8 @@ from dhq_brevitas.inr.spec import InrSpec
 from dhq_brevitas.inr.quant_spec import QuantSpec
 from dhq_brevitas.nn.hadamard import hadamard_transform_int, random_signs
 from dhq_brevitas.planning.plan_file import layers_to_json, read_plan
-from dhq_brevitas.quantize.post_training import post_train
-from dhq_brevitas.quantize.settle import finalise
+from dhq_brevitas.quantization.post_training import post_train
+from dhq_brevitas.quantization.settle import finalise
 from dhq_brevitas.inr.integers import evaluate
 from networks import calibrated, grid_codes, outputs_of, sine_network
 

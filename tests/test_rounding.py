@@ -15,8 +15,8 @@ from dhq_brevitas.inr.network import Inr
 from dhq_brevitas.inr.quantized import QuantInr
 from dhq_brevitas.inr.spec import InrSpec
 from dhq_brevitas.inr.quant_spec import QuantSpec
-from dhq_brevitas.quantize.calibration import calibrate
-from dhq_brevitas.quantize.post_training import (
+from dhq_brevitas.quantization.calibration import calibrate
+from dhq_brevitas.quantization.post_training import (
     Fit,
     float_targets,
     post_train,

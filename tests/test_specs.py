@@ -14,7 +14,7 @@ from dhq_brevitas.inr.quantized import QuantInr
 from dhq_brevitas.inr.spec import InrSpec
 from dhq_brevitas.inr.quant_spec import QuantSpec
 from dhq_brevitas.nn.proxies import HadamardWeightQuantProxy
-from dhq_brevitas.quantize.calibration import calibrate
+from dhq_brevitas.quantization.calibration import calibrate
 from dhq_brevitas.signals.grid import grid_codes
 
 SPEC = InrSpec(hidden=16, layers=2, out_features=3)

@@ -19,7 +19,7 @@ from dhq_brevitas.inr.training import (
     tensor_psnr,
     train_quantized,
 )
-from dhq_brevitas.quantize.calibration import calibrate
+from dhq_brevitas.quantization.calibration import calibrate
 from dhq_brevitas.signals.grid import code_bits, grid_codes, grid_step
 from dhq_brevitas.signals.pictures import load_image
 

@@ -19,12 +19,12 @@ from torch import Tensor, nn
 
 from dhq_brevitas.analysis.layer_table import kurtosis
 from dhq_brevitas.inr.layer_plan import MAX_BITS, MIN_BITS, check_bits
-from dhq_brevitas.nn.scales import ScaleKind
-from dhq_brevitas.nn.rotation import Side
 from dhq_brevitas.nn.hadamard import largest_order
-from dhq_brevitas.planning.sensitivity import Probe, Turn, act_step, weight_step
-from dhq_brevitas.quantize.calibration import sqnr
-from dhq_brevitas.util.files import atomic_path
+from dhq_brevitas.nn.rotation import Rotation, Side
+from dhq_brevitas.nn.scales import ScaleKind
+from dhq_brevitas.planning.sensitivity import Probe, act_step, weight_step
+from dhq_brevitas.quantization.calibration import sqnr
+from dhq_brevitas.util import figures
 from dhq_brevitas.util.tables import text_table
 
 __all__ = ["LayerAnalysis", "TensorAnalysis", "analysis_text", "analyze_layers", "classify"]
@@ -116,7 +116,7 @@ def analyze_layers(
     act_bits: int = 8,
     names: Sequence[str] | None = None,
 ) -> list[LayerAnalysis]:
-    """Analyses every linear layer of ``model`` on ``inputs``, float32 [N, …].
+    """Analyzes every linear layer of ``model`` on ``inputs``, float32 [N, …].
 
     ``names`` are for the layers in their order, by default those of the modules. Rotations: none,
     input side (plain, with random signs, in blocks of 16), output side; a weight with one scale or
@@ -128,36 +128,32 @@ def analyze_layers(
         check_bits(argument, bits, MIN_BITS, MAX_BITS)
     if not bool(torch.isfinite(inputs).all()):
         raise ValueError("inputs: the calibration data hold NaN or infinity")
-    found = _linear_layers(model)
-    training = model.training
-    model.eval()
+    _check_layers(model)
     try:
-        probe = Probe(model, list(found.values()), inputs)
+        probe = Probe(model, inputs)
     except RuntimeError as error:
         raise ValueError(
             f"inputs: calibration data of shape {tuple(inputs.shape)} do not fit the model: {error}"
         ) from error
-    finally:
-        model.train(training)
-    titles = list(found) if names is None else list(names)
+    titles = [name or "model" for name in probe.names] if names is None else list(names)
     return [
         _analyze(probe, index, name, weight_bits, act_bits) for index, name in enumerate(titles)
     ]
 
 
-def _linear_layers(model: nn.Module) -> dict[str, nn.Linear]:
-    found: dict[str, nn.Linear] = {}
+def _check_layers(model: nn.Module) -> None:
+    """ValueError unless all that has a weight is a linear layer, and there is one."""
+    linear = False
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear):
-            found[name or "model"] = module
+            linear = True
         elif isinstance(getattr(module, "weight", None), nn.Parameter):
             raise ValueError(
-                f"{name or 'model'}: a {type(module).__name__} cannot be analysed, only linear "
-                "layers can; analyse the part of the model that is made of those"
+                f"{name or 'model'}: a {type(module).__name__} cannot be analyzed, only linear "
+                "layers can; analyze the part of the model that is made of those"
             )
-    if not found:
-        raise ValueError(f"{type(model).__name__} has no linear layer to analyse")
-    return found
+    if not linear:
+        raise ValueError(f"{type(model).__name__} has no linear layer to analyze")
 
 
 def _analyze(probe: Probe, index: int, name: str, weight_bits: int, act_bits: int) -> LayerAnalysis:
@@ -168,7 +164,7 @@ def _analyze(probe: Probe, index: int, name: str, weight_bits: int, act_bits: in
     weight_sqnr: dict[str, dict[str, float]] = {}
     act_sqnr: dict[str, float] = {}
     high, half = 2 ** (weight_bits - 1) - 1, 2 ** (act_bits - 1)
-    for turn in _turns(n_in, n_out):
+    for turn in _turns(probe, index):
         weight = probe.weight(index, turn)
         weights[str(turn)] = _describe(weight)
         kept = {}
@@ -188,15 +184,16 @@ def _analyze(probe: Probe, index: int, name: str, weight_bits: int, act_bits: in
     )
 
 
-def _turns(n_in: int, n_out: int) -> list[Turn]:
-    turns = [Turn()]
-    order = largest_order(n_in)
+def _turns(probe: Probe, index: int) -> list[Rotation]:
+    turns = [Rotation()]
+    order = largest_order(probe.linears[index].in_features)
     if order > 1:
-        turns += [Turn(Side.INPUT, order), Turn(Side.INPUT, order, SIGNS_SEED)]
+        turns.append(probe.rotation(index, Side.INPUT, order))
+        turns.append(probe.rotation(index, Side.INPUT, order, SIGNS_SEED))
     if order > BLOCK:
-        turns.append(Turn(Side.INPUT, BLOCK))
-    order = largest_order(n_out)
-    return turns if order == 1 else [*turns, Turn(Side.OUTPUT, order)]
+        turns.append(probe.rotation(index, Side.INPUT, BLOCK))
+    order = largest_order(probe.linears[index].out_features)
+    return turns if order == 1 else [*turns, probe.rotation(index, Side.OUTPUT, order)]
 
 
 def _describe(x: Tensor) -> TensorAnalysis:
@@ -240,13 +237,9 @@ def _number(value: float | None) -> str:
 
 def save_pictures(layers: Sequence[LayerAnalysis], folder: Path) -> list[str]:
     """Writes analysis_<layer>.png, histograms before and after rotation; returns the names."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     names = []
     for layer in layers:
-        figure = Figure(figsize=(8, 5), layout="constrained")
-        FigureCanvasAgg(figure)
+        figure = figures.new_figure((8, 5))
         for row, (kind, tensors) in zip(
             figure.subplots(2, 2), (("weight", layer.weight), ("input", layer.act)), strict=True
         ):
@@ -262,7 +255,6 @@ def save_pictures(layers: Sequence[LayerAnalysis], folder: Path) -> list[str]:
                 axes.set_title(f"{kind}, {title}: {tensor.kind}, {_number(tensor.kurtosis)}")
         figure.suptitle(f"{layer.name}: distributions and their kurtosis")
         name = f"analysis_{layer.name.replace('/', '_')}.png"
-        with atomic_path(folder / name) as temporary:
-            figure.savefig(temporary, dpi=100)
+        figures.save(figure, folder / name, dpi=100)
         names.append(name)
     return names

@@ -3,19 +3,21 @@
 """What rotation does to the tensors of a quantized network: kurtosis and SQNR, before and after."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dhq_brevitas.inr.layer_plan import LayerPlan
-from dhq_brevitas.inr.quantized import QuantInr
-from dhq_brevitas.nn.rotation import Side
-from dhq_brevitas.nn.activations import QuantLookupActivation
+from dhq_brevitas.inr.layers import Layer, layers_of
+from dhq_brevitas.inr.planned import plans_of
 from dhq_brevitas.nn.proxies import HadamardWeightQuantProxy
-from dhq_brevitas.quantize.calibration import SMALLEST_STEP, restriction, sqnr, step_of_least_error
+from dhq_brevitas.nn.rotation import Side
+from dhq_brevitas.nn.scales import scale_of
+from dhq_brevitas.quantization.calibration import SMALLEST_STEP, sqnr, step_of_least_error
+from dhq_brevitas.util.hooks import evaluating, pre_hooked
 
 __all__ = ["kurtosis", "measure_layers"]
 
@@ -31,8 +33,8 @@ def kurtosis(x: Tensor) -> float | None:
     return float((centred**4).mean() / variance**2)
 
 
-def measure_layers(model: QuantInr, codes: Tensor) -> list[dict[str, Any]]:
-    """One dictionary a linear layer of a calibrated network, on input ``codes`` (at most 4096).
+def measure_layers(model: nn.Module, inputs: Tensor) -> list[dict[str, Any]]:
+    """One dictionary a linear layer of a calibrated network, on ``inputs`` (at most 4096).
 
     Keys: ``name``, ``rotation``, ``hadamard_order``, ``weight_bits``, ``act_bits``, and for
     ``weight`` and ``act``: ``…_kurtosis_before`` and ``…_sqnr_before`` of the unrotated tensor, and
@@ -40,46 +42,45 @@ def measure_layers(model: QuantInr, codes: Tensor) -> list[dict[str, Any]]:
     The SQNR in dB of the tensor the layer quantizes is with the layer's own scale. The other one,
     for comparison, is with a stock quantizer of the same width: for weights with the scale of least
     error (of the same kind), for activations with the range and sign of their function. What does
-    not apply (pixel codes are not rounded) is absent.
+    not apply (coordinates are not rounded) is absent.
     """
-    stride = math.ceil(len(codes) / MAX_SAMPLES)
-    inputs = _layer_inputs(model, codes[::stride])
-    return [_measure(model, plan, index, inputs[index]) for index, plan in enumerate(model.plans)]
+    inputs = inputs[:: math.ceil(len(inputs) / MAX_SAMPLES)]
+    layers = layers_of(model, inputs[:1])
+    unrounded = _unrounded_outputs(model, layers, inputs)
+    result = []
+    with torch.no_grad():
+        for layer, plan in zip(layers, plans_of(layers), strict=True):
+            measured = _measure_weight(layer.linear, plan)
+            feeder = None if layer.feeder is None else layers[layer.feeder]
+            if feeder is not None:
+                measured |= _measure_input(layer.linear, plan, feeder, unrounded[feeder.name])
+            result.append(measured)
+    return result
 
 
-def _layer_inputs(model: QuantInr, codes: Tensor) -> list[Tensor]:
-    """What each linear layer is fed with, before that is rounded."""
+def _unrounded_outputs(
+    model: nn.Module, layers: Sequence[Layer], inputs: Tensor
+) -> dict[str, Tensor]:
+    """By layer, what the table behind it gives before its output is rounded."""
     seen: dict[str, Tensor] = {}
 
     def note(name: str, module: Any, args: tuple[Tensor, ...]) -> None:
         if args[0].ndim:
             seen[name] = args[0].detach()
 
-    activations: dict[str, Any] = _activations(model)
-    handles = []
-    for name, activation in activations.items():
-        quantizer = activation.act_quant.fused_activation_quant_proxy.tensor_quant
-        handles.append(quantizer.register_forward_pre_hook(partial(note, name)))
-    training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            model(codes)
-    finally:
-        for handle in handles:
-            handle.remove()
-        model.train(training)
-    return [codes, *(seen[name] for name in activations)]
+    quantizers = [
+        (layer.activation.act_quant.fused_activation_quant_proxy.tensor_quant, layer.name)
+        for layer in layers
+        if layer.activation is not None
+    ]
+    hooks = [(quantizer, partial(note, name)) for quantizer, name in quantizers]
+    with evaluating(model), torch.no_grad(), pre_hooked(hooks):
+        model(inputs)
+    return seen
 
 
-def _activations(model: QuantInr) -> dict[str, QuantLookupActivation]:
-    """The activations by name, in order."""
-    return {n: m for n, m in model.named_children() if isinstance(m, QuantLookupActivation)}
-
-
-def _measure(model: QuantInr, plan: LayerPlan, index: int, x: Tensor) -> dict[str, Any]:
-    layer = model.linears[index]
-    proxy, weight = layer.weight_quant, layer.weight.detach()
+def _measure_weight(linear: Any, plan: LayerPlan) -> dict[str, Any]:
+    proxy, weight = linear.weight_quant, linear.weight.detach()
     result: dict[str, Any] = {
         "name": plan.name,
         "rotation": str(plan.rotation),
@@ -88,26 +89,24 @@ def _measure(model: QuantInr, plan: LayerPlan, index: int, x: Tensor) -> dict[st
         "act_bits": plan.act_bits,
     }
     high = 2 ** (plan.weight_bits - 1) - 1  # Brevitas's weights are narrow: -high … high
-    with torch.no_grad():
-        step = _step(proxy.tensor_quant, weight)
-        rotated = isinstance(proxy, HadamardWeightQuantProxy) and plan.order > 1
-        if rotated:
-            after = proxy.rotate_weight(weight)
-            result |= _pair("weight", "after", after, step, -high, high)
-            step = _stock_weight_step(proxy.tensor_quant, weight, step, high)
-        result |= _pair("weight", "before", weight, step, -high, high)
-        if index == 0:
-            return result
-        half = 2 ** (plan.act_bits - 1)
-        activation = list(_activations(model).values())[index - 1]
-        levels, lowest = (half, -half) if activation.act_quant.is_signed else (2 * half, 0)
-        stock_step = torch.tensor([activation.peak / levels])
-        result |= _pair("act", "before", x, stock_step, lowest, levels - 1)
-        low, high = -half, half - 1
-        if plan.rotation == Side.INPUT:
-            after = layer.input_quant.rotate_input(x)
-            quantizer = layer.input_quant.fused_activation_quant_proxy.tensor_quant
-            result |= _pair("act", "after", after, _step(quantizer, after), low, high)
+    step = _step(proxy.tensor_quant, weight)
+    if isinstance(proxy, HadamardWeightQuantProxy) and plan.order > 1:
+        result |= _pair("weight", "after", proxy.rotate_weight(weight), step, -high, high)
+        step = _stock_weight_step(proxy.tensor_quant, weight, step, high)
+    return result | _pair("weight", "before", weight, step, -high, high)
+
+
+def _measure_input(linear: Any, plan: LayerPlan, feeder: Layer, x: Tensor) -> dict[str, Any]:
+    activation = feeder.activation
+    assert activation is not None
+    half = 2 ** (plan.act_bits - 1)
+    levels, lowest = (half, -half) if activation.act_quant.is_signed else (2 * half, 0)
+    stock_step = torch.tensor([activation.peak / levels], device=x.device)
+    result = _pair("act", "before", x, stock_step, lowest, levels - 1)
+    if plan.rotation == Side.INPUT:
+        after = linear.input_quant.rotate_input(x)
+        quantizer = linear.input_quant.fused_activation_quant_proxy.tensor_quant
+        result |= _pair("act", "after", after, _step(quantizer, after), -half, half - 1)
     return result
 
 
@@ -119,11 +118,7 @@ def _step(quantizer: Any, x: Tensor) -> Tensor:
 def _stock_weight_step(quantizer: Any, weight: Tensor, like: Tensor, high: int) -> Tensor:
     rows = _rows(weight, like)
     largest = (rows.abs().amax(dim=1) / high).clamp_min(SMALLEST_STEP)
-    bit_width = quantizer.msb_clamp_bit_width_impl()
-    restrict: Callable[[Tensor], Tensor] = restriction(
-        quantizer.scaling_impl, float(quantizer.int_scaling_impl(bit_width))
-    )
-    return step_of_least_error(rows, largest, -high, high, restrict)
+    return step_of_least_error(rows, largest, -high, high, scale_of(quantizer).held)
 
 
 def _rows(x: Tensor, step: Tensor) -> Tensor:

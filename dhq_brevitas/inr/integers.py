@@ -210,7 +210,7 @@ class Reference:
 
 
 def evaluate(model: nn.Module, inputs: Tensor) -> Reference:
-    """Exact evaluation of a settled network (:mod:`dhq_brevitas.quantize.settle`) on ``inputs``.
+    """Exact evaluation of a network that is settled (:mod:`dhq_brevitas.quantization.settle`).
 
     Every later level, QONNX to hardware, is compared with these integers, code for code.
     """

@@ -20,7 +20,7 @@ from dhq_brevitas.nn.quantizers import DHQActOfIntegers, rotated
 from dhq_brevitas.nn.rotation import Rotation, Side
 from dhq_brevitas.nn.scales import SCALES, Granularity, ScaleKind, scale_of
 
-__all__ = ["plans_of", "quant_linear", "rotation_of", "shapes_of", "with_plans"]
+__all__ = ["linear_like", "plans_of", "quant_linear", "rotation_of", "shapes_of", "with_plans"]
 
 
 def rotation_of(linear: qnn.QuantLinear) -> Rotation:
@@ -141,7 +141,7 @@ def with_plans(model: nn.Module, plans: Sequence[LayerPlan], inputs: Tensor) -> 
     # Only the modules that are replaced need not be copied, but a memo of them would share them.
     model = copy.deepcopy(model)
     for layer, plan in zip(layers, plans, strict=True):
-        _replace(model, layer.name, _linear_like(layer, plan))
+        _replace(model, layer.name, linear_like(layer, plan))
         if layer.activation is not None:
             assert plan.phase_bits is not None
             assert plan.sine_bits is not None
@@ -150,7 +150,7 @@ def with_plans(model: nn.Module, plans: Sequence[LayerPlan], inputs: Tensor) -> 
     return model.eval()
 
 
-def _linear_like(layer: Layer, plan: LayerPlan) -> qnn.QuantLinear:
+def linear_like(layer: Layer, plan: LayerPlan) -> qnn.QuantLinear:
     """``layer`` with the quantizers of ``plan``, its weights copied."""
     original = layer.linear
     bias_quant = None

@@ -1,31 +1,30 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a quantized network becomes in hardware, as far as its size depends on it.
+"""What a network takes in hardware, and limits on that.
 
-:class:`LayerCodes` are the integers of one linear layer and of the activation behind it. From them
-:mod:`dhq_brevitas.finn_flow.estimates` makes the hardware layers and asks them what they take,
-which :class:`Resources` hold. Nothing here needs FINN.
+:mod:`dhq_brevitas.finn_flow.estimates` makes hardware layers from a network's integers and asks
+them what they take, which :class:`Resources` hold. Nothing here needs FINN, or PyTorch when it is
+imported.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from dhq_brevitas.inr.quantized import QuantInr
-from dhq_brevitas.run.options import BuildOptions
+from dhq_brevitas.util.errors import ArgumentError
 
 __all__ = [
+    "DEFAULT_CYCLES_PER_SAMPLE",
+    "DEFAULT_FPGA_PART",
     "LIMITED",
     "Estimator",
     "Hardware",
-    "LayerCodes",
     "Limits",
     "Resources",
-    "activation_codes",
-    "entries_per_unit",
-    "layer_codes",
 ]
 
-
+DEFAULT_CYCLES_PER_SAMPLE = 128
+DEFAULT_FPGA_PART = "xczu3eg-sbva484-1-e"
 LIMITED = ("lut", "dsp", "bram18", "uram")
 
 
@@ -63,19 +62,18 @@ class Limits:
     dsp: int | None = None
     bram18: int | None = None
     uram: int | None = None
-    cycles_per_sample: int = BuildOptions.cycles_per_sample
-    fpga_part: str = BuildOptions.fpga_part
+    cycles_per_sample: int = DEFAULT_CYCLES_PER_SAMPLE
+    fpga_part: str = DEFAULT_FPGA_PART
 
     def __post_init__(self) -> None:
         for name, limit in self.given().items():
             if type(limit) is not int or limit < 0:
-                raise ValueError(f"max_{name}={limit!r} must be an integer of at least 0")
+                raise ArgumentError(f"max_{name}", limit, "must be an integer of at least 0")
         if type(self.cycles_per_sample) is not int or self.cycles_per_sample < 1:
-            raise ValueError(f"cycles_per_sample={self.cycles_per_sample!r} must be at least 1")
+            raise ArgumentError("cycles_per_sample", self.cycles_per_sample, "must be at least 1")
         if not str(self.fpga_part).startswith("xc"):
-            raise ValueError(
-                f"fpga_part={self.fpga_part!r} is no FPGA part, as {BuildOptions.fpga_part} is one"
-            )
+            problem = f"is no FPGA part, as {DEFAULT_FPGA_PART} is one"
+            raise ArgumentError("fpga_part", self.fpga_part, problem)
 
     @property
     def build(self) -> str:
@@ -97,7 +95,8 @@ class Limits:
         return not self.exceeded(resources)
 
 
-Estimator = Callable[[Sequence[LayerCodes]], list[Resources]]
+Estimator = Callable[[Sequence[Any]], list[Resources]]
+"""From the :class:`dhq_brevitas.inr.integers.LayerCodes` of layers in a row what each takes."""
 
 
 @dataclass(frozen=True)
@@ -107,9 +106,15 @@ class Hardware:
     limits: Limits
     estimate: Estimator
 
-    def exceeded(self, model: QuantInr) -> str:
+    def used(self, model: Any, inputs: Any) -> list[Resources]:
+        """What each layer of a calibrated network takes; one sample of ``inputs`` is run."""
+        from dhq_brevitas.inr.integers import layer_codes
+
+        return self.estimate(layer_codes(model, inputs[:1]))
+
+    def exceeded(self, model: Any, inputs: Any) -> str:
         """What a network takes beyond the limits, in words; "" if it keeps to them."""
-        total = sum(self.estimate(layer_codes(model)), Resources())
+        total = sum(self.used(model, inputs), Resources())
         limits = self.limits.given()
         return ", ".join(
             f"{limits[name] + more} {name}, not {limits[name]}"

@@ -22,35 +22,37 @@ the cheapest plan exceeds is refused before the sensitivities are measured.
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import permutations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from dhq_brevitas.inr.integers import layer_codes
-from dhq_brevitas.inr.layer_plan import LayerPlan
-from dhq_brevitas.inr.layer_plan import MAX_BITS, MIN_BITS
-from dhq_brevitas.inr.quant_spec import QuantSpec, Scheme
-from dhq_brevitas.nn.rotation import Side
+from dhq_brevitas.inr.layer_plan import MAX_BITS, MIN_BITS, LayerPlan, LayerShape
+from dhq_brevitas.inr.layers import layers_of
+from dhq_brevitas.inr.planned import shapes_of, with_plans
+from dhq_brevitas.inr.quant_spec import QuantSpec, Scheme, plan_layers
+from dhq_brevitas.nn.float_mode import unquantized
 from dhq_brevitas.nn.hadamard import largest_order
-from dhq_brevitas.planning.limits import Hardware, Limits, Resources
-from dhq_brevitas.planning.program import (
+from dhq_brevitas.nn.rotation import Side
+from dhq_brevitas.planning.alternatives import (
     LARGE_SHARE,
-    MAX_MULTIPLIED_BITS,
     SIGNS_SEED,
     Alternative,
     Budget,
-    allocate,
     connected,
     measure_alternatives,
     measure_tables,
+    multipliable,
     predicted_error,
 )
+from dhq_brevitas.planning.limits import Hardware, Limits, Resources
+from dhq_brevitas.planning.program import IntegerProgram
 from dhq_brevitas.planning.resource_model import Prices
 from dhq_brevitas.planning.sensitivity import Probe
-from dhq_brevitas.quantize.post_training import check_samples, drawn, post_train
+from dhq_brevitas.quantization.post_training import check_finite, check_samples, drawn, post_train
 
 __all__ = ["Plan", "Trial", "decibels", "make_plan"]
 
@@ -60,6 +62,7 @@ MAX_TRIALS = 24
 MAX_REPAIRS = 4  # times the program is asked again for a plan within the limits
 
 Layers = tuple[LayerPlan, ...]
+Allowed = Callable[[Alternative], bool]
 
 
 @dataclass(frozen=True)
@@ -105,162 +108,120 @@ def decibels(power: float, error: float) -> float:
 
 
 def make_plan(
-    build: Callable[[QuantSpec], Any],
-    network: Any,
-    codes: Tensor,
-    coordinates: Tensor,
-    base: QuantSpec,
+    model: nn.Module,
+    inputs: Tensor,
+    base: QuantSpec | None = None,
     budget: Budget | None = None,
     progress: bool = True,
     max_trials: int = MAX_TRIALS,
     hardware: Hardware | None = None,
 ) -> Plan:
-    """Plans the quantization of ``network``.
+    """Plans the quantization of a network.
 
     Args:
-        build: makes the quantized counterpart of ``network`` from a description.
-        network: the float network, with ``linears``.
-        codes, coordinates: the same calibration samples for the quantized and the float network,
-            float32 [N, n].
+        model: of Brevitas layers, its weights not rounded; without its quantizers it is the float
+            network that the plan's shall be like. Its tables are kept as functions.
+        inputs: calibration samples for it, float32 [N, …].
         base: what the plan keeps: kind of scales, granularity, phase bits. Its weight and
-            activation bits are the budget unless ``budget`` is given.
+            activation bits are the budget unless ``budget`` is given. Default: 8 and 8 bits.
         progress: show bars.
         max_trials: plans that are quantized in earnest, at most.
         hardware: limits on LUTs and so on, and who estimates them, such as
             :class:`dhq_brevitas.finn_flow.estimates.LayerEstimator`.
 
-    Raises ValueError for calibration data of the wrong shape or with NaN, and for a budget that no
-    plan can keep, naming the smallest that one can.
+    Raises ValueError for calibration data of the wrong shape or with NaN, for weights that are not
+    finite, for a layer that is called twice, and for a budget that no plan can keep, naming the
+    smallest that one can.
     """
-    check_samples(codes, coordinates)
-    model = build(replace(base, scheme=Scheme.STOCK, layers=None))
-    uniform = model.plans
-    if budget is None:
-        budget = Budget(sum(p.weights * p.weight_bits for p in uniform), base.act_bits)
-    budget.check(uniform)
-    chosen = drawn(len(codes), PROBE_SAMPLES)
-    probe = Probe(
-        network, network.linears, coordinates[chosen], model.fold_factors, model.bias_factors
-    )
-    power = float(probe.output.double().square().mean())
-    prices = None if hardware is None else Prices(probe, model, hardware.estimate)
-    limits = Limits() if hardware is None else hardware.limits
-    tables = []
-    if limits.given():
-        activations = [model.activation_like(plan, i) for i, plan in enumerate(uniform[:-1])]
-        tables = measure_tables(probe, uniform, activations)
-    alternatives: list[list[Alternative]] = [[] for _ in uniform]  # measured below
-
-    samples = drawn(len(codes), TRIAL_SAMPLES)
-    with torch.no_grad():
-        expected = network(coordinates[samples])
-
-    def tried(name: str, layers: Layers) -> Trial:
-        quantized = build(QuantSpec(layers=layers))
-        post_train(quantized, network, codes, coordinates)
-        with torch.no_grad():
-            output = quantized.eval()(codes[samples])
-        error = float((output - expected).double().square().mean())
-        used = () if hardware is None else hardware.estimate(layer_codes(quantized))
-        return Trial(
-            name, layers, error, predicted_error(alternatives, layers, tables), tuple(used)
-        )
-
-    if prices is not None and limits.given():
-        offered = measure_alternatives(probe, uniform, budget, progress, measured=False)
-        unmeasured = _Program(offered, uniform, budget, prices, limits, {}, tables)
-        cheapest = unmeasured.cheapest()
-        if any(limits.given()[n] < getattr(prices.of(c), n) for n, c in cheapest.items()):
-            for name, layers in cheapest.items():
-                unmeasured.trials[layers] = tried(f"least {name}", layers)
-            if unmeasured.short():
-                raise ValueError(unmeasured.refusal())
-    alternatives[:] = measure_alternatives(probe, uniform, budget, progress)
-    trials: dict[Layers, Trial] = {}
-    program = _Program(alternatives, uniform, budget, prices, limits, trials, tables)
-    with tqdm(total=max_trials, desc="trials", unit="plan", disable=not progress) as bar:
-
-        def attempt(name: str, layers: Layers, at_most: float = max_trials) -> None:
-            if layers not in trials and len(trials) < at_most:
-                trials[layers] = tried(name, layers)
-                best = min((trial.measured for trial in program.fitting()), default=math.nan)
-                bar.update()
-                bar.set_postfix_str(f"best {decibels(power, best):.2f} dB below the output")
-
-        for name, layers in program.solutions():
-            attempt(name, layers, math.inf)
-        for name, layers in _uniforms(uniform, base, build):
-            if program.holds(layers):
-                attempt(name, layers)
-        if not trials:
-            raise ValueError(
-                f"budget={budget.weight_bits} weight bits and {budget.act_bits} activation bits on "
-                "average leave no plan among the widths considered: raise one of them"
-            )
-        improved = True
-        while improved and len(trials) < max_trials:
-            best = program.best()
-            for name, layers in _neighbours(best.layers):
-                if program.holds(layers):
-                    attempt(name, layers)
-                if program.best() is not best:
-                    break
-            improved = program.best() is not best
-    ordered = sorted(program.fitting(), key=lambda trial: trial.measured)
-    return Plan(
-        ordered[0].layers,
-        budget,
-        power,
-        tuple(ordered),
-        {layer.name: tuple(a) for layer, a in zip(uniform, alternatives, strict=True)},
-        hardware,
-    )
+    check_samples(inputs)
+    check_finite(model)
+    return _Search(model, inputs, base or QuantSpec(), budget, max_trials, hardware).run(progress)
 
 
-@dataclass(frozen=True)
-class _Program:
-    """The integer program, and the plans of it that were tried."""
+class _Search:
+    """What is known while a plan is looked for: see the module docstring."""
 
-    alternatives: list[list[Alternative]]
-    uniform: Sequence[LayerPlan]
-    budget: Budget
-    prices: Prices | None
-    limits: Limits
-    trials: dict[Layers, Trial]
-    tables: list[dict[int, float]]
+    def __init__(
+        self,
+        model: nn.Module,
+        inputs: Tensor,
+        base: QuantSpec,
+        budget: Budget | None,
+        max_trials: int,
+        hardware: Hardware | None,
+    ) -> None:
+        self.model, self.inputs, self.base = model, inputs, base
+        self.max_trials, self.hardware = max_trials, hardware
+        self.limits = Limits() if hardware is None else hardware.limits
+        layers = layers_of(model, inputs[:1])
+        self.shapes = shapes_of(layers)
+        self.uniform = plan_layers(self.shapes, replace(base, scheme=Scheme.STOCK, layers=None))
+        if budget is None:
+            weight_bits = sum(plan.weights * plan.weight_bits for plan in self.uniform)
+            budget = Budget(weight_bits, base.act_bits)
+        budget.check(self.uniform)
+        self.budget = budget
+        device = inputs.device
+        self.probe = Probe(model, inputs[drawn(len(inputs), PROBE_SAMPLES).to(device)])
+        self.samples = inputs[drawn(len(inputs), TRIAL_SAMPLES).to(device)]
+        self.prices, self.tables = None, []
+        if hardware is not None:
+            self.prices = Prices(self.probe, layers, self.uniform, hardware.estimate)
+        if self.limits.given():
+            self.tables = measure_tables(self.probe, self.uniform, layers)
+        self.trials: dict[Layers, Trial] = {}
 
-    def fitting(self) -> list[Trial]:
-        """The trials that keep to the limits."""
-        return [trial for trial in self.trials.values() if self.limits.hold(trial.total)]
-
-    def best(self) -> Trial:
-        """The one of least error."""
-        return min(self.fitting(), key=lambda trial: trial.measured)
-
-    def holds(self, layers: Layers) -> bool:
-        """Whether a plan keeps to budget and limits, as far as can be said before it is tried."""
-        if not self.budget.holds(layers) or not all(map(_multipliable, layers)):
-            return False
-        return self.prices is None or self.limits.hold(self.prices.of(layers))
-
-    def solve(
-        self, limits: Limits, allowed: Callable[[Alternative], bool], least: str | None = None
-    ) -> Layers | None:
-        """See :func:`dhq_brevitas.planning.program.allocate`."""
-        return allocate(
-            self.alternatives,
-            self.uniform,
+    def run(self, progress: bool) -> Plan:
+        """The plan of least measured error."""
+        if self.limits.given():
+            self._refuse_early()
+        self.program = self._program(progress)
+        with tqdm(
+            total=self.max_trials, desc="trials", unit="plan", disable=not progress
+        ) as self.bar:
+            self._try_program()
+            self._try_uniforms()
+            if not self.trials:
+                raise ValueError(
+                    f"budget={self.budget.weight_bits} weight bits and {self.budget.act_bits} "
+                    "activation bits on average leave no plan among the widths considered: raise "
+                    "one of them"
+                )
+            self._improve()
+        ordered = sorted(self._fitting(), key=lambda trial: trial.measured)
+        return Plan(
+            ordered[0].layers,
             self.budget,
-            allowed,
-            self.prices,
-            limits,
-            least,
-            self.tables,
+            float(self.probe.output.double().square().mean()),
+            tuple(ordered),
+            {
+                layer.name: tuple(a)
+                for layer, a in zip(self.uniform, self.program.alternatives, strict=True)
+            },
+            self.hardware,
         )
 
-    def solutions(self) -> Iterator[tuple[str, Layers]]:
-        """(name, layers) of the program's plans; each is tried before the next is asked for."""
-        freedoms: dict[str, Callable[[Alternative], bool]] = {
+    # -- what is tried ---------------------------------------------------------------------------
+
+    def _program(self, progress: bool, measured: bool = True) -> IntegerProgram:
+        alternatives = measure_alternatives(
+            self.probe, self.uniform, self.shapes, self.budget, progress, measured
+        )
+        return IntegerProgram(alternatives, self.uniform, self.budget, self.prices, self.tables)
+
+    def _refuse_early(self) -> None:
+        """ValueError for limits that the cheapest plans exceed, before anything is measured."""
+        assert self.prices is not None
+        cheapest = self._cheapest(self._program(progress=False, measured=False))
+        limits = self.limits.given()
+        if any(limits[n] < getattr(self.prices.of(plan), n) for n, plan in cheapest.items()):
+            tried = [self._tried(f"least {name}", plan) for name, plan in cheapest.items()]
+            if self._short(tried):
+                raise ValueError(self._refusal(tried))
+
+    def _try_program(self) -> None:
+        """The program's plans, the freest first."""
+        freedoms: dict[str, Allowed] = {
             "program": lambda a: True,
             "program, no rotation": lambda a: a.turn.side == Side.NONE,
             "program, not rotated after": lambda a: a.turn.side != Side.AFTER,
@@ -269,48 +230,138 @@ class _Program:
             ),
         }
         for name, allowed in freedoms.items():
-            limits = self.limits
-            for _ in range(MAX_REPAIRS):
-                layers = self.solve(limits, allowed)
-                if layers is None:
-                    break
-                yield name, layers
-                if self.prices is None or layers not in self.trials:
-                    break
-                over = self.limits.exceeded(self.trials[layers].total)
-                if not over:
-                    break
-                less: dict[str, Any] = {
-                    name: max(0, limits.given()[name] - more) for name, more in over.items()
-                }
-                limits = replace(limits, **less)
-        if self.prices is not None and not self.fitting():
-            for name, layers in self.cheapest().items():
-                yield f"program, least {name}", layers
-            if self.trials and not self.fitting():
-                raise ValueError(self.refusal())
+            self._try_repaired(name, allowed)
+        if self.prices is None or self._fitting():
+            return
+        for name, layers in self._cheapest(self.program).items():
+            self._attempt(f"program, least {name}", layers, math.inf)
+        if self.trials and not self._fitting():
+            raise ValueError(self._refusal(list(self.trials.values())))
 
-    def cheapest(self) -> dict[str, Layers]:
+    def _try_repaired(self, name: str, allowed: Allowed) -> None:
+        """A plan of the program; if it turns out to exceed the limits, one within tighter ones."""
+        limits = self.limits
+        for _ in range(MAX_REPAIRS):
+            layers = self.program.solve(limits, allowed)
+            if layers is None:
+                return
+            self._attempt(name, layers, math.inf)
+            over = self.limits.exceeded(self.trials[layers].total)
+            if self.prices is None or not over:
+                return
+            less: dict[str, Any] = {
+                resource: max(0, limits.given()[resource] - more) for resource, more in over.items()
+            }
+            limits = replace(limits, **less)
+
+    def _try_uniforms(self) -> None:
+        """The uniform schemes that fit the budget."""
+        for name, layers in self._uniforms():
+            if self._holds(layers):
+                self._attempt(name, layers)
+
+    def _improve(self) -> None:
+        """Single steps from the best plan, as long as one helps."""
+        improved = True
+        while improved and len(self.trials) < self.max_trials:
+            best = self._best()
+            for name, layers in _neighbors(best.layers, self.shapes):
+                if self._holds(layers):
+                    self._attempt(name, layers)
+                if self._best() is not best:
+                    break
+            improved = self._best() is not best
+
+    def _uniforms(self) -> Iterator[tuple[str, Layers]]:
+        """(name, layers) of the uniform schemes."""
+        base = replace(self.base, layers=None)
+        rotated = replace(base, scheme=Scheme.DHQ, rotation=Side.INPUT, sine_bits=None)
+        uniforms = {
+            "uniform, not rotated": replace(base, scheme=Scheme.STOCK),
+            "uniform, rotated": rotated,
+            "uniform, rotated after": replace(rotated, rotation=Side.AFTER),
+        }
+        for name, spec in uniforms.items():
+            try:
+                layers = tuple(plan_layers(self.shapes, spec))
+            except ValueError:  # no layer that could be rotated
+                continue
+            yield name, layers
+            if name == "uniform, rotated":
+                yield "uniform, last rotated", connected([*self.uniform[:-1], layers[-1]])
+
+    # -- trials ----------------------------------------------------------------------------------
+
+    def _attempt(self, name: str, layers: Layers, at_most: float | None = None) -> None:
+        """Tries a plan unless it was, or enough were."""
+        limit = self.max_trials if at_most is None else at_most
+        if layers in self.trials or len(self.trials) >= limit:
+            return
+        self.trials[layers] = self._tried(name, layers)
+        best = min((trial.measured for trial in self._fitting()), default=math.nan)
+        power = float(self.probe.output.double().square().mean())
+        self.bar.update()
+        self.bar.set_postfix_str(f"best {decibels(power, best):.2f} dB below the output")
+
+    def _tried(self, name: str, layers: Layers) -> Trial:
+        """Quantizes as ``layers`` say and measures the error."""
+        quantized = with_plans(self.model, layers, self.inputs[:1])
+        post_train(quantized, self.inputs)
+        with torch.no_grad():
+            output = quantized(self.samples)
+        output = getattr(output, "value", output)
+        error = float((output - self._expected).double().square().mean())
+        used = () if self.hardware is None else self.hardware.used(quantized, self.inputs)
+        program = getattr(self, "program", None)
+        predicted = None
+        if program is not None:
+            predicted = predicted_error(program.alternatives, layers, self.tables)
+        return Trial(name, layers, error, predicted, tuple(used))
+
+    @cached_property
+    def _expected(self) -> Tensor:
+        """What the network gives on ``samples`` without its quantizers."""
+        with unquantized(self.model), torch.no_grad():
+            output = self.model(self.samples)
+        return getattr(output, "value", output)
+
+    def _fitting(self) -> list[Trial]:
+        """The trials that keep to the limits."""
+        return [trial for trial in self.trials.values() if self.limits.hold(trial.total)]
+
+    def _best(self) -> Trial:
+        """The one of least error."""
+        return min(self._fitting(), key=lambda trial: trial.measured)
+
+    def _holds(self, layers: Layers) -> bool:
+        """Whether a plan keeps to budget and limits, as far as can be said before it is tried."""
+        if not self.budget.holds(layers) or not all(map(multipliable, layers)):
+            return False
+        return self.prices is None or self.limits.hold(self.prices.of(layers))
+
+    # -- limits that cannot be kept --------------------------------------------------------------
+
+    def _cheapest(self, program: IntegerProgram) -> dict[str, Layers]:
         """For each limited resource the plan that takes the least of it, if there is any."""
-        plans = {n: self.solve(Limits(), lambda a: True, n) for n in self.limits.given()}
+        plans = {name: program.solve(least=name) for name in self.limits.given()}
         return {name: layers for name, layers in plans.items() if layers is not None}
 
-    def least(self) -> dict[str, int]:
-        """Of each limited resource the least that a tried plan takes."""
-        totals = [trial.total for trial in self.trials.values()]
+    def _least(self, trials: Sequence[Trial]) -> dict[str, int]:
+        """Of each limited resource the least that one of ``trials`` takes."""
+        totals = [trial.total for trial in trials]
         return {name: min(getattr(t, name) for t in totals) for name in self.limits.given()}
 
-    def short(self) -> dict[str, int]:
-        """The limits that no tried plan keeps, whatever it takes of the rest."""
-        least = self.least()
+    def _short(self, trials: Sequence[Trial]) -> dict[str, int]:
+        """The limits that none of ``trials`` keeps, whatever it takes of the rest."""
+        least = self._least(trials)
         return {n: limit for n, limit in self.limits.given().items() if limit < least[n]}
 
-    def refusal(self) -> str:
-        """What to say when none of the tried plans keeps to the limits."""
-        least, short = self.least(), self.short()
+    def _refusal(self, trials: Sequence[Trial]) -> str:
+        """What to say when none of ``trials`` keeps to the limits."""
+        least, short = self._least(trials), self._short(trials)
         asked = ", ".join(f"max_{n}={v}" for n, v in (short or self.limits.given()).items())
         smallest = ", ".join(f"{least[n]} {n}" for n in short or least)
-        cycles = max(trial.total.cycles for trial in self.trials.values())
+        cycles = max(trial.total.cycles for trial in trials)
         if short:
             return (
                 f"{asked} cannot be met with {cycles} cycles a sample: the smallest that can is "
@@ -322,28 +373,7 @@ class _Program:
         )
 
 
-def _uniforms(
-    uniform: Sequence[LayerPlan], base: QuantSpec, build: Callable[[QuantSpec], Any]
-) -> Iterator[tuple[str, Layers]]:
-    """(name, layers) of the uniform schemes."""
-    rotated = replace(base, scheme=Scheme.DHQ, rotation=Side.INPUT, sine_bits=None, layers=None)
-    uniforms = {
-        "uniform, not rotated": replace(base, scheme=Scheme.STOCK, layers=None),
-        "uniform, rotated": rotated,
-        "uniform, rotated after": replace(rotated, rotation=Side.AFTER),
-    }
-    for name, spec in uniforms.items():
-        try:
-            layers = tuple(build(spec).plans)
-        except ValueError:  # no layer that could be rotated
-            continue
-        yield name, layers
-        if name == "uniform, rotated":
-            kept = [*uniform[:-1], layers[-1]]
-            yield "uniform, last rotated", connected(kept)
-
-
-def _neighbours(layers: Layers) -> Iterator[tuple[str, Layers]]:
+def _neighbors(layers: Layers, shapes: Sequence[LayerShape]) -> Iterator[tuple[str, Layers]]:
     """Plans one step away: a bit moved from one layer to another, a rotation changed."""
     total = sum(layer.weights for layer in layers)
     large = [i for i, layer in enumerate(layers) if layer.weights > LARGE_SHARE * total]
@@ -359,7 +389,8 @@ def _neighbours(layers: Layers) -> Iterator[tuple[str, Layers]]:
     move("weight_bits", "weight", large)
     for index in range(1, len(layers)):
         steps += [(name, {index: change}) for name, change in _turned(layers[index], index)]
-    move("act_bits", "activation", range(1, len(layers)))
+    free = [i for i in range(1, len(layers)) if shapes[i].given_bits is None]
+    move("act_bits", "activation", free)
     for name, changes in steps:
         yield (
             name,
@@ -381,7 +412,3 @@ def _turned(layer: LayerPlan, index: int) -> Iterator[tuple[str, dict[str, Any]]
         if layer.rotation != side:
             change = {"rotation": side, "order": order, "signs_seed": seed}
             yield f"{layer.name} {what}", change
-
-
-def _multipliable(layer: LayerPlan) -> bool:
-    return layer.rotation != Side.AFTER or layer.multiplied_bits <= MAX_MULTIPLIED_BITS

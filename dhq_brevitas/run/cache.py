@@ -4,7 +4,7 @@
 
 from pathlib import Path
 
-from dhq_brevitas.run.stage import check_finn
+from dhq_brevitas.run.backends import check_finn
 from dhq_brevitas.util.tables import text_table
 
 __all__ = ["cache_text", "clear"]

@@ -10,18 +10,18 @@ from typing import Any
 
 import torch
 
+from dhq_brevitas.run.backends import check_finn
 from dhq_brevitas.run.folder import RunFolder, StageRecord
 from dhq_brevitas.run.stage import (
     Chosen,
     DeviceOptions,
     Stage,
     StageKind,
-    check_finn,
-    find_device,
 )
 from dhq_brevitas.run.stages import STAGES
 from dhq_brevitas.run.stages.fit import SIGNAL
 from dhq_brevitas.signals.tasks import Problem
+from dhq_brevitas.util.device import resolve_device
 
 __all__ = ["check_stages", "run_stage"]
 
@@ -38,11 +38,11 @@ def check_stages(stages: Mapping[str, Any], done: Chosen) -> None:
     chosen = done.updated(stages.values())
     for name, options in stages.items():
         if isinstance(options, DeviceOptions):
-            find_device(options.device)
+            resolve_device(options.device)
         STAGES[name].check(options, chosen)
     for name in stages:
         if STAGES[name].needs_finn:
-            check_finn(f"{name} needs FINN", "stop earlier with dhq run --until export")
+            check_finn(f"{name} needs FINN")
 
 
 def run_stage(
@@ -59,10 +59,10 @@ def run_stage(
     """
     kind = STAGES[name]
     folder.before(name)
-    device = "cpu"
+    device = torch.device("cpu")
     if isinstance(options, DeviceOptions):
-        device = find_device(options.device)
-        options = replace(options, device=device)
+        device = resolve_device(options.device)
+        options = replace(options, device=str(device))
     if kind.prepare is not None:
         options = kind.prepare(
             options, folder, lambda other, asked: run_stage(folder, other, asked, progress, say)
@@ -71,7 +71,7 @@ def run_stage(
         folder=folder,
         chosen=folder.chosen().updated([options]),
         problem=kind.load(options) if kind.load else Problem.load(folder.file(SIGNAL)),
-        device=torch.device(device),
+        device=device,
         progress=progress,
         say=say,
     )

@@ -10,10 +10,11 @@ import is imported within the functions.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import MISSING, asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from dhq_brevitas.util.device import DEVICES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,8 +30,6 @@ __all__ = [
     "Results",
     "Stage",
     "StageKind",
-    "check_finn",
-    "find_device",
     "no_check",
     "option",
 ]
@@ -70,34 +69,8 @@ class DeviceOptions:
     device: str = option(
         "auto",
         "where PyTorch computes; auto: on a CUDA device if there is one",
-        choices=("auto", "cpu", "cuda"),
+        choices=DEVICES,
     )
-
-
-def find_device(name: str) -> str:
-    """ "cpu" or "cuda" for what ``--device`` says; ArgumentError if it is not there."""
-    import torch
-
-    from dhq_brevitas.util.errors import ArgumentError
-
-    there = torch.cuda.is_available()
-    if name == "auto":
-        return "cuda" if there else "cpu"
-    if name not in ("cpu", "cuda"):
-        raise ArgumentError("device", name, "is unknown: use auto, cpu or cuda")
-    if name == "cuda" and not there:
-        raise ArgumentError(
-            "device", name, "is not there: PyTorch finds no CUDA device; use auto or cpu"
-        )
-    return name
-
-
-def check_finn(what: str, instead: str) -> None:
-    """ModuleNotFoundError that says what to install, if FINN is missing."""
-    if importlib.util.find_spec("finn") is None:
-        raise ModuleNotFoundError(
-            f"{what}, which is not installed: pip install 'dhq-brevitas[finn]', or {instead}"
-        )
 
 
 class Chosen:

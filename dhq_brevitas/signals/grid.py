@@ -1,10 +1,19 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
-"""Grids: coordinates of every point as exact integers."""
+"""Grids: coordinates as exact integers."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+
+from dhq_brevitas.inr.layer_plan import MAX_COORDINATE_BITS
+
+__all__ = ["CoordinateGrid", "code_bits", "grid_codes", "grid_step", "points_of"]
+
+SCATTERED_BITS = 12
+# Coordinates this far from a grid point, in units of the spacing, are still taken to be on it.
+GRID_TOLERANCE = 1e-3
 
 
 def grid_codes(shape: Sequence[int]) -> np.ndarray:
@@ -32,3 +41,93 @@ def code_bits(codes: np.ndarray) -> int:
 def _check_shape(shape: Sequence[int]) -> None:
     if len(shape) == 0 or min(shape) < 1:
         raise ValueError(f"shape={tuple(shape)}: every side must be at least 1")
+
+
+@dataclass(frozen=True)
+class CoordinateGrid:
+    """Coordinates as integers: code = round((coordinate - origin) / spacing), for each axis.
+
+    Attributes:
+        origin, spacing: float64 [d].
+        step: float coordinate of the network for one code: the longest axis spans about [-1, 1].
+        bits: signed bits that hold the codes it was made for.
+        rounding: largest distance of a coordinate from its grid point, in spacings; 0 on a grid.
+    """
+
+    origin: np.ndarray
+    spacing: np.ndarray
+    step: float
+    bits: int
+    rounding: float
+
+    @classmethod
+    def of(cls, coordinates: np.ndarray) -> "CoordinateGrid":
+        """The grid of coordinates [N, d].
+
+        An axis whose values are multiples of one spacing keeps them, exactly. Scattered values are
+        rounded to 12 bits.
+        """
+        axes = [_axis(column) for column in coordinates.T]
+        origin, spacing = (np.array(part) for part in zip(*axes, strict=True))
+        exact = (coordinates - origin) / spacing
+        codes = np.rint(exact).astype(np.int64)
+        extent = int((codes.max(axis=0) - codes.min(axis=0)).max()) + 1
+        rounding = float(np.abs(exact - codes).max())
+        return cls(
+            origin,
+            spacing,
+            2.0 / extent,
+            code_bits(codes),
+            0.0 if rounding <= GRID_TOLERANCE else rounding,
+        )
+
+    def codes(self, coordinates: np.ndarray) -> np.ndarray:
+        """int64 [N, d]; ValueError if one does not fit ``bits``."""
+        points = points_of(coordinates)
+        if points.shape[1] != len(self.origin):
+            raise ValueError(
+                f"coordinates of shape {np.shape(coordinates)} have {points.shape[1]} axes, the "
+                f"network has {len(self.origin)}"
+            )
+        codes = np.rint((points - self.origin) / self.spacing).astype(np.int64)
+        if code_bits(codes) > self.bits:
+            low, high = (
+                self.origin + self.spacing * end
+                for end in (-(2 ** (self.bits - 1)), 2 ** (self.bits - 1) - 1)
+            )
+            raise ValueError(
+                f"coordinates leave the range of the network, {low.tolist()} to {high.tolist()}"
+            )
+        return codes
+
+
+def points_of(coordinates: np.ndarray) -> np.ndarray:
+    """Coordinates as float64 [N, d]; ValueError for anything else."""
+    array = np.asarray(coordinates)
+    points = array[:, None] if array.ndim == 1 else array
+    if points.ndim != 2 or points.size == 0 or array.dtype.kind not in "iuf":
+        raise ValueError(
+            f"coordinates of shape {array.shape} and type {array.dtype} must be numbers [N] or "
+            "[N, axes], a row for each sample"
+        )
+    points = points.astype(np.float64)
+    if not np.isfinite(points).all():
+        raise ValueError("coordinates hold NaN or infinity; remove those samples")
+    return points
+
+
+def _axis(values: np.ndarray) -> tuple[float, float]:
+    """(origin, spacing) of one axis: its middle grid point has code 0."""
+    distinct = np.unique(values)
+    if len(distinct) == 1:
+        return float(distinct[0]), 1.0
+    extent = float(distinct[-1] - distinct[0])
+    spacing = float(np.diff(distinct).min())
+    if extent / spacing < 2**MAX_COORDINATE_BITS:
+        # From the whole extent, so that the rounding of one difference does not add up.
+        spacing = extent / round(extent / spacing)
+        steps = (distinct - distinct[0]) / spacing
+        if np.abs(steps - np.rint(steps)).max() <= GRID_TOLERANCE:
+            return float(distinct[0] + spacing * ((round(extent / spacing) + 1) // 2)), spacing
+    spacing = extent / (2**SCATTERED_BITS - 1)
+    return float(distinct[0] + spacing * 2 ** (SCATTERED_BITS - 1)), spacing

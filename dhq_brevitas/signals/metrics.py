@@ -4,6 +4,8 @@
 
 import numpy as np
 
+__all__ = ["psnr"]
+
 
 def psnr(reference: np.ndarray, other: np.ndarray, value_range: float = 2.0) -> float:
     """Peak signal-to-noise ratio 10·log10(range² / mean((reference - other)²)) in dB.

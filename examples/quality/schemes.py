@@ -42,11 +42,11 @@ from dhq_brevitas.inr.quant_spec import QuantSpec, Scheme
 from dhq_brevitas.nn.scales import ScaleKind
 from dhq_brevitas.inr.training import TrainSpec, fit_float, train_quantized
 from dhq_brevitas.planning.plan_file import plan_to_json, read_plan
-from dhq_brevitas.planning.program import weight_bits
+from dhq_brevitas.planning.alternatives import weight_bits
 from dhq_brevitas.planning.search import make_plan
-from dhq_brevitas.quantize.fine_tuning import freeze_quantized
-from dhq_brevitas.quantize.post_training import PostTrained, post_train
-from dhq_brevitas.quantize.settle import finalise
+from dhq_brevitas.quantization.fine_tuning import freeze_quantized
+from dhq_brevitas.quantization.post_training import PostTrained, post_train
+from dhq_brevitas.quantization.settle import finalise
 from dhq_brevitas.signals.grid import code_bits, grid_codes, grid_step
 from dhq_brevitas.signals.metrics import psnr
 from dhq_brevitas.signals.pictures import load_image

@@ -22,8 +22,8 @@ from dhq_brevitas.inr.network import Inr
 from dhq_brevitas.inr.quantized import QuantInr
 from dhq_brevitas.inr.spec import InrSpec
 from dhq_brevitas.inr.quant_spec import QuantSpec
-from dhq_brevitas.quantize.calibration import calibrate
-from dhq_brevitas.quantize.settle import finalise
+from dhq_brevitas.quantization.calibration import calibrate
+from dhq_brevitas.quantization.settle import finalise
 from dhq_brevitas.inr.integers import evaluate
 from dhq_brevitas.run.chain_stages import run_qonnx_graph
 from graphs import make_model, quant_node

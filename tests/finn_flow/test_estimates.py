@@ -16,8 +16,8 @@ from dhq_brevitas.inr.quantized import QuantInr
 from dhq_brevitas.inr.spec import InrSpec
 from dhq_brevitas.inr.quant_spec import QuantSpec
 from dhq_brevitas.planning.limits import Limits, Resources
-from dhq_brevitas.quantize.post_training import post_train
-from dhq_brevitas.quantize.settle import finalise
+from dhq_brevitas.quantization.post_training import post_train
+from dhq_brevitas.quantization.settle import finalise
 
 PART = "xczu3eg-sbva484-1-e"
 CODES = torch.cartesian_prod(torch.arange(-8.0, 8.0), torch.arange(-8.0, 8.0))

@@ -6,9 +6,9 @@ A family describes networks of the form
 
     z_0 = x,  z_{i+1} = f_i(g_i · (W_i z_i + b_i)),  y = W_L z_L + b_L
 
-with scalar functions f_i and gains g_i. Both the float and the quantized network are built from the
-description (:mod:`dhq_brevitas.inr.quantized`); the quantized one folds g_i into the weights and makes f_i a
-table.
+with scalar functions f_i and gains g_i. Both networks are built from the description, the float one
+(:mod:`dhq_brevitas.inr.network`) and the quantized one (:mod:`dhq_brevitas.inr.quantized`), which
+folds g_i into the weights and makes f_i a table.
 """
 
 import math

@@ -12,13 +12,13 @@ from dhq_brevitas.planning.limits import (
     DEFAULT_FPGA_PART,
     LIMITED,
 )
+from dhq_brevitas.run.backends import check_finn
 from dhq_brevitas.run.stage import (
     Chosen,
     DeviceOptions,
     Results,
     Stage,
     StageKind,
-    check_finn,
     option,
 )
 from dhq_brevitas.run.stages.fit import FitOptions, inr_spec

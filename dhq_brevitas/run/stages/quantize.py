@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from dhq_brevitas.inr.quantized import QuantInr
     from dhq_brevitas.inr.training import TrainSpec
     from dhq_brevitas.planning.limits import Hardware
-    from dhq_brevitas.quantize.post_training import PostTrained
+    from dhq_brevitas.quantization.post_training import PostTrained
     from dhq_brevitas.run.folder import RunFolder
 
 __all__ = ["LAYERS", "QUANTIZED", "STAGE", "QuantizeOptions", "quant_spec"]
@@ -102,7 +102,7 @@ def quant_spec(options: QuantizeOptions) -> QuantSpec:
 def fine_tuning(options: QuantizeOptions, fit: FitOptions | None) -> TrainSpec:
     """The fine-tuning; its learning rate follows from the float network's unless given."""
     from dhq_brevitas.inr.training import TrainSpec
-    from dhq_brevitas.quantize.fine_tuning import fine_tuning_rate
+    from dhq_brevitas.quantization.fine_tuning import fine_tuning_rate
 
     rate = options.qat_learning_rate
     if rate is None:
@@ -151,7 +151,7 @@ def run(stage: Stage, options: QuantizeOptions) -> Results:
     """quant.pt, layers.json, and the reference that later levels must give, quant.npz."""
     from dhq_brevitas.inr.integers import accumulator_bits, evaluate
     from dhq_brevitas.planning.plan_file import layers_to_json
-    from dhq_brevitas.quantize.recipe import quantize_in_place
+    from dhq_brevitas.quantization.recipe import quantize_in_place
     from dhq_brevitas.run.load import load_float, make_quantized, save_state
     from dhq_brevitas.util.files import write_json
 

@@ -4,15 +4,16 @@
 
 Straight-through training moves weights to where their unrounded values are best and rounds each to
 its nearest code, which throws away what rounding with a view to the inputs gains
-(:mod:`dhq_brevitas.quantize.post_training`): on INRs it ends below the post-training result. Here a weight is
-either frozen at its code or not quantized at all, activations are quantized throughout, and Adam
-trains the free weights and the biases on the picture:
+(:mod:`dhq_brevitas.quantization.post_training`): on INRs it ends below the post-training result.
+Here a weight is either frozen at its code or not quantized at all, activations are quantized
+throughout, and Adam trains the free weights and the biases on the signal:
 
 * first with no weight frozen, which gets back what quantizing the activations cost and, where the
   float network was not trained to its end, more;
 * then layer by layer, from the first to the last, more and more input columns are frozen; a
   column's rounding error is passed on to the layer's free columns through their correlations
-  (:func:`dhq_brevitas.quantize.post_training.freeze_columns`), so the pre-activations hardly move;
+  (:func:`dhq_brevitas.quantization.post_training.freeze_columns`), so that the pre-activations
+  hardly move;
 * in the last steps all weights are frozen, and the biases alone are trained.
 
 Freezing shares of the weights in turn is Zhou et al., "Incremental network quantization", 2017,
@@ -49,7 +50,7 @@ from dhq_brevitas.inr.training import (
 )
 from dhq_brevitas.nn.proxies import HadamardWeightQuantProxy
 from dhq_brevitas.nn.rotation import Rotation
-from dhq_brevitas.quantize.post_training import (
+from dhq_brevitas.quantization.post_training import (
     PostTrained,
     code_grid,
     damped_hessian,
@@ -102,14 +103,14 @@ def freeze_quantized(
 
     Args:
         model: the network with rounded weights; they are what remains if training finds no better.
-        post: what :func:`dhq_brevitas.quantize.post_training.post_train` returned. Training starts from the
-            unrounded weights in it.
+        post: what :func:`dhq_brevitas.quantization.post_training.post_train` returned; training
+            starts from the unrounded weights in it.
         spec: ``learning_rate`` is that of the float network, times the factor folded into each
             weight; ``evaluate_every`` is not used, since only the end is a quantized network.
         allowed: whether ``model`` may be as it is after training; else the rounded weights remain.
 
-    Other arguments and errors as for :func:`dhq_brevitas.inr.training.fit_float`; ``inputs`` are pixel
-    codes. Returns the PSNR of what was kept and its step, 0 for the rounded network.
+    Other arguments and errors as for :func:`dhq_brevitas.inr.training.fit_float`. Returns the PSNR
+    of what was kept and its step, 0 for the rounded network.
     """
     check_data(inputs, target, project)
     linears = [

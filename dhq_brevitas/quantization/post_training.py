@@ -36,8 +36,8 @@ from torch import Tensor, nn
 from dhq_brevitas.nn.float_mode import unquantized
 from dhq_brevitas.nn.proxies import HadamardWeightQuantProxy
 from dhq_brevitas.nn.rotation import Rotation
-from dhq_brevitas.quantize.calibration import calibrate
-from dhq_brevitas.quantize.settle import settle_scales
+from dhq_brevitas.quantization.calibration import calibrate
+from dhq_brevitas.quantization.settle import settle_scales
 from dhq_brevitas.util.hooks import evaluating, hooked, pre_hooked
 
 __all__ = [
@@ -281,7 +281,7 @@ def post_train(model: nn.Module, inputs: Tensor, learned_rounding: bool = True) 
     ``model`` is any network of Brevitas layers whose weights are not rounded yet; without its
     quantizers it is the float network that it shall be like. ``inputs`` are calibration samples,
     float32 [N, …], at most MAX_SAMPLES of which, evenly drawn, are used. Float scales are rounded
-    as :func:`dhq_brevitas.quantize.settle.settle_scales` does, before the weights are, so that
+    as :func:`dhq_brevitas.quantization.settle.settle_scales` does, before the weights are, so that
     nothing moves afterwards. Raises ValueError for samples of no use or with NaN, and for weights
     that are not finite, naming them.
     """

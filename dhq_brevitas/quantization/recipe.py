@@ -1,0 +1,65 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""The one way in which every network is quantized: calibrate, round, fine-tune, settle."""
+
+import os
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from dhq_brevitas.inr.training import Projection, TrainResult, TrainSpec
+from dhq_brevitas.quantization.fine_tuning import freeze_quantized
+from dhq_brevitas.quantization.post_training import PostTrained, post_train
+from dhq_brevitas.quantization.settle import settle
+
+__all__ = ["FINE_TUNING_BATCH", "FINE_TUNING_STEPS", "quantize_in_place"]
+
+FINE_TUNING_STEPS = 500
+FINE_TUNING_BATCH = 8192
+
+
+def quantize_in_place(
+    model: nn.Module,
+    inputs: Tensor,
+    target: Tensor | None = None,
+    training: TrainSpec | None = None,
+    *,
+    fit_inputs: Tensor | None = None,
+    project: Projection | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    key: str = "",
+    progress: bool = True,
+    after_rounding: Callable[[PostTrained], None] = lambda post: None,
+    allowed: Callable[[], bool] = lambda: True,
+) -> TrainResult | None:
+    """Quantizes ``model``, a network of Brevitas layers with unrounded weights, in place.
+
+    Args:
+        inputs: calibration samples, float32 [N, …].
+        target: what the outputs shall be, float32 [N, m]; None: no fine-tuning.
+        training: how to fine-tune; None: not at all.
+        fit_inputs: the inputs that ``target`` belongs to; None: ``inputs``.
+        after_rounding: called between rounding and fine-tuning.
+
+    The others are those of :func:`dhq_brevitas.quantization.fine_tuning.freeze_quantized`, whose
+    result is returned; None without fine-tuning.
+    """
+    post = post_train(model, inputs)
+    after_rounding(post)
+    trained = None
+    if target is not None and training is not None:
+        trained = freeze_quantized(
+            model,
+            inputs if fit_inputs is None else fit_inputs,
+            target,
+            training,
+            post,
+            checkpoint,
+            key,
+            progress,
+            project,
+            allowed,
+        )
+    settle(model, inputs)
+    model.eval()
+    return trained
