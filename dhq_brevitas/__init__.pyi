@@ -81,3 +81,7 @@ from .planning.search import (
 from .quantization.calibration import (
     calibrate as calibrate,
 )
+from .run.load import (
+    Run as Run,
+    load_run as load_run,
+)

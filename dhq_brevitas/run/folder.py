@@ -98,7 +98,8 @@ class RunFolder:
 
     def before(self, stage: str) -> dict[str, StageRecord]:
         """The records that ``stage`` builds on; MissingStageError if one of them does not hold."""
-        chain, needed = self.chain(), stages_before(stage)
+        needed = stages_before(stage)
+        chain = self.chain() if needed else {}
         for name in needed:
             if name not in chain:
                 raise self._missing(stage, name)
