@@ -300,7 +300,8 @@ class TrainingRun:
         if self.checkpoint is None or not Path(self.checkpoint).exists():
             return None
         try:
-            state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+            device = next(self.model.parameters()).device
+            state = torch.load(self.checkpoint, map_location=device, weights_only=True)
         except Exception:  # a file that is not a checkpoint fails in many ways
             warnings.warn(
                 f"{self.checkpoint} is no checkpoint, or damaged; training starts anew",

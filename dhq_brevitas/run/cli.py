@@ -111,7 +111,7 @@ def _add_run_options(parser: argparse.ArgumentParser, stages: Iterable[str]) -> 
         kind = STAGES[name].options
         hints = typing.get_type_hints(kind)
         # Those that several stages share come last.
-        for given in sorted(fields(kind), key=lambda f: f.kw_only):
+        for given in sorted(fields(kind), key=lambda f: f.kw_only is True):
             if given.name not in seen:
                 _add_option(parser, given, hints[given.name])
             seen.add(given.name)

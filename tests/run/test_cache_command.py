@@ -5,8 +5,7 @@ import os
 import time
 
 import pytest
-
-from dhq_brevitas.run import cli
+from commands import run
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore"),
@@ -16,14 +15,13 @@ pytestmark = [
 
 @pytest.fixture(autouse=True)
 def caches(tmp_path, monkeypatch):
-    monkeypatch.setattr(cli, "_prepare_process", lambda debug: None)
     for name in ("rtlsim", "synthesis"):
         monkeypatch.setenv(f"DHQ_{name.upper()}_CACHE", str(tmp_path / name))
     return tmp_path
 
 
 def test_empty(caches, capsys):
-    assert cli.main(["cache"]) == 0
+    assert run("cache") == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["cache", "entries", "bytes", "folder"]
     assert lines[2].split() == ["simulators", "0", "0", str(caches / "rtlsim")]
@@ -36,9 +34,9 @@ def test_shown_and_cleared(caches, capsys):
         entry.mkdir(parents=True)
         (entry / "result").write_bytes(bytes(1234))
         os.utime(entry, (time.time() - age,) * 2)
-    assert cli.main(["cache"]) == 0
+    assert run("cache") == 0
     assert "synthesis   2        2 468" in capsys.readouterr().out
-    assert cli.main(["cache", "--clear"]) == 0
+    assert run("cache", "--clear") == 0
     text = capsys.readouterr().out
     assert "1234 bytes freed" in text
     assert "synthesis   1        1 234" in text

@@ -10,13 +10,13 @@ from dataclasses import MISSING, dataclass, fields, replace
 
 import pytest
 import torch
+from commands import failure, run
 
 from dhq_brevitas.inr.families import FAMILIES
 from dhq_brevitas.inr.layer_plan import LayerPlan
 from dhq_brevitas.inr.quant_spec import QuantSpec, Scheme
 from dhq_brevitas.nn.scales import Granularity, ScaleKind
 from dhq_brevitas.quantization.recipe import FINE_TUNING_BATCH, FINE_TUNING_STEPS
-from dhq_brevitas.run import cli
 from dhq_brevitas.run.folder import RunFolder
 from dhq_brevitas.run.load import load_run
 from dhq_brevitas.run.pipeline import check_stages, run_stage
@@ -125,8 +125,7 @@ def check_count(options, chosen):
         raise ArgumentError("least", options.least, "is beyond all codes: use at most 99")
 
 
-def test_a_stage_of_ones_own(registry, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(cli, "_prepare_process", lambda debug: None)
+def test_a_stage_of_ones_own(registry, tmp_path, capsys):
     register_stage(
         StageKind(
             "count",
@@ -139,14 +138,14 @@ def test_a_stage_of_ones_own(registry, tmp_path, capsys, monkeypatch):
         )
     )
     fitted(tmp_path)
-    assert cli.main(["count", "--out", str(tmp_path), "--least", "0"]) == 0
+    assert run("count", "--out", tmp_path, "--least", "0") == 0
     assert RunFolder(tmp_path).summary()["counted"] == 256
     assert RunFolder(tmp_path).summary()["hidden"] == 8
-    assert cli.main(["count", "--out", str(tmp_path), "--least", "0"]) == 0
+    assert run("count", "--out", tmp_path, "--least", "0") == 0
     assert "count: unchanged, skipped" in capsys.readouterr().out
-    assert cli.main(["count", "--out", str(tmp_path), "--least", "100"]) == 2
+    assert run("count", "--out", tmp_path, "--least", "100") == 2
     assert "--least 100 is beyond all codes: use at most 99" in capsys.readouterr().err
-    assert cli.main(["count", "--help"]) == 0
+    assert run("count", "--help") == 0
     assert "smallest code that is counted (0)" in capsys.readouterr().out
 
 
@@ -213,10 +212,8 @@ def test_auto_is_the_cpu_without_cuda(tmp_path, monkeypatch):
 
 def test_cuda_that_is_not_there(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(cli, "_prepare_process", lambda debug: None)
-    arguments = ["fit", "camera", "--out", str(tmp_path), "--device", "cuda"]
-    assert cli.main(arguments) == 2
-    assert "--device 'cuda' is not there: PyTorch finds no GPU" in capsys.readouterr().err
+    status, line = failure(capsys, "fit", "camera", "--out", tmp_path, "--device", "cuda")
+    assert (status, "--device 'cuda' is not there: PyTorch finds no GPU" in line) == (2, True)
     for kind in STAGES.values():
         if issubclass(kind.options, DeviceOptions):
             options = replace(FIT, device="cuda") if kind.name == "fit" else kind.options()
@@ -236,8 +233,8 @@ def test_stages_on_a_gpu(tmp_path):
     for name in ("analyze", "plan", "quantize"):
         options = STAGES[name].options(device="cuda")
         run_stage(folder, name, options, progress=False, say=lambda text: None)
-    run = load_run(tmp_path)
-    assert {p.device.type for p in run.quantized_network.parameters()} == {"cpu"}
+    loaded = load_run(tmp_path)
+    assert {p.device.type for p in loaded.quantized_network.parameters()} == {"cpu"}
     codes = folder.array("quant.npz", "codes")
     assert codes.shape == (256, 1)
-    assert all(isinstance(layer, LayerPlan) for layer in run.quantized_network.plans)
+    assert all(isinstance(layer, LayerPlan) for layer in loaded.quantized_network.plans)

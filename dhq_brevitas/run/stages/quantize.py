@@ -173,6 +173,7 @@ def run(stage: Stage, options: QuantizeOptions) -> Results:
         after_rounding=watch.after_rounding,
         allowed=watch.allowed,
     )
+    assert trained is not None
     model.cpu()
     reference = evaluate(model, problem.inputs)
     save_state(folder.file(QUANTIZED), model)
