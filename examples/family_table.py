@@ -33,18 +33,18 @@ from tqdm import tqdm
 
 from dhq_brevitas.analysis.layer_table import measure_layers
 from dhq_brevitas.inr.families import FAMILIES, get_family
+from dhq_brevitas.inr.integers import evaluate
 from dhq_brevitas.inr.network import Inr
 from dhq_brevitas.inr.quantized import QuantInr
+from dhq_brevitas.inr.quantized.quant_spec import QuantSpec
 from dhq_brevitas.inr.spec import InrSpec
-from dhq_brevitas.inr.quant_spec import QuantSpec
 from dhq_brevitas.inr.training import TrainSpec, fit_float, train_quantized
 from dhq_brevitas.planning.plan_file import layers_to_json
 from dhq_brevitas.planning.search import make_plan
 from dhq_brevitas.quantization.calibration import calibrate
 from dhq_brevitas.quantization.fine_tuning import fine_tuning_rate, freeze_quantized
 from dhq_brevitas.quantization.post_training import post_train
-from dhq_brevitas.quantization.settle import finalise
-from dhq_brevitas.inr.integers import evaluate
+from dhq_brevitas.quantization.settle import settle
 from dhq_brevitas.signals.metrics import psnr
 from dhq_brevitas.signals.tasks import TASKS, Problem, get_task
 from dhq_brevitas.util.files import atomic_path, read_json, text_digest, write_json
@@ -199,7 +199,7 @@ class Row:
     def quantize(self, quant: Mapping[str, Any]) -> dict[str, Any]:
         model = self.trained(quant)
         layers = measure_layers(model, self.problem.inputs)
-        finalise(model)
+        settle(model, codes)
         outputs = evaluate(model, self.problem.inputs).outputs
         return {"psnr": psnr(self.problem.values, outputs), "layers": layers}
 
@@ -230,7 +230,7 @@ class Row:
             progress=False,
             project=problem.project,
         )
-        finalise(model)
+        settle(model, codes)
         outputs = evaluate(model, codes).outputs
         return {"psnr": psnr(problem.values, outputs), "layers": layers_to_json(plan.layers)}
 
@@ -240,7 +240,7 @@ class Row:
         from dhq_brevitas.run.chain_stages import run_qonnx_graph
 
         model, codes = self.quantized({}), self.problem.inputs
-        finalise(model)
+        settle(model, codes)
         graph = export_qonnx(model, args=codes[:1])
         expected, _ = run_qonnx_graph(graph, codes.numpy(), progress=False)
         with tempfile.TemporaryDirectory() as folder:

@@ -2,6 +2,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """QONNX export of models with DHQ quantizers; importing it registers the Brevitas handlers."""
 
+from dhq_brevitas.export.execute import (
+    exact_tensor,
+    run_qonnx,
+    set_batch_size,
+    with_exact_sums,
+)
 from dhq_brevitas.export.handlers import register
 from dhq_brevitas.export.passes.integer_form import (
     InexactAccumulatorWarning,
@@ -9,15 +15,7 @@ from dhq_brevitas.export.passes.integer_form import (
     to_integer_form,
 )
 from dhq_brevitas.export.passes.lower_hadamard import LowerHadamardToMatMul
-from dhq_brevitas.export.qonnx import (
-    ExportError,
-    exact_tensor,
-    export_qonnx,
-    run_qonnx,
-    save_model,
-    set_batch_size,
-    with_exact_sums,
-)
+from dhq_brevitas.export.qonnx import ExportError, export_qonnx, save_model
 
 __all__ = [
     "ExportError",

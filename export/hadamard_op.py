@@ -7,7 +7,7 @@ by importing the installed package; nothing has to be registered.
 """
 
 import numpy as np
-from onnx import helper
+from onnx import NodeProto, helper
 from qonnx.core.datatype import BaseDataType, DataType, ScaledIntType
 from qonnx.custom_op.base import CustomOp
 
@@ -21,7 +21,7 @@ OP_TYPE = "HadamardTransform"
 def output_range(
     low: int, high: int, order: int, signs: np.ndarray | None = None
 ) -> tuple[int, int]:
-    """Exact range of the unnormalised transform of integers in ``[low, high]``.
+    """Exact range of the unnormalized transform of integers in ``[low, high]``.
 
     Row r of H·D has m_r entries -1 and order - m_r entries +1, so its output lies in
     ``[(order - m_r)·low - m_r·high, (order - m_r)·high - m_r·low]``; the union over the rows of all
@@ -36,7 +36,7 @@ def output_range(
 def output_datatype(
     input_datatype: BaseDataType, order: int, signs: np.ndarray | None = None
 ) -> BaseDataType:
-    """Smallest datatype that holds every output of the unnormalised transform.
+    """Smallest datatype that holds every output of the unnormalized transform.
 
     Integers give the signed integer of :func:`output_range` (b-bit signed input: exactly
     b + log2(order) bits). A scaled integer grows likewise; its scale is unchanged. Everything else
@@ -49,6 +49,11 @@ def output_datatype(
     low, high = output_range(int(input_datatype.min()), int(input_datatype.max()), order, signs)
     bits = max((-low - 1).bit_length(), high.bit_length()) + 1
     return DataType[f"INT{bits}"]
+
+
+def is_hadamard(node: NodeProto) -> bool:
+    """Whether ``node`` is this operator; FINN's layer of the same name has another domain."""
+    return node.op_type == OP_TYPE and node.domain == DOMAIN
 
 
 class HadamardTransform(CustomOp):
@@ -85,10 +90,14 @@ class HadamardTransform(CustomOp):
             )
         return order
 
+    def has_signs(self) -> bool:
+        """Whether the input ``signs`` is given, as a constant or computed."""
+        inputs = self.onnx_node.input
+        return len(inputs) > 1 and bool(inputs[1])
+
     def signs(self, model) -> np.ndarray | None:
         """The constant signs of this node in ``model``, or None."""
-        inputs = self.onnx_node.input
-        return model.get_initializer(inputs[1]) if len(inputs) > 1 and inputs[1] else None
+        return model.get_initializer(self.onnx_node.input[1]) if self.has_signs() else None
 
     def infer_node_datatype(self, model):
         node = self.onnx_node
@@ -104,7 +113,7 @@ class HadamardTransform(CustomOp):
         x = context[node.input[0]]
         order = self.checked_order(x.shape[-1])
         y = x.astype(np.float64)
-        if len(node.input) > 1 and node.input[1]:
+        if self.has_signs():
             y = y * context[node.input[1]]
         y = y.reshape(*x.shape[:-1], -1, order)
         span = 1

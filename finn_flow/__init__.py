@@ -16,11 +16,7 @@ from dhq_brevitas.finn_flow.errors import (  # noqa: E402
     UnsupportedNodeError,
     VerificationError,
 )
-from dhq_brevitas.finn_flow.execute import (  # noqa: E402
-    execute_dataflow,
-    execute_qonnx,
-    with_batch_size,
-)
+from dhq_brevitas.finn_flow.execute import execute_dataflow  # noqa: E402
 from dhq_brevitas.finn_flow.host_affine import HostAffine  # noqa: E402
 from dhq_brevitas.finn_flow.steps import DHQ_BUILD_STEPS, DhqBuildConfig  # noqa: E402
 
@@ -34,6 +30,4 @@ __all__ = [
     "VerificationError",
     "build_dataflow",
     "execute_dataflow",
-    "execute_qonnx",
-    "with_batch_size",
 ]

@@ -17,10 +17,9 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.util.cleanup import cleanup_model
 from tqdm import tqdm
 
-from dhq_brevitas.export import save_model
+from dhq_brevitas.export import save_model, set_batch_size
 from dhq_brevitas.finn_flow.checks import check_single_io, is_integer_form
 from dhq_brevitas.finn_flow.errors import FlowError
-from dhq_brevitas.finn_flow.execute import with_batch_size
 from dhq_brevitas.finn_flow.host_affine import HostAffine
 from dhq_brevitas.finn_flow.logs import finn_log_to_file
 from dhq_brevitas.finn_flow.report import read_report
@@ -106,10 +105,7 @@ def build_dataflow(
     """
     source = _load(model)
     _check_arguments(cycles_per_sample, target_fps, fpga_part, clk_period_ns)
-    try:
-        output = check_writable_folder(output_dir).resolve()
-    except ValueError as error:
-        raise FlowError(f"output_dir={str(output_dir)!r}: {error}") from error
+    output = _folder(output_dir)
     config = DhqBuildConfig(
         output_dir=str(output),
         synth_clk_period_ns=clk_period_ns,
@@ -121,55 +117,17 @@ def build_dataflow(
         standalone_thresholds=True,
         steps=list(DHQ_BUILD_STEPS if steps is None else steps),
     )
+    with finn_log_to_file(output / LOG_FILE):
+        result = _build(source, config, verify_inputs, progress)
+    _write(result, config)
+    return result
+
+
+def _folder(output_dir: str | os.PathLike[str]) -> Path:
     try:
-        functions = resolve_build_steps(config, partial=False)
-    except FINNError as error:
-        raise FlowError(f"steps: {error}") from error
-    log = output / LOG_FILE
-    with finn_log_to_file(log):
-        source = source.transform(SeparateEqualInputs())
-        if not is_integer_form(source):
-            source = cleanup_model(source)
-        check_single_io(source)
-        current = with_batch_size(source, 1)
-        verifier = None if verify_inputs is None else StepVerifier(current, verify_inputs)
-        models = config.get_intermediate_models_directory()
-        names = [function.__name__ for function in functions]
-        with tqdm(functions, unit="step", disable=not progress, leave=False) as bar:
-            for function in bar:
-                bar.set_description(function.__name__.removeprefix("step_"))
-                converts = function is step_dhq_integer_form and not is_integer_form(current)
-                current = _run_step(function, current, config, log)
-                save_model(current, models / f"{function.__name__}.onnx")
-                if verifier is not None and converts:
-                    verifier.rebase(current)
-                elif verifier is not None:
-                    verifier.check(function.__name__, current)
-        report = read_report(current, config)
-        if verifier is not None and verifier.rebased_outputs:
-            report["outputs_changed_by_integer_form"] = verifier.rebased_outputs
-    paths = {
-        "model": output / MODEL_FILE,
-        "build": output / BUILD_FILE,
-        "log": log,
-        "reports": config.get_report_directory(),
-        "intermediate_models": models,
-    }
-    host = HostAffine.from_model(current) or HostAffine()
-    compared = 0 if verifier is None else verifier.samples
-    save_model(current, paths["model"])
-    write_json(
-        paths["build"],
-        {
-            "steps": names,
-            "fpga_part": fpga_part,
-            "clk_period_ns": clk_period_ns,
-            "samples_compared": compared,
-            "host": json.loads(host.to_json()),
-            "report": report,
-        },
-    )
-    return BuildResult(current, host, report, paths, compared, names)
+        return check_writable_folder(output_dir).resolve()
+    except ValueError as error:
+        raise FlowError(f"output_dir={str(output_dir)!r}: {error}") from error
 
 
 def _load(model: ModelWrapper | str | os.PathLike[str]) -> ModelWrapper:
@@ -215,13 +173,88 @@ def _folding_file(
     return path
 
 
-def _run_step(
-    step: Step, model: ModelWrapper, config: DataflowBuildConfig, log: Path
+def _build(
+    model: ModelWrapper,
+    config: DataflowBuildConfig,
+    verify_inputs: np.ndarray | None,
+    progress: bool,
+) -> BuildResult:
+    """The steps of ``config`` on ``model``, of any batch size; writes what FINN writes."""
+    try:
+        steps = resolve_build_steps(config, partial=False)
+    except FINNError as error:
+        raise FlowError(f"steps: {error}") from error
+    model = model.transform(SeparateEqualInputs())
+    if not is_integer_form(model):
+        model = cleanup_model(model)
+    check_single_io(model)
+    model = set_batch_size(model, 1)
+    verifier = None if verify_inputs is None else StepVerifier(model, verify_inputs)
+    model = _run_steps(steps, model, config, verifier, progress)
+    report = read_report(model, config)
+    if verifier is not None and verifier.rebased_outputs:
+        report["outputs_changed_by_integer_form"] = verifier.rebased_outputs
+    output = Path(config.output_dir)
+    return BuildResult(
+        model=model,
+        host=HostAffine.from_model(model) or HostAffine(),
+        report=report,
+        paths={
+            "model": output / MODEL_FILE,
+            "build": output / BUILD_FILE,
+            "log": output / LOG_FILE,
+            "reports": config.get_report_directory(),
+            "intermediate_models": config.get_intermediate_models_directory(),
+        },
+        samples_compared=0 if verifier is None else verifier.samples,
+        steps=[step.__name__ for step in steps],
+    )
+
+
+def _run_steps(
+    steps: Sequence[Step],
+    model: ModelWrapper,
+    config: DataflowBuildConfig,
+    verifier: StepVerifier | None,
+    progress: bool,
 ) -> ModelWrapper:
+    """Result of all steps; each one's is saved and, with a ``verifier``, compared."""
+    models = config.get_intermediate_models_directory()
+    with tqdm(steps, unit="step", disable=not progress, leave=False) as bar:
+        for step in bar:
+            bar.set_description(step.__name__.removeprefix("step_"))
+            converts = step is step_dhq_integer_form and not is_integer_form(model)
+            model = _run_step(step, model, config)
+            save_model(model, models / f"{step.__name__}.onnx")
+            if verifier is not None and converts:
+                verifier.rebase(model)
+            elif verifier is not None:
+                verifier.check(step.__name__, model)
+    return model
+
+
+def _run_step(step: Step, model: ModelWrapper, config: DataflowBuildConfig) -> ModelWrapper:
     try:
         return step(model, config)
     except FlowError:
         raise
     except Exception as error:
         # Whatever FINN raises, the user learns which step and where to read more.
+        log = Path(config.output_dir) / LOG_FILE
         raise FlowError(f"step {step.__name__} failed: {error} (see {log})") from error
+
+
+def _write(result: BuildResult, config: DataflowBuildConfig) -> None:
+    """Writes the graph, and beside it what the build was and estimates."""
+    save_model(result.model, result.paths["model"])
+    write_json(
+        result.paths["build"],
+        {
+            "steps": result.steps,
+            "fpga_part": config.fpga_part,
+            "clk_period_ns": config.synth_clk_period_ns,
+            "samples_compared": result.samples_compared,
+            "host": json.loads(result.host.to_json()),
+            "report": result.report,
+        },
+    )

@@ -11,9 +11,10 @@ from onnx import NodeProto
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
+from dhq_brevitas.export.graph import only_consumer
 from dhq_brevitas.finn_flow.elementwise import AFFINE_OPS, MONOTONE_OPS, QUANT_OPS
 from dhq_brevitas.finn_flow.errors import FlowError, UnsupportedNodeError
-from dhq_brevitas.finn_flow.ops import DOMAIN, ChannelwiseOp
+from dhq_brevitas.finn_flow.ops import DOMAIN, ChannelwiseOp, is_hardware, layer_kind
 from dhq_brevitas.finn_flow.ranges import quant_parameters
 
 # What the conversion can leave as RTL; MVAU and Thresholding are FINN's.
@@ -99,7 +100,7 @@ def check_weights(model: ModelWrapper) -> None:
 
 
 def check_all_hardware(model: ModelWrapper, reasons: Mapping[str, str] | None = None) -> None:
-    """UnsupportedNodeError unless every node is a layer that has, or will have, an RTL variant.
+    """UnsupportedNodeError unless every node is a layer that has an RTL variant.
 
     ``reasons`` are the causes that the inference passes recorded, by node name. A tensor with two
     consumers is an error as well: a stream is read once, and FINN duplicates streams in HLS only.
@@ -108,7 +109,7 @@ def check_all_hardware(model: ModelWrapper, reasons: Mapping[str, str] | None = 
     if unmapped:
         node = _cause(model, unmapped[0], reasons or {})
         remedy = (reasons or {}).get(node.name) or _REMEDIES.get(node.op_type, _DEFAULT_REMEDY)
-        if node.domain.startswith(DOMAIN):
+        if is_hardware(node):
             remedy = f"FINN implements it in HLS only, which needs Vitis; {_DEFAULT_REMEDY}"
         raise UnsupportedNodeError(f"{describe(node)} has no hardware layer: {remedy}")
     for node in model.graph.node:
@@ -125,22 +126,22 @@ def check_all_hardware(model: ModelWrapper, reasons: Mapping[str, str] | None = 
 
 
 def _is_layer(node: NodeProto) -> bool:
-    return node.domain.startswith(DOMAIN) and node.op_type.removesuffix("_rtl") in HARDWARE_LAYERS
+    return is_hardware(node) and node.op_type.removesuffix("_rtl") in HARDWARE_LAYERS
 
 
 def _cause(model: ModelWrapper, node: NodeProto, reasons: Mapping[str, str]) -> NodeProto:
     """``node``, or the node behind its affine followers that a pass gave a reason for."""
     follower = node
     while follower.name not in reasons and follower.op_type in AFFINE_OPS + MONOTONE_OPS:
-        consumers = model.find_consumers(follower.output[0])
-        if len(consumers) != 1:
+        consumer = only_consumer(model, follower.output[0])
+        if consumer is None:
             return node
-        follower = consumers[0]
+        follower = consumer
     return follower if follower.name in reasons else node
 
 
 def check_all_rtl(model: ModelWrapper, fpga_part: str) -> None:
-    """UnsupportedNodeError for a node that FINN specialised to HLS."""
+    """UnsupportedNodeError for a node that FINN specialized to HLS."""
     for node in model.graph.node:
         if is_hls_node(node):
             remedy = "use a smaller network or fewer bits"
@@ -163,13 +164,13 @@ def check_all_rtl(model: ModelWrapper, fpga_part: str) -> None:
 def check_folding(model: ModelWrapper) -> None:
     """FlowError for folding attributes that do not divide their layer."""
     for node in model.graph.node:
-        if not node.domain.startswith(DOMAIN):
+        if not is_hardware(node):
             continue
         op = getCustomOp(node)
         if isinstance(op, ChannelwiseOp):
             op.check_attributes()
             continue
-        kind = node.op_type.removesuffix("_rtl").removesuffix("_hls")
+        kind = layer_kind(node)
         pairs = {"MVAU": (("PE", "MH"), ("SIMD", "MW")), "Thresholding": (("PE", "NumChannels"),)}
         for attribute, size in pairs.get(kind, ()):
             lanes, total = op.get_nodeattr(attribute), op.get_nodeattr(size)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
-"""Elementwise parts of a QONNX graph that depend on one tensor: finding, executing, analysing them.
+"""Elementwise parts of a QONNX graph that depend on one tensor: finding, executing, analyzing them.
 
 Three views of such a part are needed to turn it into an integer hardware layer:
 
@@ -23,6 +23,7 @@ from qonnx.core.onnx_exec import execute_onnx
 from qonnx.transformation.infer_shapes import InferShapes
 from qonnx.util.basic import qonnx_make_model
 
+from dhq_brevitas.export.graph import FLOAT_INTEGER_BITS, constants, fans_out, variables
 from dhq_brevitas.finn_flow.ranges import IntegerRange
 
 QUANT_OPS = ("Quant", "IntQuant")
@@ -40,7 +41,6 @@ ELEMENTWISE_OPS = frozenset((
     "Softsign", "Sqrt", "Sub", "Sum", "Tan", "Tanh", "ThresholdedRelu", "Where", "Xor",
 ))
 # fmt: on
-FLOAT_INTEGER_BITS = {TensorProto.FLOAT: 24, TensorProto.DOUBLE: 53}
 
 
 class NotConvertible(Exception):
@@ -97,23 +97,17 @@ def chain_before(
                 f"its input comes from {producer.name} ({producer.op_type}), which is not {kind} "
                 "in an integer tensor"
             )
-        variable = [n for n in producer.input if n and model.get_initializer(n) is None]
-        if len(variable) != 1:
+        operands = variables(model, producer)
+        if len(operands) != 1:
             raise NotConvertible(
-                f"{producer.name} ({producer.op_type}) before it has {len(variable)} operands that "
+                f"{producer.name} ({producer.op_type}) before it has {len(operands)} operands that "
                 "are not constant; it needs one"
             )
         if fans_out(model, tensor):
             raise NotConvertible(f"{producer.name} before it is used by other nodes too")
         nodes.append(producer)
-        tensor = variable[0]
+        tensor = operands[0]
     return ElementwisePart(tuple(reversed(nodes)), tensor, quant.input[0])
-
-
-def fans_out(model: ModelWrapper, tensor: str) -> bool:
-    """Whether ``tensor`` is a graph output or has more than one consumer."""
-    outputs = {output.name for output in model.graph.output}
-    return tensor in outputs or len(model.find_consumers(tensor)) > 1
 
 
 def _is_elementwise(model: ModelWrapper, node: NodeProto) -> bool:
@@ -128,8 +122,8 @@ def reachable_part(model: ModelWrapper, source: str) -> list[NodeProto]:
     for node in model.graph.node:
         if not _is_elementwise(model, node):
             continue
-        variable = [n for n in node.input if n and model.get_initializer(n) is None]
-        if variable and all(name in inside for name in variable):
+        operands = variables(model, node)
+        if operands and inside.issuperset(operands):
             nodes.append(node)
             inside.update(node.output)
     return nodes
@@ -272,16 +266,6 @@ def exact_affine(
     return dyadic_affine(scale, bias)
 
 
-def replace_nodes(model: ModelWrapper, old: Sequence[NodeProto], new: Sequence[NodeProto]) -> None:
-    """Puts ``new`` where the last of ``old`` stands and removes ``old``."""
-    nodes = model.graph.node
-    index = max(model.get_node_index(node) for node in old) + 1
-    for offset, node in enumerate(new):
-        nodes.insert(index + offset, node)
-    for node in old:
-        nodes.remove(node)
-
-
 def channel_fractions(values: np.ndarray, channels: int, name: str) -> list[Fraction]:
     """The exact fractions of a scalar or of one value per channel, always ``channels`` entries."""
     flat = values.reshape(-1)
@@ -301,9 +285,8 @@ def _unit(m: Fraction, b: Fraction) -> Fraction:
 def _constant_operand(
     model: ModelWrapper, node: NodeProto, channels: int
 ) -> tuple[list[Fraction], bool]:
-    operands = [model.get_initializer(name) for name in node.input]
-    constant_first = operands[0] is not None
-    values = operands[0] if constant_first else operands[1]
+    (values,) = constants(model, node)
+    constant_first = model.get_initializer(node.input[0]) is not None
     return channel_fractions(values, channels, f"the constant of {node.name}"), constant_first
 
 

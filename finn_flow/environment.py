@@ -47,6 +47,18 @@ def _cache_dir(kind: str) -> Path:
     return Path(caches).absolute() / "dhq_brevitas" / kind
 
 
+def cache_limit() -> int:
+    """Bytes that each cache folder may hold: ``DHQ_CACHE_GIB``, a number of GiB, by default 4."""
+    text = os.environ.get("DHQ_CACHE_GIB") or "4"
+    try:
+        gib = float(text)
+    except ValueError:
+        gib = -1.0
+    if not 0 <= gib < float("inf"):
+        raise ValueError(f"DHQ_CACHE_GIB={text!r} must be a number of GiB, for example 4")
+    return int(gib * 2**30)
+
+
 def processors() -> int:
     """Processors this process may use."""
     return len(os.sched_getaffinity(0))

@@ -25,11 +25,10 @@ from qonnx.custom_op.registry import getCustomOp
 from qonnx.util.basic import qonnx_make_model
 
 from dhq_brevitas.export.passes.integer_form import MULTIPLIER_BITS
-from dhq_brevitas.export.passes.integer_values import dyadic_parameters
-from dhq_brevitas.finn_flow.backend_view import RTL_DOMAIN
+from dhq_brevitas.export.passes.integer_form.values import dyadic_parameters
 from dhq_brevitas.finn_flow.elementwise import DyadicAffine, dyadic_affine
 from dhq_brevitas.finn_flow.logs import finn_log_to_file
-from dhq_brevitas.finn_flow.ops import DOMAIN
+from dhq_brevitas.finn_flow.ops import DOMAIN, RTL_DOMAIN
 from dhq_brevitas.finn_flow.ranges import IntegerRange, integer_ranges
 from dhq_brevitas.finn_flow.report import RESOURCES, missed_dsps
 from dhq_brevitas.finn_flow.steps import (
@@ -66,7 +65,7 @@ class LayerEstimator:
 
     def __call__(self, layers: Sequence[LayerCodes]) -> list[Resources]:
         chain = _Chain(layers)
-        model = chain.minimised()
+        model = chain.minimized()
         with tempfile.TemporaryDirectory() as folder, finn_log_to_file(os.devnull):
             config = DhqBuildConfig(
                 output_dir=folder,
@@ -89,7 +88,7 @@ class LayerEstimator:
 
 
 class _Chain:
-    """Specialised hardware layers of some layers in a row; ``layer_of`` each node."""
+    """Specialized hardware layers of some layers in a row; ``layer_of`` each node."""
 
     def __init__(self, layers: Sequence[LayerCodes]) -> None:
         first = layers[0]
@@ -109,7 +108,7 @@ class _Chain:
         self.model.graph.output[0].CopyFrom(end)
         inner.remove(end)
 
-    def minimised(self) -> ModelWrapper:
+    def minimized(self) -> ModelWrapper:
         """The graph with the datatypes that the build's steps would leave."""
         model = self.model
         for operator in map(getCustomOp, model.graph.node):
@@ -126,21 +125,21 @@ class _Chain:
         return model
 
     def _add_layer(self, layer: LayerCodes) -> None:
-        if layer.side.of_inputs:
+        if layer.rotation.side.of_inputs:
             self._rotate(layer)
-        if layer.side == Side.INPUT:
-            self._requantise(layer)
+        if layer.rotation.side == Side.INPUT:
+            self._requantize(layer)
         self._multiply(layer)
-        if layer.side == Side.OUTPUT:
+        if layer.rotation.side == Side.OUTPUT:
             self._rotate(layer)
         if layer.table is not None:
             self._look_up(layer, layer.table)
 
     def _rotate(self, layer: LayerCodes) -> None:
         source, output = self._next(self._channels())
-        self._append(hadamard_layer(self.model, source, output, layer.order, layer.signs))
+        self._append(hadamard_layer(self.model, source, output, layer.rotation.order, layer.signs))
 
-    def _requantise(self, layer: LayerCodes) -> None:
+    def _requantize(self, layer: LayerCodes) -> None:
         assert layer.requant is not None
         datatype = _type(layer.act_bits, True)
         mantissa, exponent = math.frexp(layer.requant)
@@ -187,7 +186,11 @@ class _Chain:
 
     def _look_up(self, layer: LayerCodes, table: np.ndarray) -> None:
         x = self._range()
-        scale, bias, _ = dyadic_parameters(layer.scale, layer.bias, MULTIPLIER_BITS)
+        scale, bias, _ = dyadic_parameters(
+            layer.scale * layer.entries_per_unit,
+            layer.bias * layer.entries_per_unit,
+            MULTIPLIER_BITS,
+        )
         affine = dyadic_affine(
             *([Fraction(v) for v in np.broadcast_to(a, x.channels).tolist()] for a in (scale, bias))
         )

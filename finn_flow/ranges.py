@@ -12,9 +12,9 @@ node                                range of its output
 ==================================  ==============================================================
 graph input with integer datatype   that of the datatype
 MatMul, MVAU; constant weights      Σ_i min or max of w_ij·low_i, w_ij·high_i; behind an
-                                    unnormalised HadamardTransform without requantiser
+                                    unnormalized HadamardTransform without requantizer
                                     with the weights D H W and the range before it
-HadamardTransform, unnormalised     (1 + H)/2 and (1 - H)/2 applied to low and high; requantised
+HadamardTransform, unnormalized     (1 + H)/2 and (1 - H)/2 applied to low and high; requantized
 Quant; scale 1, zero point 0        rounded and clipped ends if the input is known, else datatype
 Thresholding, MultiThreshold        number of thresholds at or below the ends, plus the bias
 LookupActivation                    smallest and largest table entry
@@ -26,17 +26,18 @@ anything else                       unknown
 from dataclasses import dataclass
 
 import numpy as np
-from onnx import NodeProto
+from onnx import NodeProto, TensorProto
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.general.quant import max_int, min_int, resolve_rounding_mode
 from qonnx.custom_op.registry import getCustomOp
 
-from dhq_brevitas.export.passes.integer_values import rotated_weights
-from dhq_brevitas.finn_flow.ops import HadamardTransform
+from dhq_brevitas.export.graph import FLOAT_INTEGER_BITS
+from dhq_brevitas.export.passes.integer_form.values import rotated_weights
+from dhq_brevitas.finn_flow.ops import HadamardTransform, layer_kind
 from dhq_brevitas.nn.hadamard import hadamard_transform_int
 
 # float32 holds every integer up to this magnitude.
-MAX_FLOAT32_INTEGER = 1 << 24
+MAX_FLOAT32_INTEGER = 1 << FLOAT_INTEGER_BITS[TensorProto.FLOAT]
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def integer_ranges(model: ModelWrapper) -> dict[str, IntegerRange]:
                 int(datatype.min()), int(datatype.max()), _channels(model, graph_input.name)
             )
     for node in model.graph.node:
-        kind = node.op_type.removesuffix("_rtl").removesuffix("_hls")
+        kind = layer_kind(node)
         rule = _RULES.get(kind)
         result = rule(model, node, ranges.get(node.input[0])) if rule and node.input else None
         if rule is _matmul and result is not None:
@@ -140,7 +141,7 @@ def _behind_rotation(
 
 
 def _rotation(model: ModelWrapper, node: NodeProto) -> tuple[int, np.ndarray | None] | None:
-    """Order and signs of an unnormalised transform, else None."""
+    """Order and signs of an unnormalized transform, else None."""
     op = getCustomOp(node)
     if isinstance(op, HadamardTransform):
         return op.order, op.signs
@@ -158,12 +159,12 @@ def _hadamard(model: ModelWrapper, node: NodeProto, x: IntegerRange | None) -> I
     if signs is not None:
         negated = signs < 0
         low, high = np.where(negated, -high, low), np.where(negated, -low, high)
-    # Σ(±x_i) is centred at H(low + high)/2 with radius Σ(high - low)/2, the same in all of a block.
-    centre = hadamard_transform_int(low + high, order=order)
+    # Σ(±x_i) is centered at H(low + high)/2 with radius Σ(high - low)/2, the same in a whole block.
+    center = hadamard_transform_int(low + high, order=order)
     radius = np.repeat((high - low).reshape(-1, order).sum(axis=1), order)
-    low, high = (centre - radius) // 2, (centre + radius) // 2
+    low, high = (center - radius) // 2, (center + radius) // 2
     if isinstance(op, HadamardTransform):
-        low, high = op.requantise(low), op.requantise(high)
+        low, high = op.requantize(low), op.requantize(high)
     return IntegerRange(low, high)
 
 

@@ -12,7 +12,7 @@ from onnx import NodeProto
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
-from dhq_brevitas.finn_flow.ops import DOMAIN
+from dhq_brevitas.finn_flow.ops import is_hardware
 from dhq_brevitas.finn_flow.ranges import MAX_FLOAT32_INTEGER, integer_ranges
 from dhq_brevitas.util.files import read_json
 
@@ -59,9 +59,7 @@ def read_report(model: ModelWrapper, cfg: DataflowBuildConfig) -> dict[str, Any]
     if wide:
         report["accumulators_beyond_float32"] = wide
     report["layers"] = [
-        _layer(node, cycles, resources)
-        for node in model.graph.node
-        if node.domain.startswith(DOMAIN)
+        _layer(node, cycles, resources) for node in model.graph.node if is_hardware(node)
     ]
     return report
 
@@ -110,7 +108,7 @@ def _resources(values: dict[str, Any]) -> dict[str, int]:
 
 def _vectors(model: ModelWrapper) -> int:
     for node in model.graph.node:
-        if node.domain.startswith(DOMAIN):
+        if is_hardware(node):
             return math.prod(getCustomOp(node).get_nodeattr("numInputVectors"))
     return 1
 

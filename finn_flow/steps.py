@@ -13,11 +13,11 @@ step_tidy_up                         FINN's
 step_dhq_convert_to_hw               inference passes of this package; host affine; no HLS-only node
 step_dhq_minimize_bit_width_initial  as below, before the choice of variants depends on widths
 step_dhq_create_dataflow_partition   FINN's
-step_dhq_specialize_layers           FINN's; layers without a variant yet stay abstract
+step_dhq_specialize_layers           FINN's; no node may be left to HLS
 step_dhq_target_fps_parallelization  FINN's; folds the layers of this package too
 step_dhq_apply_folding_config        FINN's; checks the folding
 step_dhq_minimize_bit_width          FINN's; keeps MVAU weights signed, as the RTL reads them
-step_dhq_generate_estimate_reports   FINN's; reports include layers without a variant
+step_generate_estimate_reports       FINN's
 ===================================  ===============================================================
 """
 
@@ -45,13 +45,12 @@ from finn.transformation.fpgadataflow.set_folding import divisors
 from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
-from qonnx.transformation.general import GiveUniqueNodeNames, SortGraph
+from qonnx.transformation.general import GiveUniqueNodeNames
 from qonnx.transformation.infer_datatypes import InferDataTypes
 from qonnx.transformation.infer_shapes import InferShapes
 from qonnx.util.cleanup import cleanup_model
 
 from dhq_brevitas.export import to_integer_form
-from dhq_brevitas.finn_flow.backend_view import hidden_from_specialization, seen_as_rtl
 from dhq_brevitas.finn_flow.checks import (
     check_all_hardware,
     check_all_rtl,
@@ -60,6 +59,7 @@ from dhq_brevitas.finn_flow.checks import (
     check_weights,
     is_integer_form,
 )
+from dhq_brevitas.finn_flow.ops import layer_kind
 from dhq_brevitas.finn_flow.ops.lookup_activation import smallest_signed_datatype
 from dhq_brevitas.finn_flow.transformations import (
     ExtractHostAffine,
@@ -136,7 +136,7 @@ def step_dhq_convert_to_hw(model: ModelWrapper, cfg: DataflowBuildConfig) -> Mod
 def step_dhq_minimize_bit_width_initial(
     model: ModelWrapper, cfg: DataflowBuildConfig
 ) -> ModelWrapper:
-    """The step below before specialisation, which decides by the widths of weights and sums."""
+    """The step below before specialization, which decides by the widths of weights and sums."""
     return step_dhq_minimize_bit_width(model, cfg)
 
 
@@ -163,10 +163,8 @@ def step_dhq_create_dataflow_partition(
 
 @register_build_dataflow_step()
 def step_dhq_specialize_layers(model: ModelWrapper, cfg: DataflowBuildConfig) -> ModelWrapper:
-    """FINN's step; layers of this package are specialised as soon as a variant is registered."""
-    model = hidden_from_specialization(model, lambda m: step_specialize_layers(m, cfg))
-    # SpecializeLayers inserts by a counter that skips the nodes it passes over.
-    model = model.transform(SortGraph()).transform(GiveUniqueNodeNames())
+    """FINN's step; UnsupportedNodeError for a node that it leaves to HLS."""
+    model = step_specialize_layers(model, cfg)
     check_all_rtl(model, cfg._resolve_fpga_part())
     return model
 
@@ -185,7 +183,7 @@ def step_dhq_target_fps_parallelization(
         return step_target_fps_parallelization(model, cfg)
     cfg = dataclasses.replace(cfg, mvau_wwidth_max=_weight_stream_width(model, cfg, target))
     model = model.transform(SetLayerFolding(target))
-    model = seen_as_rtl(model, lambda m: step_target_fps_parallelization(m, cfg))
+    model = step_target_fps_parallelization(model, cfg)
     achieved = max(target, slowest_cycles(model))
     model = model.transform(SetLayerFolding(achieved))
     check_folding(model)
@@ -200,14 +198,6 @@ def step_dhq_apply_folding_config(model: ModelWrapper, cfg: DataflowBuildConfig)
     return model
 
 
-@register_build_dataflow_step()
-def step_dhq_generate_estimate_reports(
-    model: ModelWrapper, cfg: DataflowBuildConfig
-) -> ModelWrapper:
-    """FINN's step on a graph in which it sees every layer."""
-    return seen_as_rtl(model, lambda m: step_generate_estimate_reports(m, cfg))
-
-
 DHQ_BUILD_STEPS = [
     step_dhq_integer_form,
     step_tidy_up,
@@ -218,14 +208,14 @@ DHQ_BUILD_STEPS = [
     step_dhq_target_fps_parallelization,
     step_dhq_apply_folding_config,
     step_dhq_minimize_bit_width,
-    step_dhq_generate_estimate_reports,
+    step_generate_estimate_reports,
 ]
 
 
 def keep_weights_signed(model: ModelWrapper) -> None:
     """Gives MVAU weights that FINN narrowed to an unsigned or bipolar type a sign bit, in place."""
     for node in model.graph.node:
-        if node.op_type.removesuffix("_rtl") == "MVAU":
+        if layer_kind(node) == "MVAU":
             op = getCustomOp(node)
             weights = model.get_initializer(node.input[1])
             if weights is None or op.get_input_datatype(1).name.startswith("INT"):
@@ -237,15 +227,8 @@ def keep_weights_signed(model: ModelWrapper) -> None:
 
 def slowest_cycles(model: ModelWrapper) -> int:
     """Estimated cycles per inference of the slowest layer."""
-    result: list[int] = []
-
-    def measure(visible: ModelWrapper) -> ModelWrapper:
-        visible = visible.transform(AnnotateCycles())
-        result.append(int(visible.analysis(dataflow_performance)["max_cycles"]))
-        return visible
-
-    seen_as_rtl(model, measure)
-    return result[0]
+    model = model.transform(AnnotateCycles())
+    return int(model.analysis(dataflow_performance)["max_cycles"])
 
 
 def _weight_stream_width(model: ModelWrapper, cfg: DataflowBuildConfig, target: int) -> int:

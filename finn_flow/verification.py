@@ -5,8 +5,9 @@
 import numpy as np
 from qonnx.core.modelwrapper import ModelWrapper
 
+from dhq_brevitas.export import run_qonnx
 from dhq_brevitas.finn_flow.errors import VerificationError
-from dhq_brevitas.finn_flow.execute import execute_dataflow, execute_qonnx, is_dataflow
+from dhq_brevitas.finn_flow.execute import check_inputs, execute_dataflow, is_dataflow
 from dhq_brevitas.finn_flow.host_affine import HostAffine
 from dhq_brevitas.finn_flow.transformations import ExtractHostAffine
 
@@ -22,10 +23,13 @@ class StepVerifier:
     Args:
         model: the QONNX graph.
         inputs: real inputs [samples, …, channels].
+
+    FlowError for inputs of another shape.
     """
 
     def __init__(self, model: ModelWrapper, inputs: np.ndarray) -> None:
         self.inputs = np.asarray(inputs)
+        check_inputs(model, self.inputs)
         self.samples = len(self.inputs)
         self.rebased_outputs = 0
         self.outputs: np.ndarray
@@ -35,7 +39,7 @@ class StepVerifier:
     def check(self, step: str, model: ModelWrapper) -> None:
         """VerificationError, naming ``step``, if ``model`` computes anything else."""
         if HostAffine.from_model(model) is None:
-            self._compare(step, execute_qonnx(model, self.inputs), self.outputs)
+            self._compare(step, run_qonnx(model, self.inputs), self.outputs)
             self._latest = model
             return
         if self.codes is None:
@@ -59,7 +63,7 @@ class StepVerifier:
         self._latest = model
         self.codes = None
         if HostAffine.from_model(model) is None:
-            self.outputs = execute_qonnx(model, self.inputs)
+            self.outputs = run_qonnx(model, self.inputs)
         else:
             self.codes, self.outputs = self._codes(model)
 
@@ -71,7 +75,7 @@ class StepVerifier:
         if is_dataflow(model):
             codes = execute_dataflow(model, inputs, progress=False)
         else:
-            codes = execute_qonnx(model, inputs).astype(np.int64)
+            codes = run_qonnx(model, inputs).astype(np.int64)
         return codes, host.decode(codes)
 
     def _compare(self, step: str, actual: np.ndarray, expected: np.ndarray) -> None:

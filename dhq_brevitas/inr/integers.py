@@ -14,8 +14,8 @@ import torch
 from brevitas.quant_tensor import IntQuantTensor
 from torch import Tensor, nn
 
-from dhq_brevitas.inr.layers import Layer, layers_of
-from dhq_brevitas.inr.planned import rotation_of
+from dhq_brevitas.inr.quantized.layers import Layer, layers_of
+from dhq_brevitas.inr.quantized.planned import rotation_of
 from dhq_brevitas.nn.activations import QuantLookupActivation
 from dhq_brevitas.nn.hadamard import hadamard_transform_int
 from dhq_brevitas.nn.proxies import HadamardWeightQuantProxy
@@ -77,6 +77,11 @@ class LayerCodes:
         return None if signs is None else signs.cpu().numpy().astype(np.int64)
 
     @property
+    def bias_codes(self) -> np.ndarray:
+        """The bias on the scale of the accumulator, int64 [m]."""
+        return np.rint(self.bias / self.scale).astype(np.int64)
+
+    @property
     def multiplied(self) -> np.ndarray:
         """Weight whose product with x is the accumulator, int64 [m, n]."""
         if self.rotation.side != Side.OUTPUT or self.rotation.order == 1:
@@ -97,7 +102,7 @@ class LayerCodes:
         weight, x = self.multiplied.astype(np.float64), self.x.astype(np.float64)
         largest = np.abs(weight).sum(axis=1) * np.abs(x).max()
         longest = np.linalg.norm(weight, axis=1) * np.linalg.norm(x, axis=1).max()
-        return np.minimum(largest, longest) + np.abs(np.rint(self.bias / self.scale))
+        return np.minimum(largest, longest) + np.abs(self.bias_codes)
 
     def float32_units(self) -> float:
         """Largest bound in units of the power of two that divides its scale."""

@@ -37,16 +37,16 @@ from torch import Tensor
 from dhq_brevitas.inr.layer_plan import LayerPlan
 from dhq_brevitas.inr.network import Inr
 from dhq_brevitas.inr.quantized import QuantInr
+from dhq_brevitas.inr.quantized.quant_spec import QuantSpec, Scheme
 from dhq_brevitas.inr.spec import InrSpec
-from dhq_brevitas.inr.quant_spec import QuantSpec, Scheme
-from dhq_brevitas.nn.scales import ScaleKind
 from dhq_brevitas.inr.training import TrainSpec, fit_float, train_quantized
-from dhq_brevitas.planning.plan_file import plan_to_json, read_plan
+from dhq_brevitas.nn.scales import ScaleKind
 from dhq_brevitas.planning.alternatives import weight_bits
+from dhq_brevitas.planning.plan_file import plan_to_json, read_plan
 from dhq_brevitas.planning.search import make_plan
 from dhq_brevitas.quantization.fine_tuning import freeze_quantized
 from dhq_brevitas.quantization.post_training import PostTrained, post_train
-from dhq_brevitas.quantization.settle import finalise
+from dhq_brevitas.quantization.settle import settle
 from dhq_brevitas.signals.grid import code_bits, grid_codes, grid_step
 from dhq_brevitas.signals.metrics import psnr
 from dhq_brevitas.signals.pictures import load_image
@@ -209,7 +209,7 @@ def frozen(run: Run, model: QuantInr, post: PostTrained) -> None:
     """Our fine-tuning, of a network whose rounding was learned."""
     training = TrainSpec(run.qat, run.batch, LEARNING_RATE)
     freeze_quantized(model, run.data.codes, run.data.target, training, post, progress=False)
-    finalise(model)
+    settle(model, codes)
 
 
 def uniform(run: Run, learned: bool = False, first: int | None = 12, **options: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dhq_brevitas.inr.layers import fold_of, layers_of
+from dhq_brevitas.inr.quantized.layers import fold_of, layers_of
 from dhq_brevitas.inr.training import (
     Projection,
     TrainingRun,
@@ -46,7 +46,9 @@ def train_quantized(
     theirs is a factor of two.
     """
     check_data(inputs, target, project)
-    run = TrainingRun(model, lambda: quantized_groups(model, inputs), spec, checkpoint, key, project)
+    run = TrainingRun(
+        model, lambda: quantized_groups(model, inputs), spec, checkpoint, key, project
+    )
 
     def evaluate() -> float:
         model.eval()

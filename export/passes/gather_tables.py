@@ -6,7 +6,8 @@ import numpy as np
 from onnx import NodeProto, helper
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.transformation.base import Transformation
-from qonnx.util.basic import get_by_name
+
+from dhq_brevitas.export.graph import attribute, only_consumer, replace_nodes
 
 
 class GatherNDToGather(Transformation):
@@ -26,10 +27,7 @@ class GatherNDToGather(Transformation):
             replacement = helper.make_node(
                 "Gather", [gather.input[0], unsqueeze.input[0]], [gather.output[0]], axis=0
             )
-            position = list(model.graph.node).index(gather)
-            model.graph.node.insert(position, replacement)
-            model.graph.node.remove(gather)
-            model.graph.node.remove(unsqueeze)
+            replace_nodes(model, [unsqueeze, gather], [replacement])
             changed = True
         return model, changed
 
@@ -37,13 +35,12 @@ class GatherNDToGather(Transformation):
 def _unsqueeze(model: ModelWrapper, gather: NodeProto) -> NodeProto | None:
     """The Unsqueeze whose result ``gather`` alone reads, if the two are one table look-up."""
     table = model.get_initializer(gather.input[0])
-    batch_dims = get_by_name(gather.attribute, "batch_dims")
     producer = model.find_producer(gather.input[1])
-    if table is None or table.ndim != 1 or (batch_dims is not None and batch_dims.i != 0):
+    if table is None or table.ndim != 1 or attribute(gather, "batch_dims", 0) != 0:
         return None
     if producer is None or producer.op_type != "Unsqueeze":
         return None
-    if len(model.find_consumers(producer.output[0])) != 1:
+    if only_consumer(model, producer.output[0]) is None:
         return None
     axes = model.get_initializer(producer.input[1])
     last = len(model.get_tensor_shape(producer.input[0]))

@@ -8,6 +8,7 @@ variants: a ``HadamardTransform_rtl`` registered there is picked up by FINN's ow
 
 from finn.custom_op.fpgadataflow import custom_op
 from finn.custom_op.fpgadataflow.rtl import custom_op as rtl_variants
+from onnx import NodeProto
 
 from dhq_brevitas.finn_flow.ops.channelwise import ChannelwiseOp
 from dhq_brevitas.finn_flow.ops.hadamard_transform import HadamardTransform
@@ -16,9 +17,21 @@ from dhq_brevitas.finn_flow.ops.lookup_activation import LookupActivation
 from dhq_brevitas.finn_flow.ops.lookup_activation_rtl import LookupActivation_rtl
 
 DOMAIN = "finn.custom_op.fpgadataflow"
+RTL_DOMAIN = f"{DOMAIN}.rtl"
 LAYERS: tuple[type[ChannelwiseOp], ...] = (HadamardTransform, LookupActivation)
 
 RTL_VARIANTS: tuple[type[ChannelwiseOp], ...] = (HadamardTransform_rtl, LookupActivation_rtl)
+
+
+def is_hardware(node: NodeProto) -> bool:
+    """Whether ``node`` is a hardware layer, FINN's or of this package, of any variant."""
+    return node.domain.startswith(DOMAIN)
+
+
+def layer_kind(node: NodeProto) -> str:
+    """Operator of a node without the suffix of its variant: MVAU for MVAU_rtl."""
+    return node.op_type.removesuffix("_rtl").removesuffix("_hls")
+
 
 for _layer in LAYERS:
     custom_op[_layer.__name__] = _layer
@@ -28,10 +41,13 @@ for _layer in RTL_VARIANTS:
 __all__ = [
     "DOMAIN",
     "LAYERS",
+    "RTL_DOMAIN",
     "RTL_VARIANTS",
     "ChannelwiseOp",
     "HadamardTransform",
     "HadamardTransform_rtl",
     "LookupActivation",
     "LookupActivation_rtl",
+    "is_hardware",
+    "layer_kind",
 ]

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
-"""Hardware layer: streaming Walsh-Hadamard transform with an optional power-of-two requantiser."""
+"""Hardware layer: streaming Walsh-Hadamard transform with an optional power-of-two requantizer."""
 
 import math
 from typing import Any
@@ -26,7 +26,7 @@ REQUANT_LUTS = 0.69
 
 
 class HadamardTransform(ChannelwiseOp):
-    """y = (x · D)(I ⊗ H), unnormalised, on integers; then optionally a requantisation.
+    """y = (x · D)(I ⊗ H), unnormalized, on integers; then optionally a requantization.
 
     H is the ±1 Hadamard matrix of ``Order`` in Sylvester order, applied to each of the
     NumChannels / Order blocks; D are the ``signs`` (NumChannels entries of ±1, or empty for +1).
@@ -50,7 +50,7 @@ class HadamardTransform(ChannelwiseOp):
                       RAM64M8 (7 bits in 8 LUTs) for each 64 words of d < 256; block RAM from 256
         control       WORD_STAGE_LUTS · word stages + INDEX_BIT_LUTS · Σ log2 d
                       + READ_MUX_LUTS · 2 · SIMD · v_i for delay lines of 128 words + CONTROL_LUTS
-        requantiser   REQUANT_LUTS · SIMD · (bits after the shift + output bits)
+        requantizer   REQUANT_LUTS · SIMD · (bits after the shift + output bits)
     The coefficients are fitted to synthesis by Yosys for UltraScale+
     (``examples/resource_estimates.py``); signs are not in the fit. It multiplies nothing: no DSP.
     """
@@ -61,7 +61,7 @@ class HadamardTransform(ChannelwiseOp):
         return super().get_nodeattr_types() | {
             "Order": ("i", True, 0),
             "signs": ("ints", False, []),
-            # right shift of the fused requantiser; -1 if there is none
+            # right shift of the fused requantizer; -1 if there is none
             "requantShift": ("i", False, -1),
             "narrow": ("i", False, 0, {0, 1}),
         }
@@ -104,11 +104,11 @@ class HadamardTransform(ChannelwiseOp):
         if self.get_nodeattr("requantShift") < -1:
             raise FlowError(
                 f"{self.label}: requantShift={self.get_nodeattr('requantShift')} must be -1 (no "
-                "requantiser) or a right shift of at least 0"
+                "requantizer) or a right shift of at least 0"
             )
 
     def accumulator_datatype(self) -> BaseDataType:
-        """Smallest datatype of the sums before requantisation."""
+        """Smallest datatype of the sums before requantization."""
         return output_datatype(self.get_input_datatype(), self.order, self.signs)
 
     def infer_node_datatype(self, model: ModelWrapper) -> None:
@@ -130,12 +130,12 @@ class HadamardTransform(ChannelwiseOp):
         x = self.integer_input(context)
         if self.signs is not None:
             x = x * self.signs
-        y = self.requantise(hadamard_transform_int(x, order=self.order))
+        y = self.requantize(hadamard_transform_int(x, order=self.order))
         carrier = context[self.onnx_node.input[0]].dtype
         context[self.onnx_node.output[0]] = y.astype(carrier)
 
-    def requantise(self, sums: np.ndarray) -> np.ndarray:
-        """clip(round_half_even(sums / 2^requantShift)) on int64; ``sums`` without requantiser."""
+    def requantize(self, sums: np.ndarray) -> np.ndarray:
+        """clip(round_half_even(sums / 2^requantShift)) on int64; ``sums`` without requantizer."""
         shift = int(self.get_nodeattr("requantShift"))
         if shift < 0:
             return sums

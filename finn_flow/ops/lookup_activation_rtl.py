@@ -16,7 +16,7 @@ class LookupActivation_rtl(LookupActivation, ChannelwiseRtl):
 
     What the numbers allow is left out of the hardware: the multiplier if every M is the same power
     of two, the adder if every B is 0, half of a table that is odd, three quarters if it is odd with
-    symmetric half waves as a sine at bin centres.
+    symmetric half waves as a sine at bin centers.
     """
 
     KERNEL = "lookup_activation"

@@ -27,7 +27,7 @@ package dhq_rtl_pkg;
     return unsigned'($clog2((value < 0) ? -value : value + 1)) + 1;
   endfunction
 
-  // ---------------------------------------------------------------- requantiser of the transform
+  // ---------------------------------------------------------------- requantizer of the transform
 
   // Width after h / 2^shift was rounded; rounding up may need one bit more than the quotient.
   function automatic int unsigned rounded_width(input int unsigned width, input int unsigned shift);

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// Streaming fast Walsh-Hadamard transform, optionally with input signs and a requantiser.
+// Streaming fast Walsh-Hadamard transform, optionally with input signs and a requantizer.
 //
 // For every block x[0 … N-1] of the stream, with H the ±1 Hadamard matrix in Sylvester order,
 // H[r][c] = (-1)^popcount(r & c), and D the diagonal of signs (-1 where SIGNS has a 1):
@@ -19,7 +19,7 @@
 // Adders: SIMD per stage, SIMD·log2 N in all, each busy in every cycle; no multiplier. Stage k
 // works on IN_WIDTH + k bits, so h is exact in IN_WIDTH + log2 N bits. One value needs one bit more:
 // if the signs of a block are a row of -H, its elements at their minimum in that row's signs give
-// +2^(IN_WIDTH-1)·N. The requantiser sees that bit too; at the default OUT_WIDTH the value saturates.
+// +2^(IN_WIDTH-1)·N. The requantizer sees that bit too; at the default OUT_WIDTH the value saturates.
 // The longest delays come first, where words are narrowest; delays hold 2·(N/SIMD - 1) words.
 //
 // Signs cost no adder: a stage that combines elements i and j of signs d_i, d_j computes
@@ -38,7 +38,7 @@
 //
 // Handshake: m_axis_tvalid and m_axis_tdata are registers, tvalid never waits for tready, and a
 // word stays until accepted. s_axis_tready depends on m_axis_tready combinationally through at most
-// READY_CHAIN stages and the requantiser; longer transforms register it in between.
+// READY_CHAIN stages and the requantizer; longer transforms register it in between.
 // s_axis_tready does not depend on s_axis_tvalid.
 // Reset (rst_n, synchronous, active low, one cycle suffices) drops every word inside; the next word
 // is element 0 of channel 0. Words offered during reset are lost.

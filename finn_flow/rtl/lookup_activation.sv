@@ -28,7 +28,7 @@
 //   FOLD 0: none.
 //   FOLD 1, odd:          t[n-1-i] = -t[i] for all i. First half stored.
 //   FOLD 2, quarter wave: also t[n/2-1-i] = t[i] for i < n/2. First quarter stored.
-// (At bin centres, t[i] = f((i + 1/2)/n), an odd function of period 1 has the first, a sine both.)
+// (At bin centers, t[i] = f((i + 1/2)/n), an odd function of period 1 has the first, a sine both.)
 // A folded negative value is negated in OUT_WIDTH bits, so no stored word may be -2^(OUT_WIDTH-1).
 //
 // Throughput: one word per cycle, II = CHANNELS/PE. Latency, word in to word out without stalls:

@@ -35,6 +35,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dhq_brevitas.finn_flow.patches import patched
 from dhq_brevitas.finn_flow.rtlsim.errors import SimulationError
 
 HEADERS = (".vh", ".svh")
@@ -43,6 +44,9 @@ SOURCES = (".v", ".sv")
 DATA_FOLDER = "@DHQ_DATA@"
 _PATH = re.compile(r'"(\.?/[^"\s]+)"')
 _PACKAGE = re.compile(r"_pkg\.s?v$")
+#: Files that are changed wherever this package writes them, which MARK in them tells.
+CORRECTED = ("mvu_vvu_axi.sv", "dwc_axi.sv")
+MARK = "dhq_brevitas"
 
 
 @dataclass
@@ -84,7 +88,7 @@ def collect(paths: list[str] | list[Path], *, patch: bool = True) -> Sources:
 
     With ``patch``, the constructs for Verilator are replaced as well. SimulationError for a missing
     file, for a kind of file that Verilator does not read (VHDL, netlists) and for two different
-    files of one name.
+    files of one name; FlowError if a file to be changed is not the one that is known.
     """
     sources = Sources()
     ordered = sorted(map(Path, paths), key=lambda path: _PACKAGE.search(path.name) is None)
@@ -132,40 +136,45 @@ def _with_data(text: str, folder: Path, data: dict[str, bytes]) -> str:
 
 
 def _corrected(name: str, text: str) -> str:
+    if name not in CORRECTED or MARK in text:  # as stitch wrote it
+        return text
     if name == "mvu_vvu_axi.sv":
-        return re.sub(
-            r"(localparam int unsigned\s+MAX_IN_FLIGHT = CORE_PIPELINE_DEPTH);",
-            r"\1 + 2;  // dhq_brevitas: was CORE_PIPELINE_DEPTH, which overflows",
+        return patched(
             text,
+            r"(localparam int unsigned\s+MAX_IN_FLIGHT = CORE_PIPELINE_DEPTH);",
+            rf"\1 + 2;  // {MARK}: was CORE_PIPELINE_DEPTH, which overflows",
+            name,
         )
-    if name == "dwc_axi.sv":
-        # dhq_brevitas: was IBITS * OBITS in all cases, see the module docstring.
-        return text.replace(
-            ".N(IBITS * OBITS)",
-            ".N(IBITS % OBITS == 0? IBITS : OBITS % IBITS == 0? OBITS : IBITS * OBITS)",
-        )
-    return text
+    return patched(
+        text,
+        re.escape(".N(IBITS * OBITS)"),
+        ".N(IBITS % OBITS == 0? IBITS : OBITS % IBITS == 0? OBITS : IBITS * OBITS"
+        f" /* {MARK}: was the last in all cases */)",
+        name,
+    )
 
 
 def _patched(name: str, text: str) -> str:
     if name == "add_multi.sv":
-        return _move_constant_function(text)
+        return _move_constant_function(name, text)
     if name == "skid.sv":
-        return re.sub(r'(\$error\("[^"]*%0d FEED_STAGES[^"]*")\)', r"\1, FEED_STAGES)", text)
+        pattern = r'(\$error\("[^"]*%0d FEED_STAGES[^"]*")\)'
+        return patched(text, pattern, r"\1, FEED_STAGES)", name)
     if name == "fifo.sv":
-        return re.sub(
-            r"typedef struct \{(\s*int unsigned\s+lo;)", r"typedef struct packed {\1", text
-        )
+        pattern = r"typedef struct \{(\s*int unsigned\s+lo;)"
+        return patched(text, pattern, r"typedef struct packed {\1", name)
     return text
 
 
-def _move_constant_function(text: str) -> str:
+def _move_constant_function(name: str, text: str) -> str:
     """The leaf count of add_multi.sv from the generate block to module scope."""
-    block = re.search(
-        r"[ \t]*typedef int unsigned\s+leaf_load_t\b.*?endfunction : init_leaf_loads\n", text, re.S
-    )
-    anchor = re.search(r"[ \t]*localparam int unsigned\s+L = \$clog2\(N\);[^\n]*\n", text)
-    if block is None or anchor is None or anchor.end() > block.start():
-        return text
-    head, tail = text[: block.start()], text[block.end() :]
-    return head[: anchor.end()] + block[0] + head[anchor.end() :] + tail
+    found: list[str] = []
+
+    def take(match: re.Match[str]) -> str:
+        found.append(match[0])
+        return ""
+
+    function = r"(?s)[ \t]*typedef int unsigned\s+leaf_load_t\b.*?endfunction : init_leaf_loads\n"
+    text = patched(text, function, take, name)
+    anchor = r"[ \t]*localparam int unsigned\s+L = \$clog2\(N\);[^\n]*\n"
+    return patched(text, anchor, lambda match: match[0] + found[0], name)

@@ -98,23 +98,7 @@ def run_streams(
     Returns (``DONE`` or ``STARVED``, clock ticks so far). SimulationError for an assertion that
     failed in the design, or for a stream it does not have.
     """
-    table = (_Stream * len(streams))()
-    for entry, beats in zip(table, streams, strict=True):
-        data = _port(design, beats.name, "TDATA")
-        words = (data.width() + 31) // 32
-        if beats.words.ndim != 2 or beats.words.shape[1] != words:
-            raise SimulationError(
-                f"stream {beats.name} has {words} words per beat, not {beats.words.shape}"
-            )
-        entry.data = data.index
-        entry.valid = _port(design, beats.name, "TVALID").index
-        entry.ready = _port(design, beats.name, "TREADY").index
-        entry.is_output = int(beats.is_output)
-        entry.words, entry.stall, entry.count = words, beats.stall, len(beats.words)
-        entry.group, entry.period = beats.group, beats.period
-        entry.buffer, entry.ticks = beats.words.ctypes.data, beats.ticks.ctypes.data
-        entry.timeout = _NEVER if beats.timeout is None else beats.timeout
-        entry.active = 1
+    table = (_Stream * len(streams))(*(_entry(design, beats) for beats in streams))
     clock = design.getPort("ap_clk").index
     try:
         clock2x = design.getPort("ap_clk2x").index
@@ -141,6 +125,27 @@ def run_streams(
     for entry, beats in zip(table, streams, strict=True):
         beats.ticks = beats.ticks[: entry.done]
     return status, ticks.value
+
+
+def _entry(design: Design, beats: Beats) -> _Stream:
+    """A stream as harness.cpp takes it."""
+    data = _port(design, beats.name, "TDATA")
+    words = (data.width() + 31) // 32
+    if beats.words.ndim != 2 or beats.words.shape[1] != words:
+        raise SimulationError(
+            f"stream {beats.name} has {words} words per beat, not {beats.words.shape}"
+        )
+    entry = _Stream()
+    entry.data = data.index
+    entry.valid = _port(design, beats.name, "TVALID").index
+    entry.ready = _port(design, beats.name, "TREADY").index
+    entry.is_output = int(beats.is_output)
+    entry.words, entry.stall, entry.count = words, beats.stall, len(beats.words)
+    entry.group, entry.period = beats.group, beats.period
+    entry.buffer, entry.ticks = beats.words.ctypes.data, beats.ticks.ctypes.data
+    entry.timeout = _NEVER if beats.timeout is None else beats.timeout
+    entry.active = 1
+    return entry
 
 
 def _port(design: Design, bus: str, suffix: str) -> Any:

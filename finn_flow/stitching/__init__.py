@@ -14,7 +14,7 @@ import numpy as np
 from finn.util.basic import make_build_dir
 from qonnx.core.modelwrapper import ModelWrapper
 
-from dhq_brevitas.finn_flow.errors import FlowError
+from dhq_brevitas.finn_flow.execute import checked_codes
 from dhq_brevitas.finn_flow.stitching.design import StitchedDesign, open_stitched, stitch
 from dhq_brevitas.finn_flow.stitching.nodes import NodeResult, prepare_nodes, simulate_nodes
 from dhq_brevitas.finn_flow.stitching.prepare import check_simulable
@@ -65,30 +65,17 @@ def simulate_stitched(
     design = model if isinstance(model, StitchedDesign) else open_stitched(model)
     if design is None:
         design = stitch(model, folder or make_build_dir("stitched_"), **stitch_options)
-    codes = np.asarray(codes)
-    graph = design.model.graph
-    shape = design.model.get_tensor_shape(graph.input[0].name)
-    given, wanted = design.input_format, design.output_format
-    if codes.ndim != len(shape) or list(codes.shape[1:]) != list(shape[1:]) or not len(codes):
-        raise FlowError(
-            f"codes of shape {list(codes.shape)} do not fit the design, which takes at least one "
-            f"sample of shape {list(shape[1:])}"
-        )
-    if not np.all(given.datatype.allowed(codes)):
-        raise FlowError(
-            f"codes range from {codes.min()} to {codes.max()} and do not all fit "
-            f"{given.datatype.name}, the input of the design"
-        )
+    codes = checked_codes(design.model, codes)
     outputs, stats, _ = run_signal(
         design.library(trace=trace is not None),
         codes.reshape(len(codes), -1),
-        given,
-        wanted,
+        design.input_format,
+        design.output_format,
         stalls=stalls,
         seed=seed,
         timeout=timeout,
         trace=None if trace is None else Path(trace),
         progress=progress,
     )
-    out_shape = design.model.get_tensor_shape(graph.output[0].name)
+    out_shape = design.model.get_tensor_shape(design.model.graph.output[0].name)
     return outputs.reshape(len(codes), *out_shape[1:]), stats

@@ -20,7 +20,7 @@ from dhq_brevitas.finn_flow.rtlsim.sources import collect
 from dhq_brevitas.finn_flow.stitching.folder import FILE_LIST, write_folder
 from dhq_brevitas.finn_flow.stitching.prepare import fifos, generate_nodes, insert_infrastructure
 from dhq_brevitas.finn_flow.stitching.simulate import StreamFormat, run_signal
-from dhq_brevitas.finn_flow.stitching.top import make_top
+from dhq_brevitas.finn_flow.stitching.top import Top, make_top
 from dhq_brevitas.util.files import write_json
 
 DEFAULT_TOP = "dhq_accelerator"
@@ -83,7 +83,7 @@ def stitch(
             the design runs with FIFOs that never fill, and each gets the largest fill that was
             seen. Too shallow ones cost rate where a layer that writes evenly meets one that reads
             in bursts (an MVAU reads a sample in MW/SIMD cycles and then repeats it); they cannot
-            stop a chain, in which every layer waits for one neighbour at a time.
+            stop a chain, in which every layer waits for one neighbor at a time.
         fpga_part: decides which DSP slices the MVAUs use.
         clk_period_ns: clock period, for constraints and the MVAUs' pipelines.
         top: name of the top module.
@@ -106,6 +106,15 @@ def stitch(
     design = StitchedDesign(
         prepared, folder, top, [int(fifo.get_nodeattr("depth")) for fifo in fifos(prepared)]
     )
+    write_folder(folder, verilog, clk_period_ns, _facts(design))
+    _set_properties(design, verilog)
+    prepared.save(str(folder / "stitched.onnx"))
+    write_json(folder / "fifo_depths.json", {"fifo_depths": design.fifo_depths})
+    return design
+
+
+def _facts(design: StitchedDesign) -> dict[str, object]:
+    """What README.md says of the streams."""
     facts: dict[str, object] = {}
     for side, layout in (("in", design.input_format), ("out", design.output_format)):
         facts |= {
@@ -113,7 +122,11 @@ def stitch(
             f"{side}_type": layout.datatype.name,
             f"{side}_beats": layout.beats,
         }
-    write_folder(folder, verilog, clk_period_ns, facts)
+    return facts
+
+
+def _set_properties(design: StitchedDesign, verilog: Top) -> None:
+    """What FINN's functions on stitched graphs, and open_stitched, look for in the graph."""
     interfaces = {
         "clk": ["ap_clk"],
         "rst": ["ap_rst_n"],
@@ -123,16 +136,13 @@ def stitch(
         "axilite": [],
     }
     for key, value in {
-        "wrapper_filename": str(folder / f"{top}.v"),
-        "vivado_stitch_proj": str(folder),
+        "wrapper_filename": str(design.folder / f"{design.top}.v"),
+        "vivado_stitch_proj": str(design.folder),
         "vivado_stitch_ifnames": json.dumps(interfaces),
         "rtlsim_behavioral": "0",
-        FOLDER_PROPERTY: str(folder),
+        FOLDER_PROPERTY: str(design.folder),
     }.items():
-        prepared.set_metadata_prop(key, value)
-    prepared.save(str(folder / "stitched.onnx"))
-    write_json(folder / "fifo_depths.json", {"fifo_depths": design.fifo_depths})
-    return design
+        design.model.set_metadata_prop(key, value)
 
 
 def open_stitched(model: ModelWrapper) -> StitchedDesign | None:

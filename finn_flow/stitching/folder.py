@@ -44,7 +44,7 @@ graph, too.
 short for a stall while a result comes in every cycle. So has `dwc_axi.sv`: the length of the
 vectors it converts is the wider width, which saves a barrel shifter.
 Sources other than `{name}.v` come from FINN's RTL library and from dhq_brevitas, both under a
-BSD 3-clause licence; their headers name the authors.
+BSD 3-clause license; their headers name the authors.
 """
 
 CONSTRAINTS = """\

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """``simulate_nodes``: the RTL of every layer by itself, through FINN's own node execution."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,10 +13,11 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 from tqdm import tqdm
 
+from dhq_brevitas.export.execute import batches, set_batch_size
 from dhq_brevitas.finn_flow.build import DEFAULT_FPGA_PART
 from dhq_brevitas.finn_flow.checks import describe
 from dhq_brevitas.finn_flow.errors import FlowError
-from dhq_brevitas.finn_flow.execute import with_batch_size
+from dhq_brevitas.finn_flow.execute import checked_codes
 from dhq_brevitas.finn_flow.rtlsim import SimulationError, enable_verilator
 from dhq_brevitas.finn_flow.stitching.prepare import check_simulable, generate_nodes
 
@@ -73,31 +75,22 @@ def simulate_nodes(
     UnsupportedNodeError or SimulationError name the node that cannot be simulated, and why.
     """
     check_simulable(model)
-    codes = np.asarray(codes)
+    codes = checked_codes(model, codes)
     batch_size = min(batch_size, len(codes))
-    if batch_size < 1:
-        raise FlowError(f"batch_size={batch_size} and {len(codes)} samples must be at least 1")
-    batched = prepare_nodes(with_batch_size(model, batch_size), fpga_part, clk_period_ns)
+    batched = prepare_nodes(set_batch_size(model, batch_size), fpga_part, clk_period_ns)
     graph = batched.graph
     constants = {i.name: batched.get_initializer(i.name) for i in graph.initializer}
     cycles = dict.fromkeys((node.name for node in graph.node), 0)
     mismatches, compared = dict(cycles), dict(cycles)
     outputs = []
-    starts = range(0, len(codes), batch_size)
-    with tqdm(
-        total=len(starts) * len(graph.node), desc="RTL, nodes", disable=not progress, leave=False
-    ) as bar:
-        for start in starts:
-            batch = codes[start : start + batch_size].astype(np.float32)
-            used = len(batch)
-            # FINN's layers take one batch size: the last batch is filled up with its first sample.
-            filling = np.repeat(batch[:1], batch_size - used, axis=0)
-            context = {**constants, graph.input[0].name: np.concatenate([batch, filling])}
+    total = math.ceil(len(codes) / batch_size) * len(graph.node)
+    with tqdm(total=total, desc="RTL, nodes", disable=not progress, leave=False) as bar:
+        for batch, used in batches(codes.astype(np.float32), batch_size):
+            context = {**constants, graph.input[0].name: batch}
             for node in graph.node:
                 bar.set_postfix_str(node.name)
-                shape = batched.get_tensor_shape(node.output[0])
-                expected = _in_python(node, context, shape, batched)
-                cycles[node.name] += _in_rtl(node, context, shape, batched)
+                expected = _in_python(node, context, batched)
+                cycles[node.name] += _in_rtl(node, context, batched)
                 differing = context[node.output[0]][:used] != expected[:used]
                 mismatches[node.name] += int(np.count_nonzero(differing))
                 compared[node.name] += differing.size
@@ -105,13 +98,13 @@ def simulate_nodes(
             outputs.append(context[graph.output[0].name][:used].astype(np.int64))
     results = [
         NodeResult(
-            node.name,
-            node.op_type,
-            len(codes),
-            compared[node.name],
-            mismatches[node.name],
-            cycles[node.name],
-            int(getCustomOp(node).get_exp_cycles()) // batch_size,
+            name=node.name,
+            op_type=node.op_type,
+            samples=len(codes),
+            codes=compared[node.name],
+            mismatches=mismatches[node.name],
+            cycles=cycles[node.name],
+            cycles_estimate=int(getCustomOp(node).get_exp_cycles()) // batch_size,
         )
         for node in graph.node
     ]
@@ -131,12 +124,10 @@ def prepare_nodes(
         raise SimulationError(f"a layer cannot be simulated: {error}") from error
 
 
-def _in_rtl(
-    node: NodeProto, context: dict[str, np.ndarray], shape: list[int], model: ModelWrapper
-) -> int:
+def _in_rtl(node: NodeProto, context: dict[str, np.ndarray], model: ModelWrapper) -> int:
     """Simulates ``node``, puts its output into ``context`` and returns the clock cycles."""
     op = getCustomOp(node)
-    context[node.output[0]] = np.zeros(shape, np.float32)
+    context[node.output[0]] = np.zeros(model.get_tensor_shape(node.output[0]), np.float32)
     try:
         op.execute_node(context, model.graph)
     except SimulationError as error:
@@ -146,10 +137,9 @@ def _in_rtl(
     return int(op.get_nodeattr("cycles_rtlsim"))
 
 
-def _in_python(
-    node: NodeProto, context: dict[str, np.ndarray], shape: list[int], model: ModelWrapper
-) -> np.ndarray:
+def _in_python(node: NodeProto, context: dict[str, np.ndarray], model: ModelWrapper) -> np.ndarray:
     """Output of the Python of ``node``; float64, in which sums beyond 24 bits stay exact."""
+    shape = model.get_tensor_shape(node.output[0])
     if node.op_type.startswith(PASSING):
         return context[node.input[0]].reshape(shape)
     wide = {

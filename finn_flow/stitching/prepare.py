@@ -19,10 +19,10 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 from qonnx.transformation.general import GiveReadableTensorNames, GiveUniqueNodeNames, SortGraph
 
+from dhq_brevitas.export import set_batch_size
 from dhq_brevitas.finn_flow.checks import describe
 from dhq_brevitas.finn_flow.errors import UnsupportedNodeError
-from dhq_brevitas.finn_flow.execute import with_batch_size
-from dhq_brevitas.finn_flow.ops import DOMAIN
+from dhq_brevitas.finn_flow.ops import DOMAIN, RTL_DOMAIN
 
 #: fifo.sv cannot be shallower.
 MIN_FIFO_DEPTH = 2
@@ -51,8 +51,8 @@ def _obstacle(node: NodeProto) -> str | None:
             "(attribute preferred_impl_style='rtl') or leave the operation to the host"
         )
     if node.domain == DOMAIN:
-        return "it is not specialised to RTL; run step_dhq_specialize_layers first"
-    if node.domain != f"{DOMAIN}.rtl":
+        return "it is not specialized to RTL; run step_dhq_specialize_layers first"
+    if node.domain != RTL_DOMAIN:
         return f"it is no hardware layer (domain {node.domain!r})"
     op = getCustomOp(node)
     attributes = op.get_nodeattr_types()
@@ -115,7 +115,7 @@ def insert_infrastructure(
         depths: of the FIFOs from input to output; without them every FIFO holds two samples.
     """
     check_simulable(model)
-    model = with_batch_size(model, 1)
+    model = set_batch_size(model, 1)
     model = model.transform(InsertDWC()).transform(InsertFIFO(create_shallow_fifos=True))
     for node in model.graph.node:
         if node.domain == DOMAIN:

@@ -88,26 +88,7 @@ def run_signal(
         if trace is not None:
             design.trace_all()
         _reset(design)
-        source = Beats(
-            INPUT,
-            pack(codes, given.datatype, given.lanes, stream_words(design, INPUT)),
-            False,
-            stall=stalls[0],
-            group=given.beats if period else 0,
-            period=period,
-        )
-        sink = Beats(
-            OUTPUT,
-            np.zeros((samples * wanted.beats, stream_words(design, OUTPUT)), np.uint32),
-            True,
-            stall=stalls[1],
-            timeout=timeout,
-        )
-        if len(source.words) != samples * given.beats:
-            raise SimulationError(
-                f"{samples} samples of {codes[0].size} codes do not fit {given.beats} beats of "
-                f"{given.lanes} lanes each"
-            )
+        source, sink = _beats(design, codes, given, wanted, period, stalls, timeout)
         start = time.perf_counter()
         with tqdm(
             total=samples, desc=description, unit="sample", disable=not progress, leave=False
@@ -128,19 +109,49 @@ def run_signal(
         fills = [design.getPort(name).read().as_unsigned() for name in counts]
     finally:
         design.close()
+    outputs = unpack(sink.words, wanted.datatype, wanted.lanes).reshape(samples, -1)
     done = sink.ticks.astype(np.int64)[wanted.beats - 1 :: wanted.beats]
-    first = int(source.ticks[0])
-    half = samples // 2
-    stats = SimulationStats(
+    return outputs, _stats(int(source.ticks[0]), done, seconds), fills
+
+
+def _beats(
+    design: Design,
+    codes: np.ndarray,
+    given: StreamFormat,
+    wanted: StreamFormat,
+    period: int,
+    stalls: tuple[int, int],
+    timeout: int,
+) -> tuple[Beats, Beats]:
+    """What the source sends and the sink receives."""
+    source = Beats(
+        INPUT,
+        pack(codes, given.datatype, given.lanes, stream_words(design, INPUT)),
+        False,
+        stall=stalls[0],
+        group=given.beats if period else 0,
+        period=period,
+    )
+    if len(source.words) != len(codes) * given.beats:
+        raise SimulationError(
+            f"{len(codes)} samples of {codes[0].size} codes do not fit {given.beats} beats of "
+            f"{given.lanes} lanes each"
+        )
+    received = np.zeros((len(codes) * wanted.beats, stream_words(design, OUTPUT)), np.uint32)
+    return source, Beats(OUTPUT, received, True, stall=stalls[1], timeout=timeout)
+
+
+def _stats(first: int, done: np.ndarray, seconds: float) -> SimulationStats:
+    """From the ticks of the first input beat and of the last output beat of each sample."""
+    samples, half = len(done), len(done) // 2
+    steady = None if samples < 4 else float(done[-1] - done[half - 1]) / (samples - half)
+    return SimulationStats(
         samples=samples,
         cycles=int(done[-1]) - first + 1,
-        cycles_per_sample=None
-        if samples < 4
-        else float(done[-1] - done[half - 1]) / (samples - half),
+        cycles_per_sample=steady,
         latency_cycles=int(done[0]) - first + 1,
         seconds=seconds,
     )
-    return unpack(sink.words, wanted.datatype, wanted.lanes).reshape(samples, -1), stats, fills
 
 
 def _reset(design: Design) -> None:

@@ -22,6 +22,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from dhq_brevitas.finn_flow import patches
 from dhq_brevitas.finn_flow.errors import FlowError
 from dhq_brevitas.finn_flow.rtlsim.sources import Sources, collect
 
@@ -32,19 +33,22 @@ _MODULE = re.compile(r"^\s*module\b", re.M)
 _SHIFT_REGISTER = re.compile(r"(\(\* SHREG_EXTRACT[^)]*\*\))\s*(\w+)\s+(\w+)\[([^;]+)\];")
 
 # Part-selects that reach out of their vector, or are empty, for some parameters.
-_REQUANT = (
-    (
-        "idat[pe][K-X_WIDTH+:X_WIDTH]",
-        "idat[pe][(K > X_WIDTH? K-X_WIDTH : 0)+:(K > X_WIDTH? X_WIDTH : K)]",
+_PART_SELECTS = {
+    "thresholding.sv": (("p.ptr[M-1:SN+1] <", "(p.ptr[M-1:0] >> (SN+1)) <"),),
+    "requant_decoupled.sv": (
+        (
+            "idat[pe][K-X_WIDTH+:X_WIDTH]",
+            "idat[pe][(K > X_WIDTH? K-X_WIDTH : 0)+:(K > X_WIDTH? X_WIDTH : K)]",
+        ),
+        ("win = P3[SHIFT_MAX+N-1 : SHIFT_MIN];", "win = P3 >>> SHIFT_MIN;"),
+        ("|P3[$left(P3)-1:SHIFT_MAX+N]", "|(P3[$left(P3)-1:0] >> (SHIFT_MAX+N))"),
+        ("|shifted[$left(shifted):N]", "|(shifted >> N)"),
+        (
+            "|(P3[$left(P3)-1:SHIFT_MAX+N-1] ^ {($left(P3)-SHIFT_MAX-N+1){neg}})",
+            "|((P3[$left(P3)-1:0] ^ {$left(P3){neg}}) >> (SHIFT_MAX+N-1))",
+        ),
     ),
-    ("win = P3[SHIFT_MAX+N-1 : SHIFT_MIN];", "win = P3 >>> SHIFT_MIN;"),
-    ("|P3[$left(P3)-1:SHIFT_MAX+N]", "|(P3[$left(P3)-1:0] >> (SHIFT_MAX+N))"),
-    ("|shifted[$left(shifted):N]", "|(shifted >> N)"),
-    (
-        "|(P3[$left(P3)-1:SHIFT_MAX+N-1] ^ {($left(P3)-SHIFT_MAX-N+1){neg}})",
-        "|((P3[$left(P3)-1:0] ^ {$left(P3){neg}}) >> (SHIFT_MAX+N-1))",
-    ),
-)
+}
 
 
 def read_sources(paths: Sequence[Path] | Sequence[str]) -> Sources:
@@ -61,16 +65,14 @@ def patch_for_yosys(sources: Sources) -> Sources:
 def patched(name: str, text: str) -> str:
     """``text`` of file ``name`` with the changes of the module docstring."""
     if name == "mvu.sv":
-        text = _WATCHDOG.sub("", text)
-    if name == "thresholding.sv":
-        text = text.replace("p.ptr[M-1:SN+1] <", "(p.ptr[M-1:0] >> (SN+1)) <")
-    if name == "requant_decoupled.sv":
-        for before, after in _REQUANT:
-            text = text.replace(before, after)
+        text = patches.patched(text, _WATCHDOG, "", name)
+    for before, after in _PART_SELECTS.get(name, ()):
+        text = patches.patched(text, re.escape(before), after, name)
     if name in ("memstream.sv", "fifo.sv"):
         text = _shift_registers_by_bit(name, text)
     module = _MODULE.search(text)
     if name.endswith(".sv") and module is not None:
+        # Of any origin, and in few files.
         body = re.sub(r"`default_nettype\s+\w+", "", text[module.end() :])
         text = text[: module.end()] + body
     return text
@@ -78,7 +80,10 @@ def patched(name: str, text: str) -> str:
 
 def _shift_registers_by_bit(name: str, text: str) -> str:
     """Shift registers ``type name[depth]`` as vectors; the word read is ``name_word``."""
-    for declared in list(_SHIFT_REGISTER.finditer(text)):
+    registers = list(_SHIFT_REGISTER.finditer(text))
+    if not registers:
+        raise patches.unknown_text(name, "it has no shift register")
+    for declared in registers:
         attribute, word, array, depth = declared.groups()
         shift = re.search(
             rf"always_ff @\(posedge clk\) begin\s*if\((\w+)\)\s*{array} <= "

@@ -28,7 +28,8 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 from qonnx.transformation.base import Transformation
 
-from dhq_brevitas.finn_flow.elementwise import QUANT_OPS, fans_out
+from dhq_brevitas.export.graph import constants, fans_out, only_consumer, variables
+from dhq_brevitas.finn_flow.elementwise import QUANT_OPS
 from dhq_brevitas.finn_flow.host_affine import OPERATORS, HostAffine, HostStep, InputQuantizer
 from dhq_brevitas.finn_flow.ranges import integer_ranges, quant_parameters
 
@@ -73,11 +74,7 @@ def _input_nodes(model: ModelWrapper) -> list[NodeProto]:
     if model.get_tensor_datatype(tensor).is_integer():
         return []
     nodes = []
-    while not fans_out(model, tensor):
-        consumers = model.find_consumers(tensor)
-        if not consumers:
-            break
-        node = consumers[0]
+    while (node := only_consumer(model, tensor)) is not None:
         nodes.append(node)
         if node.op_type in QUANT_OPS and node.input[0] == tensor:
             parameters = quant_parameters(model, node)
@@ -102,7 +99,7 @@ def _output_nodes(model: ModelWrapper) -> list[NodeProto]:
         if nodes and fans_out(model, tensor):
             return []
         nodes.append(node)
-        tensor = next(name for name in node.input if model.get_initializer(name) is None)
+        tensor = variables(model, node)[0]
     shapes = [model.get_tensor_shape(name) for name in (tensor, model.graph.output[0].name)]
     if fans_out(model, tensor) or model.find_producer(tensor) is None or shapes[0] != shapes[1]:
         return []
@@ -111,8 +108,7 @@ def _output_nodes(model: ModelWrapper) -> list[NodeProto]:
 
 
 def _step(model: ModelWrapper, node: NodeProto) -> HostStep:
-    constant = next(c for c in map(model.get_initializer, node.input) if c is not None)
-    return HostStep(node.op_type, constant)
+    return HostStep(node.op_type, constants(model, node)[0])
 
 
 def _quantizer(model: ModelWrapper, node: NodeProto) -> InputQuantizer:
@@ -141,7 +137,7 @@ def _move_input(model: ModelWrapper, head: list[NodeProto]) -> None:
 
 def _move_output(model: ModelWrapper, tail: list[NodeProto]) -> None:
     """Lets the producer of the last integers write the graph output, whose name stays."""
-    integers = next(n for n in tail[0].input if model.get_initializer(n) is None)
+    integers = variables(model, tail[0])[0]
     graph_output = model.graph.output[0].name
     datatype = model.get_tensor_datatype(integers)
     model.find_producer(integers).output[0] = graph_output

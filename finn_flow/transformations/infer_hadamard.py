@@ -21,9 +21,9 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 from qonnx.transformation.base import Transformation
 
-from dhq_brevitas.export.hadamard_op import DOMAIN as QONNX_DOMAIN
-from dhq_brevitas.export.hadamard_op import output_datatype
-from dhq_brevitas.finn_flow.elementwise import NotConvertible, replace_nodes
+from dhq_brevitas.export.graph import replace_nodes
+from dhq_brevitas.export.hadamard_op import is_hadamard, output_datatype
+from dhq_brevitas.finn_flow.elementwise import NotConvertible
 from dhq_brevitas.finn_flow.ops import DOMAIN
 
 
@@ -37,7 +37,7 @@ class InferHadamardTransform(Transformation):
     def apply(self, model: ModelWrapper) -> tuple[ModelWrapper, bool]:
         matches = []
         for node in model.graph.node:
-            if node.op_type == "HadamardTransform" and node.domain == QONNX_DOMAIN:
+            if is_hadamard(node):
                 try:
                     _check(model, node)
                     matches.append(node)
@@ -58,7 +58,7 @@ def _check(model: ModelWrapper, node: NodeProto) -> None:
     order = op.checked_order(model.get_tensor_shape(node.input[0])[-1])
     if order < 2:
         raise NotConvertible("order 1 transforms nothing; remove the node")
-    if len(node.input) > 1 and node.input[1] and op.signs(model) is None:
+    if op.has_signs() and op.signs(model) is None:
         raise NotConvertible("its signs are not constant")
     if op.get_nodeattr("normalize") and (order.bit_length() - 1) % 2:
         raise NotConvertible(
@@ -74,7 +74,7 @@ def _replace(model: ModelWrapper, node: NodeProto) -> None:
     output = node.output[0]
     new_nodes = []
     if op.get_nodeattr("normalize"):
-        output = f"{node.output[0]}_unnormalised"
+        output = f"{node.output[0]}_unnormalized"
         model.set_tensor_shape(output, shape)
         factor = f"{node.output[0]}_factor"
         stages = op.get_nodeattr("order").bit_length() - 1
@@ -90,7 +90,7 @@ def _replace(model: ModelWrapper, node: NodeProto) -> None:
 def hadamard_layer(
     model: ModelWrapper, source: str, output: str, order: int, signs: np.ndarray | None
 ) -> NodeProto:
-    """The unnormalised layer from ``source`` to ``output``, not yet in the graph."""
+    """The unnormalized layer from ``source`` to ``output``, not yet in the graph."""
     shape, datatype = model.get_tensor_shape(source), model.get_tensor_datatype(source)
     attributes: dict[str, Any] = {}
     if signs is not None:

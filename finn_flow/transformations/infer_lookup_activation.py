@@ -9,7 +9,7 @@ The pattern, starting at a tensor x that is known to hold integers:
 The first Quant turns x into codes, the last one ends the function; nothing in between may be used
 elsewhere. A Gather from a constant list of numbers, as which QuantLookupActivation is exported, is
 such a node, too. Everything up to the last Quant for which that holds is taken in, so that a
-requantising Quant behind the activation's own ends up in the same table.
+requantizing Quant behind the activation's own ends up in the same table.
 
 1. *Codes.* Mul, Add and the Quant's scale are read as exact fractions, v = (x·M + B) / 2^s. The
    floating-point arithmetic between x and the Quant must be exact on the range of x (2^24 in
@@ -53,6 +53,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 from qonnx.transformation.base import Transformation
 
+from dhq_brevitas.export.graph import constants, replace_nodes
 from dhq_brevitas.finn_flow.elementwise import (
     QUANT_OPS,
     DyadicAffine,
@@ -65,7 +66,6 @@ from dhq_brevitas.finn_flow.elementwise import (
     part_between,
     quant_output_codes,
     reachable_part,
-    replace_nodes,
     scaled_output,
 )
 from dhq_brevitas.finn_flow.ops import DOMAIN
@@ -192,8 +192,7 @@ def _function_after(model: ModelWrapper, first: NodeProto) -> ElementwisePart | 
 def _differs_by_channel(model: ModelWrapper, node: NodeProto) -> bool:
     if is_table_lookup(model, node):
         return False
-    constants = (model.get_initializer(name) for name in node.input if name)
-    return any(constant is not None and constant.size != 1 for constant in constants)
+    return any(constant.size != 1 for constant in constants(model, node))
 
 
 def floor_form(affine: DyadicAffine, rounding: str, x: IntegerRange) -> DyadicAffine:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
-"""A requantisation of integers, [Mul] [Add] [Relu] … -> Quant, to hardware.
+"""A requantization of integers, [Mul] [Add] [Relu] … -> Quant, to hardware.
 
 x is a tensor known to hold integers; the nodes up to the Quant are affine or monotone functions
 that are exact in floating point (Relu, Clip, Max, Min, Floor, Ceil, Round).
@@ -8,7 +8,7 @@ that are exact in floating point (Relu, Clip, Max, Min, Floor, Ceil, Round).
 ===============================================  =================================================
 case                                             becomes
 ===============================================  =================================================
-x is made by a HadamardTransform layer, has no   that layer's fused requantiser (requantShift): no
+x is made by a HadamardTransform layer, has no   that layer's fused requantizer (requantShift): no
 other use, the factor is 2^-s with s >= 0        memory, no multiplier
 for all channels, no bias, rounding ROUND
 any other non-decreasing map, any rounding, up   Thresholding: 2^b - 1 thresholds, one row for all
@@ -36,6 +36,7 @@ from qonnx.custom_op.general.quant import min_int
 from qonnx.custom_op.registry import getCustomOp
 from qonnx.transformation.base import Transformation
 
+from dhq_brevitas.export.graph import constants, fans_out, replace_nodes
 from dhq_brevitas.finn_flow.elementwise import (
     QUANT_OPS,
     ElementwisePart,
@@ -43,9 +44,7 @@ from dhq_brevitas.finn_flow.elementwise import (
     chain_before,
     evaluate,
     exact_affine,
-    fans_out,
     quant_output_codes,
-    replace_nodes,
     scaled_output,
 )
 from dhq_brevitas.finn_flow.ops import DOMAIN
@@ -59,7 +58,7 @@ MAX_THRESHOLD_BITS = 12
 class _Match:
     chain: ElementwisePart
     quant: NodeProto
-    shift: int | None  # of a fused requantiser
+    shift: int | None  # of a fused requantizer
     thresholds: np.ndarray | None
 
 
@@ -67,7 +66,7 @@ class InferRequant(Transformation):
     """See the module docstring. ``reasons`` maps the name of a Quant left alone to the cause.
 
     Args:
-        fuse: use the requantiser of a HadamardTransform layer where that is possible.
+        fuse: use the requantizer of a HadamardTransform layer where that is possible.
     """
 
     def __init__(self, fuse: bool = True) -> None:
@@ -76,7 +75,7 @@ class InferRequant(Transformation):
         self.reasons: dict[str, str] = {}
 
     def apply(self, model: ModelWrapper) -> tuple[ModelWrapper, bool]:
-        # One requantiser at a time: the range of its output is what the next one starts from.
+        # One requantizer at a time: the range of its output is what the next one starts from.
         changed = False
         for name in [node.output[0] for node in model.graph.node if node.op_type in QUANT_OPS]:
             quant = model.find_producer(name)
@@ -154,8 +153,7 @@ def _thresholds(
 
     Where no integer of the range reaches a code, the threshold is one above the range.
     """
-    constants = [model.get_initializer(name) for node in chain.nodes for name in node.input]
-    sizes = {scale.size, *(c.size for c in constants if c is not None)}
+    sizes = {scale.size, *(c.size for node in chain.nodes for c in constants(model, node))}
     if sizes == {1}:
         low, high = (np.array([end]) for end in x.whole())
     else:

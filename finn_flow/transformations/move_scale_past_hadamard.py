@@ -21,8 +21,8 @@ from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.transformation.base import Transformation
 
-from dhq_brevitas.export.hadamard_op import DOMAIN as QONNX_DOMAIN
-from dhq_brevitas.finn_flow.elementwise import fans_out, replace_nodes
+from dhq_brevitas.export.graph import constants, fans_out, replace_nodes, variables
+from dhq_brevitas.export.hadamard_op import is_hadamard
 
 
 class MoveScalePastHadamard(Transformation):
@@ -39,7 +39,7 @@ class MoveScalePastHadamard(Transformation):
     def apply(self, model: ModelWrapper) -> tuple[ModelWrapper, bool]:
         matches = []
         for node in model.graph.node:
-            if node.op_type == "HadamardTransform" and node.domain == QONNX_DOMAIN:
+            if is_hadamard(node):
                 scaling = model.find_producer(node.input[0])
                 if scaling is not None and self._movable(model, scaling):
                     matches.append((scaling, node))
@@ -50,15 +50,15 @@ class MoveScalePastHadamard(Transformation):
     def _movable(self, model: ModelWrapper, scaling: NodeProto) -> bool:
         if scaling.op_type != "Mul" or fans_out(model, scaling.output[0]):
             return False
-        constants = [c for c in map(model.get_initializer, scaling.input) if c is not None]
-        if len(constants) != 1 or constants[0].size != 1:
+        factors = constants(model, scaling)
+        if len(factors) != 1 or factors[0].size != 1:
             return False
-        return not self.exact_only or abs(np.frexp(constants[0].item())[0]) == 0.5
+        return not self.exact_only or abs(np.frexp(factors[0].item())[0]) == 0.5
 
 
 def _swap(model: ModelWrapper, scaling: NodeProto, transform: NodeProto) -> None:
-    constant_first = model.get_initializer(scaling.input[0]) is not None
-    x, factor = scaling.input[1 if constant_first else 0], scaling.input[0 if constant_first else 1]
+    (x,) = variables(model, scaling)
+    factor = next(name for name in scaling.input if name != x)
     middle = scaling.output[0]
     moved = helper.make_node(
         "HadamardTransform",

@@ -7,7 +7,7 @@ from qonnx.custom_op.registry import getCustomOp
 from qonnx.transformation.base import Transformation
 
 from dhq_brevitas.finn_flow.errors import FlowError
-from dhq_brevitas.finn_flow.ops import ChannelwiseOp
+from dhq_brevitas.finn_flow.ops import ChannelwiseOp, is_hardware
 
 
 class SetLayerFolding(Transformation):
@@ -15,7 +15,7 @@ class SetLayerFolding(Transformation):
 
     The folding attribute (SIMD or PE) becomes the smallest legal value with
     ``get_exp_cycles() <= target_cycles_per_frame``, or the largest one if none meets it;
-    specialised ``_rtl`` variants are folded likewise. ``missed`` lists the names of nodes above the
+    specialized ``_rtl`` variants are folded likewise. ``missed`` lists the names of nodes above the
     target.
     """
 
@@ -30,9 +30,7 @@ class SetLayerFolding(Transformation):
         changed = False
         self.missed = []
         for node in model.graph.node:
-            if not node.domain.startswith("finn.custom_op.fpgadataflow"):
-                continue
-            op = getCustomOp(node)
+            op = getCustomOp(node) if is_hardware(node) else None
             if isinstance(op, ChannelwiseOp):
                 changed |= self._fold(op)
         return model, changed

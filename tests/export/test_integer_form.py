@@ -17,15 +17,14 @@ from dhq_brevitas.export import (
     run_qonnx,
     to_integer_form,
 )
-from dhq_brevitas.export.passes.integer_values import fraction_bits
+from dhq_brevitas.export.passes.integer_form.values import fraction_bits
+from dhq_brevitas.inr.integers import evaluate, layer_codes
 from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.quant_spec import QuantSpec
 from dhq_brevitas.inr.quantized import QuantInr
 from dhq_brevitas.inr.spec import InrSpec
-from dhq_brevitas.inr.quant_spec import QuantSpec
 from dhq_brevitas.quantization.calibration import calibrate
-from dhq_brevitas.quantization.settle import finalise
-from dhq_brevitas.inr.integers import evaluate
-from dhq_brevitas.run.chain_stages import run_qonnx_graph
+from dhq_brevitas.quantization.settle import settle
 from graphs import make_model, quant_node
 from networks import INPUT_BITS, grid_codes, outputs_of, sine_network
 
@@ -132,15 +131,15 @@ def test_biases_beyond_float32_are_exact():
     model = QuantInr.from_float(network, QuantSpec(scale="float"), 2**-6, INPUT_BITS)
     x = grid_codes(400, seed=1)
     calibrate(model, x)
-    finalise(model)
-    first = copy.deepcopy(model).double().integer_layers(x.double())[0]
-    assert first.bias.abs().max() > 2**24
+    settle(model, x)
+    first = layer_codes(copy.deepcopy(model).double(), x.double())[0]
+    assert np.abs(first.bias_codes).max() > 2**24
 
     graph = export_qonnx(model.eval(), args=x[:1])
     add = next(node for node in graph.graph.node if node.op_type == "Add")
-    units = (first.bias * first.scale).numpy() * 2.0 ** model.plans[0].phase_bits
+    units = first.bias * 2.0 ** model.plans[0].phase_bits
     np.testing.assert_array_equal(graph.get_initializer(add.input[1]), units)
-    codes, _ = run_qonnx_graph(graph, x.numpy(), progress=False)
+    codes, _ = run_qonnx(graph, x, codes=True)
     np.testing.assert_array_equal(codes, evaluate(model, x).accumulators)
 
 

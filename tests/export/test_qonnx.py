@@ -10,9 +10,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from onnx import TensorProto, helper
 from qonnx.core.modelwrapper import ModelWrapper
-from qonnx.core.onnx_exec import execute_onnx
 from qonnx.util.cleanup import cleanup_model
 from torch import nn
 
@@ -20,14 +18,11 @@ import dhq_brevitas.nn.quantizers as q
 from dhq_brevitas.export import (
     ExportError,
     LowerHadamardToMatMul,
-    exact_tensor,
     export_qonnx,
     run_qonnx,
-    set_batch_size,
-    with_exact_sums,
 )
 from dhq_brevitas.export import qonnx as qonnx_module
-from graphs import hadamard_model, make_model
+from graphs import hadamard_model
 from networks import grid_codes, outputs_of, sine_network
 
 
@@ -133,6 +128,21 @@ def test_command_line_tools_of_qonnx_read_the_file(tmp_path):
     )
 
 
+@pytest.mark.parametrize("call", ["brevitas", "keywords", "path first", "path only by position"])
+def test_arguments_in_either_order(call, tmp_path):
+    model, x, path = sine_network(), grid_codes(1), tmp_path / "model.onnx"
+    if call == "brevitas":
+        graph = export_qonnx(model, x, str(path))
+    elif call == "keywords":
+        graph = export_qonnx(model, args=x, export_path=path)
+    elif call == "path first":
+        graph = export_qonnx(model, path, x)
+    else:
+        graph = export_qonnx(model, path, args=x)
+    assert list(ModelWrapper(str(path)).graph.node) == list(graph.graph.node)
+    assert len(graph.graph.node) > 0
+
+
 class TestLowering:
     @pytest.mark.parametrize("signs", [None, 3])
     @pytest.mark.parametrize("hidden", [16, 24])
@@ -211,6 +221,21 @@ class TestBadInput:
         with pytest.raises((TypeError, ValueError), match=message):
             export_qonnx(sine_network(), args=args)
 
+    @pytest.mark.parametrize(
+        ("positional", "message"),
+        [
+            ((), "0 tensors and 0 paths given; give one example input"),
+            (("m.onnx",), "0 tensors and 1 paths given"),
+            ((grid_codes(1), grid_codes(1)), "2 tensors and 0 paths given"),
+            ((grid_codes(1), "a.onnx", Path("b.onnx")), "1 tensors and 2 paths given"),
+            ((grid_codes(1), 13), "args must be one torch.Tensor, .* int is neither"),
+        ],
+        ids=["nothing", "path", "two inputs", "two paths", "number"],
+    )
+    def test_positional_arguments(self, positional, message):
+        with pytest.raises(TypeError, match=message):
+            export_qonnx(sine_network(), *positional)
+
     def test_model_of_another_type(self):
         with pytest.raises(TypeError, match=r"weight is torch.float64; export model.float\(\)"):
             export_qonnx(sine_network().double(), args=grid_codes(1))
@@ -237,41 +262,3 @@ class TestBadInput:
                 dynamo=False,
                 opset_version=13,
             )
-
-    def test_batch_size(self):
-        with pytest.raises(ValueError, match="batch_size=0 must be at least 1"):
-            set_batch_size(export_qonnx(sine_network(), args=grid_codes(1)), 0)
-
-
-def test_sums_beyond_24_bits_are_exact():
-    """A sum of 25 bits, taken by a Cast and by a Mul: float64 keeps it, float32 rounds it."""
-    nodes = [
-        helper.make_node("MatMul", ["x", "weight"], ["sum"]),
-        helper.make_node("Cast", ["sum"], ["wide"], to=TensorProto.DOUBLE),
-        helper.make_node("Mod", ["wide", "two"], ["odd"]),
-        helper.make_node("Cast", ["odd"], ["y"], to=TensorProto.FLOAT),
-        helper.make_node("Mul", ["sum", "one"], ["narrow"]),
-    ]
-    nodes[2].attribute.append(helper.make_attribute("fmod", 1))
-    constants = {"weight": [[4097], [1]], "one": 1, "two": np.array(2, np.float64)}
-    graph = make_model(nodes, (2, 2), constants, (2, 1))
-    x = np.array([[4096, 1], [4096, 2]], np.float32)  # 4096 · 4097 + 1 and + 2, beyond 2^24
-    exact = with_exact_sums(graph)
-    context = execute_onnx(exact, {"x": x}, return_full_exec_context=True)
-    sums = x.astype(np.int64) @ np.array([[4097], [1]])
-    np.testing.assert_array_equal(exact_tensor(context, "sum"), sums)
-    np.testing.assert_array_equal(context["narrow"], sums.astype(np.float32))
-    np.testing.assert_array_equal(run_qonnx(graph, x), sums % 2)
-    rounded = execute_onnx(graph, {"x": x})["y"]
-    np.testing.assert_array_equal(rounded, [[0], [0]])
-
-
-def test_exact_sums_are_summed_again_exactly():
-    nodes = [
-        helper.make_node("MatMul", ["x", "weight"], ["sum"]),
-        helper.make_node("MatMul", ["sum", "identity"], ["y"]),
-    ]
-    graph = make_model(nodes, (1, 2), {"weight": [[4097], [1]], "identity": [[1]]}, (1, 1))
-    x = np.array([[4096, 1]], np.float32)
-    context = execute_onnx(with_exact_sums(graph), {"x": x}, return_full_exec_context=True)
-    assert exact_tensor(context, "y").item() == 4096 * 4097 + 1

@@ -117,6 +117,21 @@ class GraphBuilder:
         return model
 
 
+def one_layer_model(node, shape, datatype: str, constants=()) -> ModelWrapper:
+    """Graph of one hardware layer from x of ``shape`` to y; ``constants``: (name, value) pairs."""
+    graph = helper.make_graph(
+        [node],
+        "layer",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+    )
+    model = ModelWrapper(qonnx_make_model(graph))
+    for name, value in constants:
+        model.set_initializer(name, value)
+    model.set_tensor_datatype("x", DataType[datatype])
+    return model.transform(InferShapes()).transform(InferDataTypes())
+
+
 def layer_kinds(model: ModelWrapper) -> list[str]:
     """Operators of a graph without the suffix of their RTL variants."""
     return [node.op_type.removesuffix("_rtl") for node in model.graph.node]
@@ -177,7 +192,7 @@ class Siren:
             self._activation(g, rng, spread)
             size, bits = self.hidden, self.act_bits
             if self.order:
-                self._requantisation(g, rng)
+                self._requantization(g, rng)
         g.matmul(random_weights(rng, size, self.outputs, self.weight_bits), self.weight_bits)
         g.apply("Mul", rng.uniform(1e-4, 2e-4, self.outputs))
         g.apply("Add", rng.normal(0, 0.3, self.outputs))
@@ -208,7 +223,7 @@ class Siren:
         g.sine_of_phase(self.phase_bits, 2 ** (self.act_bits - 1) - 1)
         g.quant(self.act_bits, narrow=1)
 
-    def _requantisation(self, g: GraphBuilder, rng) -> None:
+    def _requantization(self, g: GraphBuilder, rng) -> None:
         signs = rng.choice([-1.0, 1.0], self.hidden) if self.signs else None
         g.hadamard(self.order, signs)
         factor = self.requant_factor or 2.0 ** -(self.order.bit_length() // 2)

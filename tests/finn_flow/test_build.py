@@ -16,7 +16,7 @@ from qonnx.core.onnx_exec import execute_onnx
 from qonnx.custom_op.registry import getCustomOp
 from siren_graphs import GraphBuilder, Siren, layer_kinds, random_weights
 
-from dhq_brevitas.export import set_batch_size
+from dhq_brevitas.export import run_qonnx, set_batch_size
 from dhq_brevitas.finn_flow import (
     DHQ_BUILD_STEPS,
     FlowError,
@@ -25,7 +25,6 @@ from dhq_brevitas.finn_flow import (
     VerificationError,
     build_dataflow,
     execute_dataflow,
-    execute_qonnx,
 )
 from dhq_brevitas.finn_flow import steps as steps_module
 
@@ -56,7 +55,7 @@ def test_equal_to_qonnx(siren, tmp_path):
     x = siren.samples(200)
     result = build_dataflow(model, tmp_path, cycles_per_sample=64, verify_inputs=x, progress=False)
     codes = execute_dataflow(result.model, result.host.encode(x), progress=False)
-    np.testing.assert_array_equal(result.host.decode(codes), execute_qonnx(model, x))
+    np.testing.assert_array_equal(result.host.decode(codes), run_qonnx(model, x))
     assert result.samples_compared == 200
     kinds = layer_kinds(result.model)
     rotations = siren.layers * bool(siren.order) + siren.output_side
@@ -165,7 +164,7 @@ def test_sums_beyond_float32_are_exact(tmp_path):
     assert result.samples_compared == 200
     graph = set_batch_size(wide.build(), 200)
     rounded = execute_onnx(graph, {graph.graph.input[0].name: inputs})
-    exact = execute_qonnx(graph, inputs)
+    exact = run_qonnx(graph, inputs)
     assert np.any(rounded[graph.graph.output[0].name] != exact)
 
 
@@ -335,7 +334,7 @@ def test_graph_with_scales(tmp_path, scale, rotated):
     x = np.random.default_rng(0).normal(0, 3, (300, 2))
     result = build_dataflow(model, tmp_path, verify_inputs=x, progress=False)
     codes = execute_dataflow(result.model, result.host.encode(x), progress=False)
-    difference = result.host.decode(codes) - execute_qonnx(model, x)
+    difference = result.host.decode(codes) - run_qonnx(model, x)
     moved = np.abs(difference) > rotated / 2
     if scale == 0.0625:
         assert not np.any(difference)

@@ -12,12 +12,12 @@ from dhq_brevitas.finn_flow import build_dataflow
 from dhq_brevitas.finn_flow.estimates import LayerEstimator
 from dhq_brevitas.inr.integers import layer_codes
 from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.quant_spec import QuantSpec
 from dhq_brevitas.inr.quantized import QuantInr
 from dhq_brevitas.inr.spec import InrSpec
-from dhq_brevitas.inr.quant_spec import QuantSpec
 from dhq_brevitas.planning.limits import Limits, Resources
 from dhq_brevitas.quantization.post_training import post_train
-from dhq_brevitas.quantization.settle import finalise
+from dhq_brevitas.quantization.settle import settle
 
 PART = "xczu3eg-sbva484-1-e"
 CODES = torch.cartesian_prod(torch.arange(-8.0, 8.0), torch.arange(-8.0, 8.0))
@@ -42,11 +42,11 @@ def test_estimates_of_a_network_are_those_of_its_build(tmp_path):
     rotation, cycles = ("output", "input", "after"), 16
     spec = QuantSpec(scale="float", rotation=rotation, signs_seed=1, act_bits=6)
     model = quantized("gaussian", spec)
-    layers = layer_codes(model)
+    layers = layer_codes(model, CODES)
     estimates = LayerEstimator(cycles, PART)(layers)
     total = sum(estimates, Resources())
 
-    finalise(model)
+    settle(model, CODES)
     model.eval()
     graph = export_qonnx(model, args=CODES[:1])
     result = build_dataflow(graph, tmp_path, cycles_per_sample=cycles, progress=False)
@@ -62,16 +62,18 @@ def test_estimates_of_a_network_are_those_of_its_build(tmp_path):
 
 
 def number_of_nodes(layer):
-    rotation = layer.side != "none"
+    rotation = layer.rotation.side != "none"
     thresholds = layer.requant is not None and np.frexp(layer.requant)[0] != 0.5
     return 1 + rotation + thresholds + (layer.table is not None)
 
 
 def test_what_changes_a_layer_changes_its_estimate():
-    first, second, _ = layer_codes(quantized("siren", QuantSpec(scheme="stock")))
+    first, second, _ = layer_codes(quantized("siren", QuantSpec(scheme="stock")), CODES)
     estimate = LayerEstimator(64, PART)
     assert estimate([first, second]) == [*estimate([first]), *estimate([second])]
-    coarse = dataclasses.replace(second, table=second.table[::64], scale=second.scale / 64)
+    coarse = dataclasses.replace(
+        second, table=second.table[::64], entries_per_unit=second.entries_per_unit / 64
+    )
     assert estimate([coarse])[0].bram18 < estimate([second])[0].bram18
     wide = dataclasses.replace(second, weight=second.weight * 512, weight_bits=18)
     assert estimate([wide])[0].bram18 > estimate([second])[0].bram18

@@ -1,23 +1,18 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
-"""Batched execution against FINN's and QONNX's own executors."""
+"""Batched execution against FINN's own executor."""
 
 import numpy as np
 import pytest
 from finn.core.onnx_exec import execute_onnx as finn_execute
 from qonnx.core.modelwrapper import ModelWrapper
-from qonnx.core.onnx_exec import execute_onnx as qonnx_execute
 from qonnx.custom_op.registry import getCustomOp
 from siren_graphs import GraphBuilder, Siren
 
-from dhq_brevitas.finn_flow import (
-    FlowError,
-    build_dataflow,
-    execute_dataflow,
-    execute_qonnx,
-    with_batch_size,
-)
+from dhq_brevitas.export import run_qonnx, set_batch_size
+from dhq_brevitas.finn_flow import FlowError, build_dataflow, execute_dataflow
 from dhq_brevitas.finn_flow import execute as execute_module
+from dhq_brevitas.finn_flow.transformations import ExtractHostAffine, InferLookupActivation
 
 
 @pytest.fixture(scope="module")
@@ -46,14 +41,13 @@ def test_equals_finn_executor_sample_by_sample(siren, built):
     np.testing.assert_array_equal(result, np.concatenate(expected))
 
 
-def test_equals_qonnx_executor(siren):
-    model = siren.build()
-    x = siren.samples(10)
-    expected = np.concatenate(
-        [qonnx_execute(model, {"global_in": row[None]})["global_out"] for row in x]
-    )
-    np.testing.assert_array_equal(execute_qonnx(model, x), expected)
-    np.testing.assert_array_equal(execute_qonnx(model, x, batch_size=3), expected)
+def test_graph_converted_in_part_runs_in_batches(siren):
+    model = siren.build().transform(ExtractHostAffine())
+    x = siren.samples(10).round()
+    expected = run_qonnx(model, x)
+    model = model.transform(InferLookupActivation())
+    assert {"LookupActivation", "MatMul"} <= {node.op_type for node in model.graph.node}
+    np.testing.assert_array_equal(run_qonnx(model, x, batch_size=3), expected)
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 40, 1000])
@@ -70,14 +64,12 @@ def test_model_is_left_as_it_is(siren, built):
     assert built.model.model.SerializeToString(deterministic=True) == before
 
 
-def test_with_batch_size(built):
-    batched = with_batch_size(built.model, 9)
+def test_batch_size_of_hardware_layers(built):
+    batched = set_batch_size(built.model, 9)
     assert batched.get_tensor_shape(batched.graph.output[0].name) == [9, 2]
     for node in batched.graph.node:
         assert getCustomOp(node).get_nodeattr("numInputVectors") == [9]
         assert batched.get_tensor_shape(node.output[0])[0] == 9
-    with pytest.raises(FlowError, match="batch_size=0 must be at least 1"):
-        with_batch_size(built.model, 0)
 
 
 def test_sums_beyond_float32_are_exact():
@@ -120,8 +112,8 @@ def test_overflow_is_an_error(siren, built):
         (np.zeros((3, 5)), r"inputs of shape \[3, 5\] do not fit the graph, .* \[samples, 2\]"),
         (np.zeros(2), r"inputs of shape \[2\] do not fit"),
         (np.zeros((0, 2)), "inputs hold no sample"),
-        (np.full((1, 2), 128), "the input codes ranges from 128 to 128 and does not fit INT8"),
-        (np.full((1, 2), 0.5), "the input codes holds values that are not integers"),
+        (np.full((1, 2), 128), "the input ranges from 128 to 128 and does not fit INT8"),
+        (np.full((1, 2), 0.5), "the input holds values that are not integers"),
     ],
 )
 def test_bad_inputs(built, codes, message):

@@ -4,14 +4,12 @@
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper
+from onnx import helper
 from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_onnx
 from qonnx.custom_op.registry import getCustomOp
-from qonnx.transformation.infer_datatypes import InferDataTypes
-from qonnx.transformation.infer_shapes import InferShapes
-from qonnx.util.basic import qonnx_make_model
+from siren_graphs import one_layer_model
 
 from dhq_brevitas.finn_flow import FlowError
 
@@ -41,15 +39,7 @@ def layer_model(shape, order, datatype="INT8", **attributes) -> ModelWrapper:
             **attributes,
         },
     )
-    graph = helper.make_graph(
-        [node],
-        "layer",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
-    )
-    model = ModelWrapper(qonnx_make_model(graph))
-    model.set_tensor_datatype("x", DataType[datatype])
-    return model.transform(InferShapes()).transform(InferDataTypes())
+    return one_layer_model(node, shape, datatype)
 
 
 def op(model: ModelWrapper):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from siren_graphs import GraphBuilder
 
+from dhq_brevitas.export import run_qonnx
 from dhq_brevitas.finn_flow import FlowError, HostAffine
-from dhq_brevitas.finn_flow.execute import execute_qonnx
 from dhq_brevitas.finn_flow.host_affine import HostStep, InputQuantizer
 from dhq_brevitas.finn_flow.transformations import ExtractHostAffine
 
@@ -41,8 +41,8 @@ def test_bit_equal(rng, transformed, head, tail):
     assert result.get_tensor_datatype("global_out").is_integer()
     host = HostAffine.from_model(result)
     x = rng.normal(0, 30, (200, 3)).astype(np.float32)
-    codes = execute_qonnx(result, host.encode(x)).astype(np.int64)
-    np.testing.assert_array_equal(host.decode(codes), execute_qonnx(model, x))
+    codes = run_qonnx(result, host.encode(x)).astype(np.int64)
+    np.testing.assert_array_equal(host.decode(codes), run_qonnx(model, x))
     assert host.decode(codes).dtype == np.float32
 
 
@@ -57,9 +57,7 @@ def test_input_quantizers(rng, rounding, signed, narrow):
     codes = host.encode(x)
     assert codes.min() == host.input_quantizer.low
     assert codes.max() == host.input_quantizer.high
-    np.testing.assert_array_equal(
-        host.decode(execute_qonnx(result, codes)), execute_qonnx(model, x)
-    )
+    np.testing.assert_array_equal(host.decode(run_qonnx(result, codes)), run_qonnx(model, x))
 
 
 def test_json_round_trip():

@@ -7,7 +7,7 @@ import pytest
 from qonnx.custom_op.registry import getCustomOp
 from siren_graphs import GraphBuilder
 
-from dhq_brevitas.finn_flow.execute import execute_qonnx
+from dhq_brevitas.export import run_qonnx
 from dhq_brevitas.finn_flow.transformations import InferHadamardTransform
 
 
@@ -26,7 +26,7 @@ def test_same_outputs(rng, transformed, channels, order, signs):
     if not signs:
         assert result.get_tensor_datatype("global_out").name == f"INT{7 + order.bit_length()}"
     x = rng.integers(-128, 128, (20, channels))
-    np.testing.assert_array_equal(execute_qonnx(result, x), execute_qonnx(model, x))
+    np.testing.assert_array_equal(run_qonnx(result, x), run_qonnx(model, x))
 
 
 def test_signs_that_negate_a_whole_row_cost_a_bit():
@@ -34,7 +34,7 @@ def test_signs_that_negate_a_whole_row_cost_a_bit():
     model = GraphBuilder(2, datatype="INT8").hadamard(2, [-1.0, -1.0]).model(2)
     result = model.transform(InferHadamardTransform())
     assert result.get_tensor_datatype("global_out").name == "INT10"
-    assert execute_qonnx(result, np.array([[-128, -128]])).tolist() == [[256, 0]]
+    assert run_qonnx(result, np.array([[-128, -128]])).tolist() == [[256, 0]]
 
 
 def test_normalised_square_order_leaves_a_power_of_two(rng, transformed):
@@ -43,7 +43,7 @@ def test_normalised_square_order_leaves_a_power_of_two(rng, transformed):
     assert [n.op_type for n in result.graph.node] == ["HadamardTransform", "Mul"]
     assert result.get_initializer(result.graph.node[1].input[1]) == 0.25
     x = rng.integers(-128, 128, (50, 16))
-    np.testing.assert_array_equal(execute_qonnx(result, x), execute_qonnx(model, x))
+    np.testing.assert_array_equal(run_qonnx(result, x), run_qonnx(model, x))
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from onnx import TensorProto
 from qonnx.custom_op.registry import getCustomOp
 from siren_graphs import GraphBuilder, Siren
 
+from dhq_brevitas.export import run_qonnx
 from dhq_brevitas.finn_flow.elementwise import DyadicAffine, NotConvertible
-from dhq_brevitas.finn_flow.execute import execute_qonnx
 from dhq_brevitas.finn_flow.ranges import IntegerRange
 from dhq_brevitas.finn_flow.transformations import InferLookupActivation
 from dhq_brevitas.finn_flow.transformations.infer_lookup_activation import (
@@ -29,7 +29,7 @@ def check(transformed, model, datatype, channels) -> tuple:
     result = transformed(model, InferLookupActivation())
     assert [n.op_type for n in result.graph.node] == ["LookupActivation"]
     x = every_code(datatype, channels)
-    np.testing.assert_array_equal(execute_qonnx(result, x), execute_qonnx(model, x))
+    np.testing.assert_array_equal(run_qonnx(result, x), run_qonnx(model, x))
     node = result.graph.node[0]
     return getCustomOp(node), [result.get_initializer(n) for n in list(node.input)[1:]]
 
@@ -159,7 +159,7 @@ def test_last_scale_stays_behind(transformed):
     result = transformed(model, InferLookupActivation())
     assert [n.op_type for n in result.graph.node] == ["LookupActivation", "Mul"]
     x = every_code("INT8", 2)
-    np.testing.assert_array_equal(execute_qonnx(result, x), execute_qonnx(model, x))
+    np.testing.assert_array_equal(run_qonnx(result, x), run_qonnx(model, x))
 
 
 def test_unsigned_input_and_rank_three(rng):
@@ -171,7 +171,7 @@ def test_unsigned_input_and_rank_three(rng):
     op = getCustomOp(result.graph.node[0])
     assert op.get_nodeattr("numInputVectors") == [2, 3]
     x = rng.integers(0, 64, (6, 3, 4))
-    np.testing.assert_array_equal(execute_qonnx(result, x), execute_qonnx(model, x))
+    np.testing.assert_array_equal(run_qonnx(result, x), run_qonnx(model, x))
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,7 @@ def test_siren_layers(constants):
     assert kinds.count("LookupActivation") == 2
     assert kinds.count("Sin") == 0
     x = siren.samples(300)
-    np.testing.assert_array_equal(execute_qonnx(result, x), execute_qonnx(model, x))
+    np.testing.assert_array_equal(run_qonnx(result, x), run_qonnx(model, x))
 
 
 def whole_range(low: int, high: int) -> IntegerRange:

@@ -1,13 +1,13 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
-"""InferRequant: thresholds and fused requantisers against the QONNX graph, on every integer."""
+"""InferRequant: thresholds and fused requantizers against the QONNX graph, on every integer."""
 
 import numpy as np
 import pytest
 from qonnx.custom_op.registry import getCustomOp
 from siren_graphs import GraphBuilder
 
-from dhq_brevitas.finn_flow.execute import execute_qonnx
+from dhq_brevitas.export import run_qonnx
 from dhq_brevitas.finn_flow.transformations import InferHadamardTransform, InferRequant
 
 
@@ -20,7 +20,7 @@ def thresholding(transformed, model, low, high, channels):
     result = transformed(model, InferRequant())
     assert [n.op_type for n in result.graph.node] == ["Thresholding"]
     x = every_code(low, high, channels)
-    np.testing.assert_array_equal(execute_qonnx(result, x), execute_qonnx(model, x))
+    np.testing.assert_array_equal(run_qonnx(result, x), run_qonnx(model, x))
     node = result.graph.node[0]
     thresholds = result.get_initializer(node.input[1])
     assert np.all(np.diff(thresholds, axis=1) >= 0)
@@ -95,7 +95,7 @@ def test_scale_stays_behind(transformed):
     result = transformed(model, InferRequant())
     assert [n.op_type for n in result.graph.node] == ["Thresholding", "Mul"]
     x = every_code(-128, 127, 2)
-    np.testing.assert_array_equal(execute_qonnx(result, x), execute_qonnx(model, x))
+    np.testing.assert_array_equal(run_qonnx(result, x), run_qonnx(model, x))
 
 
 def test_several_in_a_row(transformed):
@@ -103,7 +103,7 @@ def test_several_in_a_row(transformed):
     result = transformed(model, InferRequant())
     assert [n.op_type for n in result.graph.node] == ["Thresholding", "Thresholding"]
     x = every_code(-128, 127, 2)
-    np.testing.assert_array_equal(execute_qonnx(result, x), execute_qonnx(model, x))
+    np.testing.assert_array_equal(run_qonnx(result, x), run_qonnx(model, x))
 
 
 def rotated(factor=0.125, bits=6, rounding="ROUND", **quant) -> GraphBuilder:
@@ -119,7 +119,7 @@ def convert(transformed, builder: GraphBuilder, **arguments):
     result = transformed(result, InferRequant(**arguments))
     rng = np.random.default_rng(0)
     x = np.concatenate([rng.integers(-128, 128, (400, 16)), np.full((1, 16), -128)])
-    np.testing.assert_array_equal(execute_qonnx(result, x), execute_qonnx(model, x))
+    np.testing.assert_array_equal(run_qonnx(result, x), run_qonnx(model, x))
     return result
 
 
@@ -173,7 +173,7 @@ def test_not_fused_if_the_sums_are_used_elsewhere(transformed):
     kinds = [n.op_type for n in result.graph.node]
     assert kinds == ["HadamardTransform", "Thresholding", "Concat"]
     x = np.random.default_rng(0).integers(-128, 128, (50, 16))
-    np.testing.assert_array_equal(execute_qonnx(result, x), execute_qonnx(model, x))
+    np.testing.assert_array_equal(run_qonnx(result, x), run_qonnx(model, x))
 
 
 @pytest.mark.parametrize(

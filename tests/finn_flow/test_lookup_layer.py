@@ -4,14 +4,11 @@
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper
-from qonnx.core.datatype import DataType
+from onnx import helper
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_onnx
 from qonnx.custom_op.registry import getCustomOp
-from qonnx.transformation.infer_datatypes import InferDataTypes
-from qonnx.transformation.infer_shapes import InferShapes
-from qonnx.util.basic import qonnx_make_model
+from siren_graphs import one_layer_model
 
 from dhq_brevitas.finn_flow import FlowError
 from dhq_brevitas.finn_flow.ops.lookup_activation import smallest_signed_datatype, table_luts
@@ -41,17 +38,8 @@ def layer_model(shape, scale, bias, table, datatype="INT12", **attributes) -> Mo
             **attributes,
         },
     )
-    graph = helper.make_graph(
-        [node],
-        "layer",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
-    )
-    model = ModelWrapper(qonnx_make_model(graph))
-    for name, value in (("scale", scale), ("bias", bias), ("table", table)):
-        model.set_initializer(name, value)
-    model.set_tensor_datatype("x", DataType[datatype])
-    return model.transform(InferShapes()).transform(InferDataTypes())
+    constants = [("scale", scale), ("bias", bias), ("table", table)]
+    return one_layer_model(node, shape, datatype, constants)
 
 
 def op(model: ModelWrapper):

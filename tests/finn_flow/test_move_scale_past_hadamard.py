@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from siren_graphs import GraphBuilder
 
-from dhq_brevitas.finn_flow.execute import execute_qonnx
+from dhq_brevitas.export import run_qonnx
 from dhq_brevitas.finn_flow.transformations import MoveScalePastHadamard
 
 
@@ -22,7 +22,7 @@ def test_power_of_two_is_exact(rng, transformed, factor, exact_only):
     result = transformed(model, MoveScalePastHadamard(exact_only))
     assert [n.op_type for n in result.graph.node] == ["Quant", "HadamardTransform", "Mul", "Add"]
     x = rng.normal(0, 20, (100, 16))
-    np.testing.assert_array_equal(execute_qonnx(result, x), execute_qonnx(model, x))
+    np.testing.assert_array_equal(run_qonnx(result, x), run_qonnx(model, x))
 
 
 def test_other_scalars_are_moved_only_if_allowed(rng, transformed):
@@ -34,7 +34,7 @@ def test_other_scalars_are_moved_only_if_allowed(rng, transformed):
     x = rng.normal(0, 20, (100, 16))
     # float32 rounds at another place: 2^-24 of sums of 8 products of at most 32 · 0.0137
     bound = 8 * 32 * 0.0137 * 2.0**-22
-    np.testing.assert_allclose(execute_qonnx(moved, x), execute_qonnx(model, x), atol=bound)
+    np.testing.assert_allclose(run_qonnx(moved, x), run_qonnx(model, x), atol=bound)
 
 
 def test_not_by_channel(transformed):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from siren_graphs import GraphBuilder
 
-from dhq_brevitas.finn_flow.execute import execute_qonnx
+from dhq_brevitas.export import run_qonnx
 from dhq_brevitas.finn_flow.ranges import integer_ranges
 from dhq_brevitas.finn_flow.transformations import InferHadamardTransform, InferRequant
 
@@ -20,21 +20,21 @@ def exhaustive(channels: int, low: int, high: int) -> np.ndarray:
 
 @pytest.mark.parametrize("datatype", ["INT2", "UINT2"])
 @pytest.mark.parametrize("signs", [None, [1.0, -1.0, -1.0, 1.0]])
-@pytest.mark.parametrize("requantised", [False, True])
-def test_ranges_are_tight(rng, datatype, signs, requantised):
+@pytest.mark.parametrize("requantized", [False, True])
+def test_ranges_are_tight(rng, datatype, signs, requantized):
     """Every bound of every channel is reached by some input."""
     g = GraphBuilder(4, datatype=datatype)
     g.matmul(rng.integers(-3, 4, (4, 4)), 4).hadamard(4, signs)
-    if requantised:
+    if requantized:
         g.apply("Mul", 0.25).quant(3, narrow=1)
     model = g.model(4)
     low, high = (-2, 1) if datatype == "INT2" else (0, 3)
-    outputs = execute_qonnx(model, exhaustive(4, low, high))
-    if requantised:
+    outputs = run_qonnx(model, exhaustive(4, low, high))
+    if requantized:
         model = model.transform(InferHadamardTransform()).transform(InferRequant())
     bounds = integer_ranges(model)["global_out"]
     reached = outputs.min(axis=0), outputs.max(axis=0)
-    if requantised:  # each end of a channel may be reached for another combination only
+    if requantized:  # each end of a channel may be reached for another combination only
         assert np.all(bounds.low <= reached[0])
         assert np.all(bounds.high >= reached[1])
     matmul = next(n for n in model.graph.node if n.op_type == "MatMul")
@@ -48,7 +48,7 @@ def test_ranges_are_tight(rng, datatype, signs, requantised):
 def test_hadamard_bounds_are_tight_for_independent_inputs():
     g = GraphBuilder(4, datatype="INT3")
     model = g.hadamard(2, [1.0, -1.0, 1.0, 1.0]).model(4)
-    outputs = execute_qonnx(model, exhaustive(4, -4, 3))
+    outputs = run_qonnx(model, exhaustive(4, -4, 3))
     bounds = integer_ranges(model)["global_out"]
     np.testing.assert_array_equal(bounds.low, outputs.min(axis=0))
     np.testing.assert_array_equal(bounds.high, outputs.max(axis=0))
@@ -72,5 +72,5 @@ def test_unknown_stays_unknown(rng):
     fractional = GraphBuilder(4, datatype="INT4")
     fractional.node("MatMul", "global_in", fractional.parameter(np.full((4, 4), 0.5)))
     assert list(integer_ranges(fractional.model(4))) == ["global_in"]
-    normalised = GraphBuilder(4, datatype="INT4").hadamard(4, normalize=1)
-    assert list(integer_ranges(normalised.model(4))) == ["global_in"]
+    normalized = GraphBuilder(4, datatype="INT4").hadamard(4, normalize=1)
+    assert list(integer_ranges(normalized.model(4))) == ["global_in"]

@@ -10,7 +10,7 @@ from qonnx.transformation.infer_shapes import InferShapes
 from qonnx.util.basic import qonnx_make_model
 from siren_graphs import GraphBuilder
 
-from dhq_brevitas.finn_flow.execute import execute_qonnx
+from dhq_brevitas.export import run_qonnx
 from dhq_brevitas.finn_flow.transformations import SeparateEqualInputs
 
 
@@ -36,7 +36,7 @@ def test_renaming_keeps_the_graph_whole(transformed):
     assert [n.op_type for n in result.graph.node] == ["Neg", "Identity", "Mul"]
     renamed = result.transform(GiveReadableTensorNames())
     x = np.array([[1.0, -2.0, 3.0]])
-    assert execute_qonnx(renamed, x).tolist() == [[1.0, 4.0, 9.0]]
+    assert run_qonnx(renamed, x).tolist() == [[1.0, 4.0, 9.0]]
 
 
 def test_other_nodes_are_left_alone(transformed):

@@ -1,15 +1,11 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
-"""FINN's own passes on layers of this package: before and after an RTL variant is registered."""
+"""FINN's own passes and analyses on layers of this package."""
 
 import numpy as np
 import pytest
 from finn.analysis.fpgadataflow.exp_cycles_per_layer import exp_cycles_per_layer
 from finn.analysis.fpgadataflow.res_estimation import res_estimation
-from finn.custom_op.fpgadataflow import rtl
-from finn.custom_op.fpgadataflow.rtlbackend import RTLBackend
-from finn.transformation.fpgadataflow.specialize_layers import SpecializeLayers
-from qonnx.custom_op import registry
 from qonnx.custom_op.registry import getCustomOp
 from siren_graphs import GraphBuilder, Siren, layer_kinds
 
@@ -19,62 +15,10 @@ from dhq_brevitas.finn_flow import (
     build_dataflow,
     execute_dataflow,
 )
-from dhq_brevitas.finn_flow.backend_view import lacks_variant, seen_as_rtl
 from dhq_brevitas.finn_flow.checks import check_all_rtl
-from dhq_brevitas.finn_flow.ops import HadamardTransform, LookupActivation
 from dhq_brevitas.finn_flow.transformations import SetLayerFolding
 
 PART = "xczu3eg-sbva484-1-e"
-
-
-class _Variant(RTLBackend):
-    """What an RTL variant must have for FINN; it generates nothing."""
-
-    def get_rtl_file_list(self, abspath=False):
-        return []
-
-    def generate_hdl(self, model, fpgapart, clk):
-        return None
-
-    def code_generation_ipi(self):
-        return []
-
-
-class HadamardTransform_rtl(HadamardTransform, _Variant):
-    def get_nodeattr_types(self):
-        return RTLBackend.get_nodeattr_types(self) | HadamardTransform.get_nodeattr_types(self)
-
-
-class LookupActivation_rtl(LookupActivation, _Variant):
-    def get_nodeattr_types(self):
-        return RTLBackend.get_nodeattr_types(self) | LookupActivation.get_nodeattr_types(self)
-
-
-VARIANTS = (HadamardTransform_rtl, LookupActivation_rtl)
-
-
-def forget_variants() -> None:
-    """QONNX keeps the classes it has resolved; make it look again."""
-    known = registry._OP_REGISTRY.get("finn.custom_op.fpgadataflow.rtl", {})
-    for variant in VARIANTS:
-        known.pop(variant.__name__, None)
-
-
-@pytest.fixture
-def variants(monkeypatch):
-    """Both layers have an RTL variant for the time of a test."""
-    forget_variants()
-    for variant in VARIANTS:
-        monkeypatch.setitem(rtl.custom_op, variant.__name__, variant)
-    yield
-    forget_variants()
-
-
-@pytest.fixture
-def no_variants(monkeypatch):
-    """Neither layer has an RTL variant for the time of a test."""
-    for variant in VARIANTS:
-        monkeypatch.delitem(rtl.custom_op, variant.__name__, raising=False)
 
 
 @pytest.fixture(scope="module")
@@ -84,63 +28,17 @@ def siren() -> Siren:
 
 @pytest.fixture(scope="module")
 def built(siren, tmp_path_factory):
-    """Built while no variant is registered."""
-    with pytest.MonkeyPatch.context() as patch:
-        for variant in VARIANTS:
-            patch.delitem(rtl.custom_op, variant.__name__, raising=False)
-        folder = tmp_path_factory.mktemp("built")
-        yield build_dataflow(siren.build(), folder, cycles_per_sample=32, progress=False)
+    folder = tmp_path_factory.mktemp("built")
+    return build_dataflow(siren.build(), folder, cycles_per_sample=32, progress=False)
 
 
-def test_layers_stay_abstract_without_variant(built, no_variants):
-    domains = {n.op_type: n.domain.removeprefix("finn.custom_op.") for n in built.model.graph.node}
-    assert domains == {
-        "MVAU_rtl": "fpgadataflow.rtl",
-        "LookupActivation": "fpgadataflow",
-        "HadamardTransform": "fpgadataflow",
-    }
-    with pytest.raises(Exception, match="no hw implementation variant"):
-        built.model.transform(SpecializeLayers(PART))
-
-
-def test_layers_are_specialised_with_variant(siren, built, variants, tmp_path):
-    result = build_dataflow(
-        siren.build(),
-        tmp_path,
-        cycles_per_sample=32,
-        verify_inputs=siren.samples(100),
-        progress=False,
-    )
-    kinds = [n.op_type for n in result.model.graph.node]
+def test_every_layer_is_rtl_and_seen_by_finns_analyses(built):
+    kinds = [n.op_type for n in built.model.graph.node]
     assert kinds == ["MVAU_rtl", "LookupActivation_rtl", "HadamardTransform_rtl", "MVAU_rtl"]
-    assert not any(lacks_variant(n) for n in result.model.graph.node)
-    assert result.samples_compared == 100
-    # The same folding and the same estimates as before, under the specialised names.
-    for before, after in zip(built.report["layers"], result.report["layers"], strict=True):
-        same = {k: v for k, v in after.items() if k not in ("name", "op_type")}
-        assert same == {k: v for k, v in before.items() if k not in ("name", "op_type")}
-
-
-def test_steps_are_finns_own_with_variants(siren, variants, tmp_path):
-    """No domain is changed for FINN's passes once every layer has a variant."""
-    model = build_dataflow(siren.build(), tmp_path, progress=False).model
-    before = [(n.domain, n.op_type) for n in model.graph.node]
-    seen = []
-    seen_as_rtl(model, lambda m: seen.append([(n.domain, n.op_type) for n in m.graph.node]) or m)
-    assert seen == [before]
-
-
-def test_analyses_see_every_layer(built, no_variants):
+    assert {n.domain for n in built.model.graph.node} == {"finn.custom_op.fpgadataflow.rtl"}
     names = [n.name for n in built.model.graph.node]
-    assert len(exp_cycles_per_layer(built.model)) < len(names)
-
-    def check(model):
-        assert list(exp_cycles_per_layer(model)) == names
-        assert list(res_estimation(model, PART)) == names
-        return model
-
-    after = seen_as_rtl(built.model, check)
-    assert [n.domain for n in after.graph.node] == [n.domain for n in built.model.graph.node]
+    assert list(exp_cycles_per_layer(built.model)) == names
+    assert list(res_estimation(built.model, PART)) == names
 
 
 @pytest.mark.parametrize("target", [1, 7, 32, 1000])

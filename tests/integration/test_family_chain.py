@@ -9,14 +9,14 @@ import torch
 from dhq_brevitas.export import export_qonnx
 from dhq_brevitas.finn_flow import build_dataflow, execute_dataflow
 from dhq_brevitas.inr.families import FAMILIES, get_family
+from dhq_brevitas.inr.integers import evaluate
 from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.quant_spec import QuantSpec
 from dhq_brevitas.inr.quantized import QuantInr
 from dhq_brevitas.inr.spec import InrSpec
-from dhq_brevitas.inr.quant_spec import QuantSpec
 from dhq_brevitas.inr.training import TrainSpec, fit_float
 from dhq_brevitas.quantization.calibration import calibrate
-from dhq_brevitas.quantization.settle import finalise
-from dhq_brevitas.inr.integers import evaluate
+from dhq_brevitas.quantization.settle import settle
 from dhq_brevitas.run.chain_stages import run_qonnx_graph
 from dhq_brevitas.signals.grid import code_bits, grid_codes, grid_step
 from dhq_brevitas.signals.pictures import load_image
@@ -40,7 +40,7 @@ def test_every_level_gives_the_same_codes(family, quant, tmp_path):
     fit_float(inr, CODES * STEP, target, spec, progress=False)
     model = QuantInr.from_float(inr, QuantSpec(**quant), STEP, BITS, CODES)
     calibrate(model, CODES)
-    finalise(model)
+    settle(model, CODES)
     reference = evaluate(model, CODES)
     assert len(np.unique(reference.accumulators)) > 10
 

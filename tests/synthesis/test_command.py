@@ -79,7 +79,7 @@ def test_graph_that_is_not_specialised(built, tmp_path, capsys):
     record["files"]["build/dataflow.onnx"] = file_digest(graph)
     (folder / "build.json").write_text(json.dumps(record))
     assert failure(capsys, "--out", folder) == (
-        f"dhq: error: node {node.name} (op_type MVAU) cannot be simulated: it is not specialised "
+        f"dhq: error: node {node.name} (op_type MVAU) cannot be simulated: it is not specialized "
         "to RTL; run step_dhq_specialize_layers first"
     )
 

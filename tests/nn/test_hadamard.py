@@ -602,7 +602,7 @@ def test_bad_input(call: Callable[[], object], error: type[Exception], message: 
 
 
 def test_benchmark_refuses_an_order_without_transform():
-    script = Path(__file__).parents[1] / "examples" / "hadamard_benchmark.py"
+    script = Path(__file__).parents[2] / "examples" / "benchmarks" / "hadamard_benchmark.py"
     command = [sys.executable, "-W", "ignore", script, "--order", "100"]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.returncode == 2

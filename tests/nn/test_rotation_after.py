@@ -17,16 +17,16 @@ from torch import nn
 
 import dhq_brevitas.nn.quantizers as q
 from dhq_brevitas.export.passes.integer_values import Rotated
-from dhq_brevitas.inr.quant_spec import plan_layers
+from dhq_brevitas.inr.integers import LayerCodes, evaluate, layer_codes
 from dhq_brevitas.inr.network import Inr
-from dhq_brevitas.inr.quantized import IntegerLayer, QuantInr
+from dhq_brevitas.inr.quant_spec import QuantSpec, plan_layers
+from dhq_brevitas.inr.quantized import QuantInr, shapes_of_inr
 from dhq_brevitas.inr.spec import InrSpec
-from dhq_brevitas.inr.quant_spec import QuantSpec
 from dhq_brevitas.nn.hadamard import hadamard_transform_int, random_signs
+from dhq_brevitas.nn.rotation import Rotation, Side
 from dhq_brevitas.planning.plan_file import layers_to_json, read_plan
 from dhq_brevitas.quantization.post_training import post_train
-from dhq_brevitas.quantization.settle import finalise
-from dhq_brevitas.inr.integers import evaluate
+from dhq_brevitas.quantization.settle import settle
 from networks import calibrated, grid_codes, outputs_of, sine_network
 
 SPEC = InrSpec(hidden=16, layers=2, out_features=3, parameters={"omega": 6.0})
@@ -165,7 +165,9 @@ def quantized(**options):
 
 
 def test_plan_quantizes_once_and_comes_back_from_json(tmp_path):
-    layers = plan_layers(SPEC, QuantSpec(rotation="after", act_bits=6, signs_seed=1), 4)
+    layers = plan_layers(
+        shapes_of_inr(SPEC, 4), QuantSpec(rotation="after", act_bits=6, signs_seed=1)
+    )
     assert [str(x.rotation) for x in layers] == ["none", "after", "after"]
     assert [(x.act_bits, x.multiplied_bits) for x in layers] == [(4, 4), (6, 10), (6, 10)]
     assert [x.sine_bits for x in layers] == [6, 6, None]
@@ -182,24 +184,24 @@ def test_plan_quantizes_once_and_comes_back_from_json(tmp_path):
 def test_rounding_sees_the_rotated_codes(scale):
     inr, learned = quantized(scale=scale, signs_seed=2)
     _, nearest = quantized(scale=scale, signs_seed=2)
-    post_train(nearest, inr, CODES, CODES * STEP, learned_rounding=False)
-    records = post_train(learned, inr, CODES, CODES * STEP).rounded
+    post_train(nearest, CODES, learned_rounding=False)
+    records = post_train(learned, CODES).rounded
     assert all(record.rounded <= record.nearest for record in records)
 
     def error(model):
         return (outputs_of(model.eval(), CODES) - inr(CODES * STEP)).square().mean()
 
     assert error(learned) < 0.8 * error(nearest)
-    finalise(learned)
+    settle(learned, CODES)
     reference = evaluate(learned, CODES)
     assert scale == "float" or reference.dtype == "float32"
     # The last layer multiplies the transform of the sine's codes.
     sine = nn.Sequential(*list(learned)[:-1])(CODES)
     signs = learned.linears[-1].weight_quant.hadamard_signs.numpy().astype(np.int64)
     rotated = hadamard_transform_int(sine.int().numpy().astype(np.int64), signs=signs)
-    last = learned.integer_layers(CODES)[-1]
-    assert np.array_equal(last.x.numpy(), rotated)
-    assert np.array_equal(reference.accumulators, rotated @ last.weight.numpy().astype(np.int64).T)
+    last = layer_codes(learned, CODES)[-1]
+    assert np.array_equal(last.x, rotated)
+    assert np.array_equal(reference.accumulators, rotated @ last.weight.T)
 
 
 # -- bounds ----------------------------------------------------------------------------------------
@@ -215,8 +217,9 @@ def test_no_partial_sum_exceeds_the_bound():
     rng = np.random.default_rng(0)
     codes = rng.integers(-8, 8, (200, 8))
     x, w = hadamard_transform_int(codes, order=8), rng.integers(-7, 8, (3, 8))
-    tensors = [torch.from_numpy(a).double() for a in (x, w)]
-    bound = IntegerLayer(*tensors, torch.zeros(3).double(), torch.ones(1).double()).bound()
+    turn = Rotation(Side.AFTER, 8)
+    layer = LayerCodes("a", x, 4, True, turn, None, 4, w, 4, np.ones(1), np.zeros(3))
+    bound = layer.bound()
     rotated = Rotated(-8, 7, 8, None)
     for row, largest in zip(w, bound.tolist(), strict=True):
         seen = np.abs(partial_sums(x, row)).max()

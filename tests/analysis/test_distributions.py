@@ -66,10 +66,10 @@ def test_any_model_of_linear_layers_is_analysed(linear, tmp_path):
     assert (tmp_path / "analysis_2.png").stat().st_size > 1000
 
 
-def test_what_cannot_be_analysed_is_refused():
-    with pytest.raises(ValueError, match="0: a Conv2d cannot be analysed, only linear layers can"):
+def test_what_cannot_be_analyzed_is_refused():
+    with pytest.raises(ValueError, match="0: a Conv2d cannot be analyzed, only linear layers can"):
         analyze_layers(nn.Sequential(nn.Conv2d(1, 1, 3)), INPUTS)
-    with pytest.raises(ValueError, match="Tanh has no linear layer to analyse"):
+    with pytest.raises(ValueError, match="Tanh has no linear layer to analyze"):
         analyze_layers(nn.Tanh(), INPUTS)
     with pytest.raises(ValueError, match="the calibration data hold NaN"):
         analyze_layers(model(), INPUTS * float("nan"))

@@ -6,18 +6,16 @@ import signal
 import pytest
 import torch
 
-from dhq_brevitas.inr import training
 from dhq_brevitas.inr.network import Inr
-from dhq_brevitas.inr.quantized import QuantInr
-from dhq_brevitas.inr.spec import InrSpec
 from dhq_brevitas.inr.quant_spec import QuantSpec
+from dhq_brevitas.inr.quantized import QuantInr, training
+from dhq_brevitas.inr.spec import InrSpec
 from dhq_brevitas.inr.training import (
     Interrupted,
     TrainSpec,
     batch_indices,
     fit_float,
     tensor_psnr,
-    train_quantized,
 )
 from dhq_brevitas.quantization.calibration import calibrate
 from dhq_brevitas.signals.grid import code_bits, grid_codes, grid_step
@@ -133,26 +131,6 @@ def test_interrupted_fit_resumes_to_the_same_bits(data, tmp_path, monkeypatch, n
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("scale", ["po2", "float"])
-def test_interrupted_fine_tuning_resumes_to_the_same_bits(
-    data, fitted, tmp_path, monkeypatch, scale
-):
-    codes, _, target = data
-    spec, checkpoint = TrainSpec(12, learning_rate=1e-4, evaluate_every=4), tmp_path / "qat.pt"
-    options = {"scale": scale, "weight_bits": 4}
-    whole = quantized(fitted, codes, **options)
-    expected = train_quantized(whole, codes, target, spec, progress=False)
-    parts = quantized(fitted, codes, **options)
-    with monkeypatch.context() as patch:
-        interrupt_at(patch, 6)
-        with pytest.raises(Interrupted, match="step 7 of 12"):
-            train_quantized(parts, codes, target, spec, checkpoint, progress=False)
-    parts = quantized(fitted, codes, **options)
-    result = train_quantized(parts, codes, target, spec, checkpoint, progress=False)
-    assert same_state(parts, whole)
-    assert (result.psnr, result.step) == (expected.psnr, expected.step)
-
-
 def test_periodic_checkpoint_survives_a_crash(data, tmp_path, monkeypatch):
     _, coordinates, target = data
     spec, checkpoint = TrainSpec(10, save_seconds=0), tmp_path / "fit.pt"
@@ -199,56 +177,6 @@ def test_signal_handlers_are_restored(data):
     before = signal.getsignal(signal.SIGINT)
     fit_float(small_siren(), coordinates, target, TrainSpec(1), progress=False)
     assert signal.getsignal(signal.SIGINT) is before
-
-
-@pytest.mark.parametrize(
-    ("scheme", "scale"), [("stock", "float"), ("dhq", "po2"), ("dhq", "dyadic")]
-)
-def test_fine_tuning_improves_coarse_weights(data, fitted, scheme, scale):
-    codes, _, target = data
-    model = quantized(fitted, codes, scheme=scheme, scale=scale, weight_bits=3)
-    with torch.no_grad():
-        before = tensor_psnr(model.eval()(codes), target)
-    spec = TrainSpec(40, learning_rate=1e-4, evaluate_every=10)
-    result = train_quantized(model, codes, target, spec, progress=False)
-    assert result.psnr > before + 0.2
-    with torch.no_grad():
-        assert tensor_psnr(model(codes), target) == result.psnr  # the best weights are loaded
-    assert not model.training
-
-
-def test_fine_tuning_never_makes_it_worse(data, fitted):
-    codes, _, target = data
-    model = quantized(fitted, codes)
-    with torch.no_grad():
-        before = tensor_psnr(model.eval()(codes), target)
-    spec = TrainSpec(4, learning_rate=0.5, evaluate_every=2)  # ruins the weights
-    result = train_quantized(model, codes, target, spec, progress=False)
-    assert (result.step, result.psnr) == (0, before)
-    with torch.no_grad():
-        assert tensor_psnr(model(codes), target) == before
-
-
-def test_no_steps_leave_the_network_alone(data, fitted):
-    codes, _, target = data
-    model, same = quantized(fitted, codes), quantized(fitted, codes)
-    train_quantized(model, codes, target, TrainSpec(0), progress=False)
-    assert same_state(model, same)
-
-
-def test_power_of_two_scales_stay(data, fitted):
-    codes, _, target = data
-    for scale, learned in (("po2", False), ("dyadic", True), ("float", True)):
-        model = quantized(fitted, codes, scale=scale, weight_bits=4)
-        before = [m.value.clone() for m in model.modules() if isinstance(m, training.LEARNED)]
-        run = training.TrainingRun(
-            model, lambda m=model: training.quantized_groups(m), TrainSpec(1), None, ""
-        )
-        model.train()
-        run._one_step(codes, target)
-        after = [m.value for m in model.modules() if isinstance(m, training.LEARNED)]
-        changed = [not torch.equal(a, b) for a, b in zip(before, after, strict=True)]
-        assert changed == [learned] * len(before)
 
 
 @pytest.mark.parametrize(

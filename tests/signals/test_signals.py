@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dhq_brevitas.signals import pictures as signals
+from dhq_brevitas.signals.pictures import grid, metrics
+from dhq_brevitas.signals.pictures import pictures as signals
 from dhq_brevitas.util import files
 
 
@@ -141,14 +142,14 @@ def test_too_small(tmp_path):
 
 @pytest.mark.parametrize(("height", "width"), [(8, 8), (9, 12), (128, 100), (2, 2), (129, 3)])
 def test_codes_are_centred_and_fit_the_bits(height, width):
-    codes = signals.grid_codes((height, width))
+    codes = grid.grid_codes((height, width))
     assert codes.dtype == np.int64
     assert codes.shape == (height * width, 2)
     assert codes[0].tolist() == [-(height // 2), -(width // 2)]
     assert codes[-1].tolist() == [height - 1 - height // 2, width - 1 - width // 2]
     if width > 1:
         assert codes[1].tolist() == [-(height // 2), 1 - width // 2]
-    bits = code_bits(grid_codes((height, width)))
+    bits = grid.code_bits(grid.grid_codes((height, width)))
     assert codes.min() >= -(2 ** (bits - 1))
     assert codes.max() < 2 ** (bits - 1)
     # One bit less would not do.
@@ -156,20 +157,20 @@ def test_codes_are_centred_and_fit_the_bits(height, width):
 
 
 def test_known_bits_and_step():
-    assert code_bits(grid_codes((128, 128))) == 7
-    assert code_bits(grid_codes((129, 3))) == 8
-    assert signals.grid_step((64, 100)) == 0.02
+    assert grid.code_bits(grid.grid_codes((128, 128))) == 7
+    assert grid.code_bits(grid.grid_codes((129, 3))) == 8
+    assert grid.grid_step((64, 100)) == 0.02
     with pytest.raises(ValueError, match=r"shape=\(0, 3\): every side must be at least 1"):
-        signals.grid_codes((0, 3))
+        grid.grid_codes((0, 3))
 
 
 def test_psnr():
     zero = np.zeros((4, 4, 1), np.float32)
-    assert signals.psnr(zero, zero) == float("inf")
-    assert signals.psnr(zero, zero + 0.2) == pytest.approx(20.0, abs=1e-5)
-    assert signals.psnr(zero, zero + 0.1, value_range=1) == pytest.approx(20.0, abs=1e-5)
+    assert metrics.psnr(zero, zero) == float("inf")
+    assert metrics.psnr(zero, zero + 0.2) == pytest.approx(20.0, abs=1e-5)
+    assert metrics.psnr(zero, zero + 0.1, value_range=1) == pytest.approx(20.0, abs=1e-5)
     with pytest.raises(ValueError, match="shapes differ"):
-        signals.psnr(zero, zero[:2])
+        metrics.psnr(zero, zero[:2])
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -1,14 +1,11 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the pass :mod:`dhq_brevitas.export.passes.integer_form` knows of each tensor it visits."""
+"""What the pass knows of each tensor it visits."""
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
-from onnx import NodeProto, helper
-from qonnx.util.basic import get_by_name
 
 from dhq_brevitas.nn.hadamard import hadamard_transform_int
 
@@ -148,9 +145,3 @@ def dyadic_parameters(
         factor = np.rint(np.ldexp(factor, s)) * 2.0**-s
         shift = np.rint(np.ldexp(shift, s)) * 2.0**-s
     return factor, shift, s
-
-
-def attribute(node: NodeProto, name: str, default: Any) -> Any:
-    """Value of a node attribute, or ``default``."""
-    found = get_by_name(node.attribute, name)
-    return default if found is None else helper.get_attribute_value(found)

@@ -9,9 +9,9 @@ import torch
 
 from dhq_brevitas.inr.integers import layer_codes
 from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.quant_spec import QuantSpec
 from dhq_brevitas.inr.quantized import QuantInr
 from dhq_brevitas.inr.spec import InrSpec
-from dhq_brevitas.inr.quant_spec import QuantSpec
 from dhq_brevitas.inr.training import TrainSpec, tensor_psnr
 from dhq_brevitas.planning.limits import Hardware, Limits, Resources
 from dhq_brevitas.quantization.fine_tuning import _due, freeze_quantized, windows
@@ -25,7 +25,7 @@ TARGET = torch.sin(3 * CODES[:, :1] * STEP) * torch.cos(2 * CODES[:, 1:] * STEP)
 def rounded(**quant):
     inr = Inr(InrSpec(hidden=16, layers=2, out_features=1, parameters={"omega": 6.0}), seed=1)
     model = QuantInr.from_float(inr, QuantSpec(weight_bits=4, **quant), STEP, 4)
-    return model, post_train(model, inr, CODES, CODES * STEP)
+    return model, post_train(model, CODES)
 
 
 def psnr(model):
@@ -80,7 +80,7 @@ def test_training_that_makes_it_worse_is_taken_back():
 @pytest.mark.parametrize(("limit", "kept"), [(0, False), (10**6, True)])
 def test_training_that_exceeds_limits_on_hardware_is_taken_back(limit, kept):
     model, post = rounded()
-    before = [layer.weight for layer in layer_codes(model)]
+    before = [layer.weight for layer in layer_codes(model, CODES)]
     start = {name: value.clone() for name, value in model.state_dict().items()}
 
     def changed_codes(layers):
@@ -88,12 +88,12 @@ def test_training_that_exceeds_limits_on_hardware_is_taken_back(limit, kept):
         return [Resources(lut=int((layer.weight != old).sum())) for layer, old in pairs]
 
     hardware = Hardware(Limits(lut=limit), changed_codes)
-    assert hardware.exceeded(model) == ""
+    assert hardware.exceeded(model, CODES) == ""
     spec = TrainSpec(60, batch=128, learning_rate=1e-3)
     found = []
 
     def allowed():
-        found.append(hardware.exceeded(model))
+        found.append(hardware.exceeded(model, CODES))
         return not found[-1]
 
     trained = freeze_quantized(model, CODES, TARGET, spec, post, progress=False, allowed=allowed)

@@ -20,8 +20,8 @@ from dhq_brevitas.nn.quantizers import (
     Int8DHQWeightPerChannelFloat,
     Int8UnitActPerTensorFixedPoint,
 )
-from dhq_brevitas.quantization.calibration import calibrate, sqnr, step_of_least_error
 from dhq_brevitas.nn.scales import set_scale
+from dhq_brevitas.quantization.calibration import calibrate, sqnr, step_of_least_error
 
 pytestmark = pytest.mark.filterwarnings("ignore:Named tensors")
 

@@ -13,8 +13,8 @@ from skimage.transform import radon
 from dhq_brevitas.inr.network import Inr
 from dhq_brevitas.inr.spec import InrSpec
 from dhq_brevitas.inr.training import TrainSpec, fit_float, tensor_psnr
-from dhq_brevitas.signals import tasks
 from dhq_brevitas.signals.metrics import psnr
+from dhq_brevitas.signals.pictures import tasks
 from dhq_brevitas.signals.tasks import TASKS, Problem, get_task, register_task
 from dhq_brevitas.signals.tasks.shape import mesh_of
 from dhq_brevitas.signals.tasks.tomography import radon_weights
@@ -326,5 +326,7 @@ def test_registry(monkeypatch, tmp_path):
         get_task("film")
     path = tmp_path / "own.py"
     path.write_text("TASK = 1")
-    with pytest.raises(ValueError, match=r"must define TASK, a dhq_brevitas\.signals\.tasks\.base\.Task"):
+    with pytest.raises(
+        ValueError, match=r"must define TASK, a dhq_brevitas\.signals\.tasks\.base\.Task"
+    ):
         get_task(str(path))

@@ -9,17 +9,16 @@ import pytest
 import torch
 
 from dhq_brevitas.analysis.layer_table import measure_layers
-from dhq_brevitas.inr import families
 from dhq_brevitas.inr.families import FAMILIES, Activation, Family, get_family, register_family
+from dhq_brevitas.inr.integers import evaluate, layer_codes
 from dhq_brevitas.inr.network import Inr
-from dhq_brevitas.inr.quantized import QuantInr
-from dhq_brevitas.inr.spec import InrSpec
 from dhq_brevitas.inr.quant_spec import QuantSpec
-from dhq_brevitas.inr.training import TrainSpec, fit_float, tensor_psnr, train_quantized
+from dhq_brevitas.inr.quantized import QuantInr, families
+from dhq_brevitas.inr.spec import InrSpec
+from dhq_brevitas.inr.training import TrainSpec, fit_float, tensor_psnr
 from dhq_brevitas.nn.activations import QuantLookupActivation
 from dhq_brevitas.quantization.calibration import calibrate
-from dhq_brevitas.quantization.settle import finalise
-from dhq_brevitas.inr.integers import evaluate
+from dhq_brevitas.quantization.recipe import quantize_in_place
 from dhq_brevitas.signals.grid import code_bits, grid_codes, grid_step
 from dhq_brevitas.signals.pictures import load_image
 from paper_networks import paper_network
@@ -123,14 +122,16 @@ def test_wide_quantizers_reproduce_the_float_network(family):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_eight_bits_train_and_settle(family):
     model = QuantInr.from_float(fitted(family), QuantSpec(), STEP, BITS, CODES)
-    calibrate(model, CODES)
-    target = picture()
-    start = tensor_psnr(output_of(model, CODES), target)
-    trained = train_quantized(
-        model, CODES, target, TrainSpec(8, 400, 1e-4, evaluate_every=4), progress=False
+    target, starts = picture(), []
+    trained = quantize_in_place(
+        model,
+        CODES,
+        target,
+        TrainSpec(8, 400, 1e-4),
+        progress=False,
+        after_rounding=lambda post: starts.append(tensor_psnr(output_of(model, CODES), target)),
     )
-    assert trained.psnr >= start
-    finalise(model)
+    assert trained.psnr >= starts[0]
     reference = evaluate(model, CODES)
     assert reference.dtype == "float32"
     np.testing.assert_array_equal(reference.outputs, output_of(model, CODES).numpy())
@@ -154,7 +155,7 @@ def test_measured_range_covers_the_trained_network():
     measured = inr.measured_limits(CODES * STEP)
     for limit, largest in zip(model.limits, measured, strict=True):
         assert largest <= limit <= largest * (1 + 2**-4)
-    again = QuantInr(inr.spec, model.quant, STEP, BITS, model.limits)
+    again = QuantInr(inr.spec, QuantSpec(layers=tuple(model.plans)), STEP, BITS, model.limits)
     tables = [
         m.act_quant.fused_activation_quant_proxy.activation_impl.table for m in list(again)[2::2]
     ]
@@ -163,17 +164,17 @@ def test_measured_range_covers_the_trained_network():
         x = (torch.arange(4096, dtype=torch.float64) - 2047.5) / 2048 * limit
         assert torch.equal(table, torch.sin(30 * (x.abs() + 1) * x).float())
     with pytest.raises(ValueError, match="limits: this family's activations have no range"):
-        QuantInr(inr.spec, model.quant, STEP, BITS)
+        QuantInr(inr.spec, QuantSpec(layers=tuple(model.plans)), STEP, BITS)
 
 
 def test_encoding_is_exact_in_hardware():
     """Its weights are powers of two and its phases quarter turns, so nothing is rounded."""
     model = QuantInr.from_float(fitted("relu", 5), QuantSpec(), STEP, BITS, CODES)
     calibrate(model, CODES)
-    layer, linear = model.integer_layers(CODES)[0], model.linears[0]
+    layer, linear = layer_codes(model, CODES)[0], model.linears[0]
     assert linear.in_features == 2
     x = CODES.double() * STEP
-    phases = (layer.x @ layer.weight.T + layer.bias) * layer.scale
+    phases = torch.from_numpy(layer.accumulators() * layer.scale + layer.bias)
     assert not linear.weight.requires_grad
     expected = torch.cat(
         [

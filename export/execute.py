@@ -1,0 +1,223 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""``run_qonnx``: any number of samples through a QONNX graph, in batches, with exact sums."""
+
+from collections.abc import Iterator, Mapping
+from typing import Literal, overload
+
+import numpy as np
+import torch
+from onnx import NodeProto, TensorProto, helper
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.core.onnx_exec import execute_node
+from qonnx.transformation.infer_shapes import InferShapes
+from qonnx.util.basic import get_preferred_qonnx_opset
+from tqdm import tqdm
+
+from dhq_brevitas.export.graph import variables
+
+BATCH_SIZE = 4096
+# Shapes in attributes of FINN's layers, samples first; the last four are of width converters and
+# FIFOs.
+BATCH_ATTRIBUTES = ("numInputVectors", "inShape", "outShape", "normal_shape", "folded_shape")
+# What may stand behind the last integers of a graph: scale and bias.
+TRAILING_OPS = ("Mul", "Add", "Sub", "Div", "Cast", "Identity")
+WIDE_SUFFIX = "_float64"
+
+Samples = np.ndarray | torch.Tensor
+
+
+@overload
+def run_qonnx(
+    graph: ModelWrapper,
+    inputs: Samples,
+    *,
+    codes: Literal[True],
+    batch_size: int = ...,
+    progress: bool = ...,
+    description: str = ...,
+) -> tuple[np.ndarray, np.ndarray]: ...
+
+
+@overload
+def run_qonnx(
+    graph: ModelWrapper,
+    inputs: Samples,
+    *,
+    codes: Literal[False] = ...,
+    batch_size: int = ...,
+    progress: bool = ...,
+    description: str = ...,
+) -> np.ndarray: ...
+
+
+def run_qonnx(
+    graph: ModelWrapper,
+    inputs: Samples,
+    *,
+    codes: bool = False,
+    batch_size: int = BATCH_SIZE,
+    progress: bool = False,
+    description: str = "QONNX",
+) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+    """Output of a QONNX graph with one input and one output, for any number of samples.
+
+    Nodes run as in ``qonnx.core.onnx_exec``, with two differences: sums are those of hardware
+    (:func:`with_exact_sums`), and tensors are not rounded to their annotated datatypes.
+
+    Args:
+        graph: a QONNX graph, or one of which some nodes are FINN's layers already; left as it is,
+            and may be of any batch size.
+        inputs: [N, …], taken as float32; an array or a tensor.
+        codes: return the integers ahead of the scale and bias at the end of the graph, too.
+        batch_size: samples executed at once.
+        progress: show a progress bar.
+        description: label of the progress bar.
+
+    Returns the outputs [N, m], float32, or float64 where the output is itself a sum. With
+    ``codes``: (codes int64 [N, m], outputs float32 [N, m]).
+
+    Raises ValueError for inputs of another shape or without a sample, and with ``codes`` for a
+    graph that is not in integer form.
+    """
+    samples = _array(inputs)
+    check_samples(graph, samples)
+    batch_size = min(batch_size, len(samples))
+    batched = with_exact_sums(set_batch_size(graph, batch_size))
+    opsets, default_opset = batched.get_opset_imports(), get_preferred_qonnx_opset()
+    output = batched.graph.output[0].name
+    wanted = [output, last_integer_tensor(batched)] if codes else [output]
+    results: list[list[np.ndarray]] = [[] for _ in wanted]
+    for batch, used in batches(samples.astype(np.float32), batch_size, progress, description):
+        context = batched.make_empty_exec_context()
+        context[batched.graph.input[0].name] = batch
+        for node in batched.graph.node:
+            execute_node(node, context, batched.graph, opsets.get(node.domain, default_opset))
+        for name, result in zip(wanted, results, strict=True):
+            result.append(exact_tensor(context, name)[:used])
+    outputs, *integers = map(np.concatenate, results)
+    if not codes:
+        return outputs
+    if np.any(integers[0] != np.rint(integers[0])):
+        raise ValueError(
+            f"{wanted[1]}, ahead of the scale at the end of the graph, holds no integers; bring "
+            "the graph to integer form with dhq_brevitas.export.to_integer_form"
+        )
+    return integers[0].astype(np.int64), outputs.astype(np.float32)
+
+
+def last_integer_tensor(graph: ModelWrapper) -> str:
+    """Name of the tensor ahead of the trailing elementwise operations with constants."""
+    name = graph.graph.output[0].name
+    while (node := graph.find_producer(name)) is not None and node.op_type in TRAILING_OPS:
+        operands = variables(graph, node)
+        if len(operands) != 1:
+            break
+        name = operands[0]
+    return name
+
+
+def check_samples(graph: ModelWrapper, samples: np.ndarray) -> None:
+    """ValueError unless ``samples`` are at least one of the shape that the graph takes."""
+    expected = graph.get_tensor_shape(graph.graph.input[0].name)
+    if samples.ndim != len(expected) or list(samples.shape[1:]) != list(expected[1:]):
+        raise ValueError(
+            f"inputs of shape {list(samples.shape)} do not fit the graph, which takes "
+            f"[samples, {', '.join(map(str, expected[1:]))}]"
+        )
+    if len(samples) == 0:
+        raise ValueError("inputs hold no sample; give at least one")
+
+
+def batches(
+    samples: np.ndarray, batch_size: int, progress: bool = False, description: str = ""
+) -> Iterator[tuple[np.ndarray, int]]:
+    """Batches of ``batch_size``, the last one filled up, each with its number of real samples."""
+    with tqdm(
+        total=len(samples), desc=description, unit="sample", disable=not progress, leave=False
+    ) as bar:
+        for start in range(0, len(samples), batch_size):
+            batch = samples[start : start + batch_size]
+            used = len(batch)
+            if used < batch_size:
+                batch = np.concatenate([batch, np.repeat(batch[:1], batch_size - used, axis=0)])
+            yield batch, used
+            bar.update(used)
+
+
+def set_batch_size(graph: ModelWrapper, batch_size: int) -> ModelWrapper:
+    """Copy of a graph for inputs of ``batch_size`` samples along the first axis.
+
+    Sets the shapes of all tensors, those that FINN's layers hold as attributes, and the first entry
+    of the constant shape of a Reshape where that is the number of samples so far.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size={batch_size} must be at least 1")
+    graph = ModelWrapper(graph.model, make_deepcopy=True)
+    graph_input = graph.graph.input[0].name
+    shape = graph.get_tensor_shape(graph_input)
+    for node in graph.graph.node:
+        for attribute in node.attribute:
+            if attribute.name in BATCH_ATTRIBUTES:
+                attribute.ints[0] = batch_size
+        target = graph.get_initializer(node.input[1]) if node.op_type == "Reshape" else None
+        if target is not None and list(target[:1]) == [shape[0]]:
+            # A new constant: another node may read the old one.
+            node.input[1] = f"{node.output[0]}_shape"
+            graph.set_initializer(node.input[1], np.array([batch_size, *target[1:]]))
+    del graph.graph.value_info[:]
+    for tensor in (graph.graph.input[0], graph.graph.output[0]):
+        tensor.type.tensor_type.shape.dim[0].dim_value = batch_size
+    graph.set_tensor_shape(graph_input, [batch_size, *shape[1:]])
+    return graph.transform(InferShapes())
+
+
+def with_exact_sums(graph: ModelWrapper) -> ModelWrapper:
+    """Copy of a QONNX graph that adds up the products of a MatMul with a constant in float64.
+
+    For integers these are the sums that hardware has; in float32 those beyond 24 bits would be
+    rounded. A sum goes on in float64 where a Cast takes it, as the integer form has it for large
+    ones, or another such MatMul, and in float32 elsewhere; :func:`exact_tensor` finds it. Shapes
+    must be annotated and nodes sorted.
+    """
+    model = ModelWrapper(graph.model, make_deepcopy=True)
+    widened: set[str] = set()  # tensors with a twin in float64
+    nodes = []
+    for node in model.graph.node:
+        if node.op_type == "Cast" and node.input[0] in widened:
+            node.input[0] += WIDE_SUFFIX
+        weight = model.get_initializer(node.input[1]) if node.op_type == "MatMul" else None
+        if weight is None:
+            nodes.append(node)
+            continue
+        source, total = node.input[0], node.output[0]
+        if source not in widened:
+            nodes.append(_cast(source, source + WIDE_SUFFIX, TensorProto.DOUBLE))
+        for name in {source, total} - widened:
+            shape = model.get_tensor_shape(name)
+            twin = helper.make_tensor_value_info(name + WIDE_SUFFIX, TensorProto.DOUBLE, shape)
+            model.graph.value_info.append(twin)
+        widened |= {source, total}
+        model.set_initializer(node.input[1], weight.astype(np.float64))
+        node.input[0] += WIDE_SUFFIX
+        node.output[0] += WIDE_SUFFIX
+        nodes += [node, _cast(total + WIDE_SUFFIX, total, TensorProto.FLOAT)]
+    before = len(model.graph.node)
+    model.graph.node.extend(nodes)
+    del model.graph.node[:before]
+    return model
+
+
+def exact_tensor(context: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    """The tensor ``name`` of an execution of a graph that :func:`with_exact_sums` made."""
+    return context.get(name + WIDE_SUFFIX, context[name])
+
+
+def _cast(source: str, target: str, dtype: int) -> NodeProto:
+    return helper.make_node("Cast", [source], [target], to=dtype)
+
+
+def _array(samples: Samples) -> np.ndarray:
+    if isinstance(samples, torch.Tensor):
+        return samples.detach().cpu().numpy()
+    return np.asarray(samples)

@@ -1,0 +1,53 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""Questions about the nodes of a graph, and the one edit, that several passes share."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from onnx import NodeProto, TensorProto, helper
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.util.basic import get_by_name
+
+# Bits of the integers that a floating-point format holds one by one.
+FLOAT_INTEGER_BITS = {TensorProto.FLOAT: 24, TensorProto.DOUBLE: 53}
+
+
+def attribute(node: NodeProto, name: str, default: Any) -> Any:
+    """Value of a node attribute, or ``default``."""
+    found = get_by_name(node.attribute, name)
+    return default if found is None else helper.get_attribute_value(found)
+
+
+def constants(model: ModelWrapper, node: NodeProto) -> list[np.ndarray]:
+    """Values of those inputs of ``node`` that are constant, in order."""
+    values = (model.get_initializer(name) for name in node.input if name)
+    return [value for value in values if value is not None]
+
+
+def variables(model: ModelWrapper, node: NodeProto) -> list[str]:
+    """Names of those inputs of ``node`` that are given and not constant, in order."""
+    return [name for name in node.input if name and model.get_initializer(name) is None]
+
+
+def fans_out(model: ModelWrapper, tensor: str) -> bool:
+    """Whether ``tensor`` is a graph output or has more than one consumer."""
+    outputs = {output.name for output in model.graph.output}
+    return tensor in outputs or len(model.find_consumers(tensor)) > 1
+
+
+def only_consumer(model: ModelWrapper, tensor: str) -> NodeProto | None:
+    """The node that alone reads ``tensor``; None if it is a graph output or is read elsewhere."""
+    consumers = model.find_consumers(tensor)
+    return None if not consumers or fans_out(model, tensor) else consumers[0]
+
+
+def replace_nodes(model: ModelWrapper, old: Sequence[NodeProto], new: Sequence[NodeProto]) -> None:
+    """Puts ``new`` where the last of ``old`` stands and removes ``old``."""
+    nodes = model.graph.node
+    index = max(model.get_node_index(node) for node in old) + 1
+    for offset, node in enumerate(new):
+        nodes.insert(index + offset, node)
+    for node in old:
+        nodes.remove(node)

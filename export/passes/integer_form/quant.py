@@ -1,0 +1,84 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""Quant: a constant becomes integers and their scale, a tensor is quantized with scale 1."""
+
+from dataclasses import replace
+
+import numpy as np
+from onnx import NodeProto
+from qonnx.custom_op.general.quant import max_int, min_int
+from qonnx.custom_op.general.quant import quant as int_quant
+
+from dhq_brevitas.export.graph import attribute
+from dhq_brevitas.export.passes.integer_form.values import (
+    Constant,
+    Real,
+    Scaled,
+    Value,
+    integer,
+    last_axis,
+)
+from dhq_brevitas.export.passes.integer_form.writer import GraphWriter
+
+QUANT_DOMAIN = "qonnx.custom_op.general"
+
+
+def convert_quant(
+    writer: GraphWriter, node: NodeProto, x: Value, scale: Value, zero_point: Value, bits: Value
+) -> Value:
+    """A constant: its codes. A tensor: Quant(x / scale) with scale 1."""
+    if not (
+        isinstance(scale, Constant)
+        and isinstance(zero_point, Constant)
+        and isinstance(bits, Constant)
+    ):
+        raise ValueError(f"{node.name}: scale, zero point and bit width must be constants")
+    if np.any(zero_point.values != 0):
+        raise ValueError(
+            f"{node.name}: zero point {zero_point.values} is not supported; use a symmetric "
+            "quantizer"
+        )
+    signed, narrow = attribute(node, "signed", 1), attribute(node, "narrow", 0)
+    rounding = attribute(node, "rounding_mode", b"ROUND").decode().upper()
+    width = int(bits.values.item())
+    step = scale.values.astype(np.float64)
+    if isinstance(x, Constant):
+        # In float64: the codes of a bias may have more bits than float32 carries.
+        quotient, one, zero = x.values / step, np.float64(1), np.float64(0)
+        codes = int_quant(quotient, one, zero, bits.values, signed, narrow, rounding)
+        return Constant(
+            codes * step,
+            codes.astype(np.float32),
+            step,
+            ("INT" if signed else "UINT") + str(width),
+        )
+    step = last_axis(step, node.name)
+    source = _code_source(writer, x, step, rounding)
+    code = writer.emit(
+        "Quant",
+        [
+            source,
+            writer.parameter(np.float32(1)),
+            writer.parameter(np.float32(0)),
+            writer.parameter(bits.values),
+        ],
+        node.output[0],
+        domain=QUANT_DOMAIN,
+        signed=signed,
+        narrow=narrow,
+        rounding_mode=rounding,
+    )
+    low, high = int(min_int(signed, narrow, width)), int(max_int(signed, narrow, width))
+    return replace(integer(code, low, high), scale=step)
+
+
+def _code_source(writer: GraphWriter, x: Scaled | Real, step: np.ndarray, rounding: str) -> str:
+    """Name of the tensor x / step, the input of a Quant with scale 1."""
+    if isinstance(x, Scaled):
+        return writer.affine(x, x.scale / step, x.offset / step, exact=rounding == "FLOOR")
+    if np.all(step == 1):
+        return x.name
+    reciprocal = 1 / step
+    if np.all(np.frexp(step)[0] == 0.5):  # powers of two: the product is exact
+        return writer.emit("Mul", [x.name, writer.parameter(reciprocal.astype(np.float32))], x.name)
+    return writer.emit("Div", [x.name, writer.parameter(step.astype(np.float32))], x.name)

@@ -1,0 +1,147 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""Straight-through fine-tuning, a baseline of the benchmarks."""
+
+import os
+import signal
+
+import pytest
+import torch
+from quality.straight_through import quantized_groups, train_quantized
+
+from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.quant_spec import QuantSpec
+from dhq_brevitas.inr.quantized import QuantInr, training
+from dhq_brevitas.inr.spec import InrSpec
+from dhq_brevitas.inr.training import (
+    Interrupted,
+    TrainSpec,
+    fit_float,
+    tensor_psnr,
+)
+from dhq_brevitas.nn.scales import LEARNED
+from dhq_brevitas.quantization.calibration import calibrate
+from dhq_brevitas.signals.grid import code_bits, grid_codes, grid_step
+from dhq_brevitas.signals.pictures import load_image
+
+pytestmark = pytest.mark.filterwarnings("ignore:Named tensors")
+SIZE = 16
+
+
+@pytest.fixture(scope="module")
+def data():
+    """(pixel codes, coordinates, samples) of a small picture."""
+    picture = load_image("astronaut", SIZE)
+    codes = torch.from_numpy(grid_codes(picture.shape)).float()
+    return (
+        codes,
+        codes * grid_step((SIZE, SIZE)),
+        torch.from_numpy(picture.pixels).flatten(0, 1),
+    )
+
+
+@pytest.fixture(scope="module")
+def fitted(data):
+    _, coordinates, target = data
+    siren = Inr(InrSpec(hidden=16, layers=2))
+    fit_float(siren, coordinates, target, TrainSpec(200), progress=False)
+    return siren
+
+
+def small_siren():
+    return Inr(InrSpec(hidden=16, layers=2))
+
+
+def quantized(siren, codes, **quant):
+    model = QuantInr.from_float(
+        siren, QuantSpec(**quant), grid_step((SIZE, SIZE)), code_bits(grid_codes((SIZE, SIZE)))
+    )
+    calibrate(model, codes)
+    return model
+
+
+def interrupt_at(monkeypatch, step, number=signal.SIGINT):
+    """Sends a signal in the middle of a step, as Ctrl-C does."""
+    original = training.TrainingRun._one_step
+
+    def one_step(run, *args):
+        if run.step == step:
+            os.kill(os.getpid(), number)
+        return original(run, *args)
+
+    monkeypatch.setattr(training.TrainingRun, "_one_step", one_step)
+
+
+def same_state(one, other):
+    a, b = one.state_dict(), other.state_dict()
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+@pytest.mark.parametrize("scale", ["po2", "float"])
+def test_interrupted_fine_tuning_resumes_to_the_same_bits(
+    data, fitted, tmp_path, monkeypatch, scale
+):
+    codes, _, target = data
+    spec, checkpoint = TrainSpec(12, learning_rate=1e-4, evaluate_every=4), tmp_path / "qat.pt"
+    options = {"scale": scale, "weight_bits": 4}
+    whole = quantized(fitted, codes, **options)
+    expected = train_quantized(whole, codes, target, spec, progress=False)
+    parts = quantized(fitted, codes, **options)
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 6)
+        with pytest.raises(Interrupted, match="step 7 of 12"):
+            train_quantized(parts, codes, target, spec, checkpoint, progress=False)
+    parts = quantized(fitted, codes, **options)
+    result = train_quantized(parts, codes, target, spec, checkpoint, progress=False)
+    assert same_state(parts, whole)
+    assert (result.psnr, result.step) == (expected.psnr, expected.step)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "scale"), [("stock", "float"), ("dhq", "po2"), ("dhq", "dyadic")]
+)
+def test_fine_tuning_improves_coarse_weights(data, fitted, scheme, scale):
+    codes, _, target = data
+    model = quantized(fitted, codes, scheme=scheme, scale=scale, weight_bits=3)
+    with torch.no_grad():
+        before = tensor_psnr(model.eval()(codes), target)
+    spec = TrainSpec(40, learning_rate=1e-4, evaluate_every=10)
+    result = train_quantized(model, codes, target, spec, progress=False)
+    assert result.psnr > before + 0.2
+    with torch.no_grad():
+        assert tensor_psnr(model(codes), target) == result.psnr  # the best weights are loaded
+    assert not model.training
+
+
+def test_fine_tuning_never_makes_it_worse(data, fitted):
+    codes, _, target = data
+    model = quantized(fitted, codes)
+    with torch.no_grad():
+        before = tensor_psnr(model.eval()(codes), target)
+    spec = TrainSpec(4, learning_rate=0.5, evaluate_every=2)  # ruins the weights
+    result = train_quantized(model, codes, target, spec, progress=False)
+    assert (result.step, result.psnr) == (0, before)
+    with torch.no_grad():
+        assert tensor_psnr(model(codes), target) == before
+
+
+def test_no_steps_leave_the_network_alone(data, fitted):
+    codes, _, target = data
+    model, same = quantized(fitted, codes), quantized(fitted, codes)
+    train_quantized(model, codes, target, TrainSpec(0), progress=False)
+    assert same_state(model, same)
+
+
+def test_power_of_two_scales_stay(data, fitted):
+    codes, _, target = data
+    for scale, learned in (("po2", False), ("dyadic", True), ("float", True)):
+        model = quantized(fitted, codes, scale=scale, weight_bits=4)
+        before = [m.value.clone() for m in model.modules() if isinstance(m, LEARNED)]
+        run = training.TrainingRun(
+            model, lambda m=model: quantized_groups(m, codes), TrainSpec(1), None, ""
+        )
+        model.train()
+        run._one_step(codes, target)
+        after = [m.value for m in model.modules() if isinstance(m, LEARNED)]
+        changed = [not torch.equal(a, b) for a, b in zip(before, after, strict=True)]
+        assert changed == [learned] * len(before)
