@@ -26,9 +26,9 @@ from torch import Tensor, nn
 
 from dhq_brevitas.analysis.distributions import LayerAnalysis, analyze_layers
 from dhq_brevitas.inr.layer_plan import LayerPlan
+from dhq_brevitas.inr.layers import layers_of
+from dhq_brevitas.inr.planned import shapes_of, with_plans
 from dhq_brevitas.inr.quant_spec import QuantSpec, plan_layers
-from dhq_brevitas.inr.quantized.layers import layers_of
-from dhq_brevitas.inr.quantized.planned import shapes_of, with_plans
 from dhq_brevitas.inr.training import TrainSpec
 from dhq_brevitas.planning.alternatives import Budget
 from dhq_brevitas.planning.limits import Hardware

@@ -26,7 +26,7 @@ from dhq_brevitas.finn_flow import build_dataflow, execute_dataflow
 from dhq_brevitas.finn_flow.rtlsim import enable_verilator
 from dhq_brevitas.finn_flow.stitching import simulate_stitched, stitch
 from dhq_brevitas.inr.integers import evaluate
-from dhq_brevitas.inr.quantized.quant_spec import QuantSpec
+from dhq_brevitas.inr.quant_spec import QuantSpec
 from dhq_brevitas.planning.plan_file import read_plan
 from dhq_brevitas.quantization.post_training import drawn
 from dhq_brevitas.run.chain_stages import run_qonnx_graph

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from dhq_brevitas.inr.layer_plan import LayerPlan
-from dhq_brevitas.inr.quantized.layers import Layer, layers_of
-from dhq_brevitas.inr.quantized.planned import plans_of
+from dhq_brevitas.inr.layers import Layer, layers_of
+from dhq_brevitas.inr.planned import plans_of
 from dhq_brevitas.nn.proxies import HadamardWeightQuantProxy
 from dhq_brevitas.nn.rotation import Side
 from dhq_brevitas.nn.scales import scale_of

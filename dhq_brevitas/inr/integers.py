@@ -14,8 +14,8 @@ import torch
 from brevitas.quant_tensor import IntQuantTensor
 from torch import Tensor, nn
 
-from dhq_brevitas.inr.quantized.layers import Layer, layers_of
-from dhq_brevitas.inr.quantized.planned import rotation_of
+from dhq_brevitas.inr.layers import Layer, layers_of
+from dhq_brevitas.inr.planned import rotation_of
 from dhq_brevitas.nn.activations import QuantLookupActivation
 from dhq_brevitas.nn.hadamard import hadamard_transform_int
 from dhq_brevitas.nn.proxies import HadamardWeightQuantProxy

@@ -14,7 +14,7 @@ from brevitas.quant_tensor import IntQuantTensor
 from torch import Tensor, nn
 
 from dhq_brevitas.inr.layer_plan import LayerPlan, LayerShape, check_plans
-from dhq_brevitas.inr.quantized.layers import Layer, fold_of, layers_of, set_fold
+from dhq_brevitas.inr.layers import Layer, fold_of, layers_of, set_fold
 from dhq_brevitas.nn.proxies import HadamardActQuantProxy, HadamardWeightQuantProxy
 from dhq_brevitas.nn.quantizers import DHQActOfIntegers, rotated
 from dhq_brevitas.nn.rotation import Rotation, Side

@@ -37,10 +37,10 @@ from dhq_brevitas.inr.layer_plan import (
     LayerShape,
     check_bits,
 )
+from dhq_brevitas.inr.layers import Fold, fold_of, layers_of, set_fold
 from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.planned import plans_of, quant_linear
 from dhq_brevitas.inr.quant_spec import QuantSpec, plan_layers
-from dhq_brevitas.inr.quantized.layers import Fold, fold_of, layers_of, set_fold
-from dhq_brevitas.inr.quantized.planned import plans_of, quant_linear
 from dhq_brevitas.inr.spec import InrSpec
 from dhq_brevitas.nn.activations import QuantLookupActivation
 from dhq_brevitas.nn.quantizers import IntegerCodes

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from tqdm.auto import tqdm
 
 from dhq_brevitas.inr.layer_plan import MAX_BITS, MIN_BITS, LayerPlan, LayerShape
+from dhq_brevitas.inr.layers import Layer
 from dhq_brevitas.inr.quant_spec import EXTRA_SINE_BITS
-from dhq_brevitas.inr.quantized.layers import Layer
 from dhq_brevitas.nn.activations import MIN_PHASE_BITS
 from dhq_brevitas.nn.hadamard import largest_order
 from dhq_brevitas.nn.rotation import Rotation, Side

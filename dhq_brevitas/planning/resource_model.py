@@ -19,8 +19,8 @@ from brevitas.quant_tensor import IntQuantTensor
 
 from dhq_brevitas.inr.integers import LayerCodes, codes_of
 from dhq_brevitas.inr.layer_plan import LayerPlan
-from dhq_brevitas.inr.quantized.layers import Layer
-from dhq_brevitas.inr.quantized.planned import linear_like
+from dhq_brevitas.inr.layers import Layer
+from dhq_brevitas.inr.planned import linear_like
 from dhq_brevitas.planning.alternatives import given_bits
 from dhq_brevitas.planning.limits import Estimator, Resources
 from dhq_brevitas.planning.sensitivity import Probe

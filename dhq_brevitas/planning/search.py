@@ -31,9 +31,9 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from dhq_brevitas.inr.layer_plan import MAX_BITS, MIN_BITS, LayerPlan, LayerShape
+from dhq_brevitas.inr.layers import layers_of
+from dhq_brevitas.inr.planned import shapes_of, with_plans
 from dhq_brevitas.inr.quant_spec import QuantSpec, Scheme, plan_layers
-from dhq_brevitas.inr.quantized.layers import layers_of
-from dhq_brevitas.inr.quantized.planned import shapes_of, with_plans
 from dhq_brevitas.nn.float_mode import unquantized
 from dhq_brevitas.nn.hadamard import largest_order
 from dhq_brevitas.nn.rotation import Side

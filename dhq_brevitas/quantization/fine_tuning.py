@@ -39,7 +39,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dhq_brevitas.inr.quantized.layers import fold_of, layers_of
+from dhq_brevitas.inr.layers import fold_of, layers_of
 from dhq_brevitas.inr.training import (
     Projection,
     TrainingRun,

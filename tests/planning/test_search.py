@@ -10,10 +10,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from dhq_brevitas.inr.layers import layers_of
 from dhq_brevitas.inr.network import Inr
 from dhq_brevitas.inr.quant_spec import QuantSpec, plan_layers
 from dhq_brevitas.inr.quantized import QuantInr, shapes_of_inr
-from dhq_brevitas.inr.quantized.layers import layers_of
 from dhq_brevitas.inr.spec import InrSpec
 from dhq_brevitas.nn.rotation import Rotation, Side
 from dhq_brevitas.nn.scales import Granularity, ScaleKind
