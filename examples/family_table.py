@@ -35,8 +35,8 @@ from dhq_brevitas.analysis.layer_table import measure_layers
 from dhq_brevitas.inr.families import FAMILIES, get_family
 from dhq_brevitas.inr.integers import evaluate
 from dhq_brevitas.inr.network import Inr
-from dhq_brevitas.inr.quantized import QuantInr
 from dhq_brevitas.inr.quant_spec import QuantSpec
+from dhq_brevitas.inr.quantized import QuantInr
 from dhq_brevitas.inr.spec import InrSpec
 from dhq_brevitas.inr.training import TrainSpec, fit_float, train_quantized
 from dhq_brevitas.planning.plan_file import layers_to_json

@@ -36,8 +36,8 @@ from torch import Tensor
 
 from dhq_brevitas.inr.layer_plan import LayerPlan
 from dhq_brevitas.inr.network import Inr
-from dhq_brevitas.inr.quantized import QuantInr
 from dhq_brevitas.inr.quant_spec import QuantSpec, Scheme
+from dhq_brevitas.inr.quantized import QuantInr
 from dhq_brevitas.inr.spec import InrSpec
 from dhq_brevitas.inr.training import TrainSpec, fit_float, train_quantized
 from dhq_brevitas.nn.scales import ScaleKind
