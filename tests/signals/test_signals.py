@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dhq_brevitas.signals.pictures import grid, metrics
-from dhq_brevitas.signals.pictures import pictures as signals
+from dhq_brevitas.signals import grid, metrics
+from dhq_brevitas.signals import pictures as signals
 from dhq_brevitas.util import files
 
 

@@ -13,8 +13,8 @@ from skimage.transform import radon
 from dhq_brevitas.inr.network import Inr
 from dhq_brevitas.inr.spec import InrSpec
 from dhq_brevitas.inr.training import TrainSpec, fit_float, tensor_psnr
+from dhq_brevitas.signals import tasks
 from dhq_brevitas.signals.metrics import psnr
-from dhq_brevitas.signals.pictures import tasks
 from dhq_brevitas.signals.tasks import TASKS, Problem, get_task, register_task
 from dhq_brevitas.signals.tasks.shape import mesh_of
 from dhq_brevitas.signals.tasks.tomography import radon_weights
