@@ -159,3 +159,9 @@ from .planning.search import (
 from .quantization.calibration import (
     calibrate as calibrate,
 )
+from .run.load import (
+    Run as Run,
+)
+from .run.load import (
+    load_run as load_run,
+)

@@ -24,7 +24,7 @@ from dhq_brevitas.nn.rotation import Rotation, Side
 from dhq_brevitas.nn.scales import ScaleKind
 from dhq_brevitas.planning.sensitivity import Probe, act_step, weight_step
 from dhq_brevitas.quantization.calibration import sqnr
-from dhq_brevitas.util.files import atomic_path
+from dhq_brevitas.util import figures
 from dhq_brevitas.util.tables import text_table
 
 __all__ = ["LayerAnalysis", "TensorAnalysis", "analysis_text", "analyze_layers", "classify"]
@@ -237,13 +237,9 @@ def _number(value: float | None) -> str:
 
 def save_pictures(layers: Sequence[LayerAnalysis], folder: Path) -> list[str]:
     """Writes analysis_<layer>.png, histograms before and after rotation; returns the names."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     names = []
     for layer in layers:
-        figure = Figure(figsize=(8, 5), layout="constrained")
-        FigureCanvasAgg(figure)
+        figure = figures.new_figure((8, 5))
         for row, (kind, tensors) in zip(
             figure.subplots(2, 2), (("weight", layer.weight), ("input", layer.act)), strict=True
         ):
@@ -259,7 +255,6 @@ def save_pictures(layers: Sequence[LayerAnalysis], folder: Path) -> list[str]:
                 axes.set_title(f"{kind}, {title}: {tensor.kind}, {_number(tensor.kurtosis)}")
         figure.suptitle(f"{layer.name}: distributions and their kurtosis")
         name = f"analysis_{layer.name.replace('/', '_')}.png"
-        with atomic_path(folder / name) as temporary:
-            figure.savefig(temporary, dpi=100)
+        figures.save(figure, folder / name, dpi=100)
         names.append(name)
     return names

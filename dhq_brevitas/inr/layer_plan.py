@@ -11,6 +11,7 @@ from dhq_brevitas.nn.activations import MAX_PHASE_BITS, MIN_PHASE_BITS
 from dhq_brevitas.nn.hadamard import MAX_ORDER, largest_order
 from dhq_brevitas.nn.rotation import Rotation, Side
 from dhq_brevitas.nn.scales import Granularity, ScaleKind
+from dhq_brevitas.util.errors import ArgumentError
 
 __all__ = [
     "MAX_BITS",
@@ -167,15 +168,15 @@ def check_plans(plans: Sequence[LayerPlan], shapes: Sequence[LayerShape]) -> Non
 
 
 def member(kind: type[StrEnum], name: str, value: str) -> Any:
-    """``value`` as a member of ``kind``; ValueError that lists the members."""
+    """``value`` as a member of ``kind``; ArgumentError that lists the members."""
     try:
         return kind(value)
     except ValueError:
         choices = ", ".join(repr(str(member)) for member in kind)
-        raise ValueError(f"{name}={value!r} is unknown: use {choices}") from None
+        raise ArgumentError(name, value, f"is unknown: use {choices}") from None
 
 
 def check_bits(name: str, bits: int | None, low: int, high: int) -> None:
-    """ValueError unless ``bits`` is None or from ``low`` to ``high``."""
+    """ArgumentError unless ``bits`` is None or from ``low`` to ``high``."""
     if bits is not None and not low <= bits <= high:
-        raise ValueError(f"{name}={bits} is out of range: use {low} to {high} bits")
+        raise ArgumentError(name, bits, f"is out of range: use {low} to {high} bits")

@@ -20,6 +20,7 @@ from dhq_brevitas.nn.activations import MAX_PHASE_BITS, MIN_PHASE_BITS
 from dhq_brevitas.nn.hadamard import largest_order
 from dhq_brevitas.nn.rotation import Side
 from dhq_brevitas.nn.scales import Granularity, ScaleKind
+from dhq_brevitas.util.errors import ArgumentError
 
 __all__ = ["EXTRA_SINE_BITS", "QuantSpec", "Scheme", "plan_layers"]
 
@@ -89,7 +90,7 @@ class QuantSpec:
             check_bits(name, getattr(self, name), MIN_BITS, MAX_BITS)
         check_bits("phase_bits", self.phase_bits, MIN_PHASE_BITS, MAX_PHASE_BITS)
         if self.signs_seed is not None and self.signs_seed < 0:
-            raise ValueError(f"signs_seed={self.signs_seed} must be at least 0")
+            raise ArgumentError("signs_seed", self.signs_seed, "must be at least 0")
 
 
 def plan_layers(shapes: Sequence[LayerShape], quant: QuantSpec) -> list[LayerPlan]:
@@ -154,9 +155,11 @@ def _sides(shapes: Sequence[LayerShape], quant: QuantSpec) -> list[Side]:
         ]
         if side != Side.NONE and not any(s != Side.NONE for s in sides):
             sizes = [(shape.in_features, shape.out_features) for shape in shapes]
-            raise ValueError(
-                f"rotation={str(side)!r} applies to no layer of sizes {sizes}: the hidden width "
-                "must be even (a Hadamard block is a power of two), or use scheme='stock'"
+            raise ArgumentError(
+                "rotation",
+                str(side),
+                f"applies to no layer of sizes {sizes}: the hidden width must be even (a Hadamard "
+                "block is a power of two), or use scheme='stock'",
             )
         return sides
     if len(quant.rotation) != len(shapes):

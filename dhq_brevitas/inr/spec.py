@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from dhq_brevitas.inr.families import Activation, get_family
+from dhq_brevitas.util.errors import ArgumentError
 
 __all__ = ["MAX_LAYERS", "InrSpec"]
 
@@ -39,9 +40,9 @@ class InrSpec:
     def __post_init__(self) -> None:
         for name in ("hidden", "in_features", "out_features"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+                raise ArgumentError(name, getattr(self, name), "must be at least 1")
         if not 1 <= self.layers <= MAX_LAYERS:
-            raise ValueError(f"layers={self.layers} is out of range: use 1 to {MAX_LAYERS}")
+            raise ArgumentError("layers", self.layers, f"is out of range: use 1 to {MAX_LAYERS}")
         checked = get_family(self.family).checked(self.parameters)
         object.__setattr__(self, "parameters", checked)
         self.encoding  # noqa: B018  raises ValueError for numbers the family cannot use

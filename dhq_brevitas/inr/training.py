@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from dhq_brevitas.util.errors import ArgumentError
 from dhq_brevitas.util.files import atomic_path
 
 __all__ = [
@@ -73,9 +74,9 @@ class TrainSpec:
     def __post_init__(self) -> None:
         for name, least in {"steps": 0, "batch": 1, "evaluate_every": 1}.items():
             if getattr(self, name) < least:
-                raise ValueError(f"{name}={getattr(self, name)} must be at least {least}")
+                raise ArgumentError(name, getattr(self, name), f"must be at least {least}")
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise ValueError(f"learning_rate={self.learning_rate} must be a positive number")
+            raise ArgumentError("learning_rate", self.learning_rate, "must be a positive number")
 
     def rate_fraction(self, step: int) -> float:
         """Learning rate of step 0 … steps - 1 relative to that of step 0."""
@@ -299,7 +300,8 @@ class TrainingRun:
         if self.checkpoint is None or not Path(self.checkpoint).exists():
             return None
         try:
-            state = torch.load(self.checkpoint, weights_only=True)
+            device = next(self.model.parameters()).device
+            state = torch.load(self.checkpoint, map_location=device, weights_only=True)
         except Exception:  # a file that is not a checkpoint fails in many ways
             warnings.warn(
                 f"{self.checkpoint} is no checkpoint, or damaged; training starts anew",

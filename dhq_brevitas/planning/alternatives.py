@@ -16,6 +16,7 @@ from dhq_brevitas.nn.hadamard import largest_order
 from dhq_brevitas.nn.rotation import Rotation, Side
 from dhq_brevitas.nn.scales import Granularity
 from dhq_brevitas.planning.sensitivity import Probe
+from dhq_brevitas.util.errors import ArgumentError
 
 __all__ = [
     "Alternative",
@@ -80,14 +81,15 @@ class Budget:
         """ValueError, naming the smallest possible budget, if no plan of these layers can."""
         weights = sum(layer.weights for layer in layers)
         if self.weight_bits < weights * MIN_BITS:
-            raise ValueError(
-                f"budget={self.weight_bits} weight bits cannot be met: the smallest that can is "
-                f"{weights * MIN_BITS}, {MIN_BITS} bits for each of {weights} weights"
+            raise ArgumentError(
+                "budget",
+                self.weight_bits,
+                f"weight bits cannot be met: the smallest that can is {weights * MIN_BITS}, "
+                f"{MIN_BITS} bits for each of {weights} weights",
             )
         if not MIN_BITS <= self.act_bits <= MAX_BITS:
-            raise ValueError(
-                f"act_bits={self.act_bits} cannot be met: use {MIN_BITS} to {MAX_BITS} on average"
-            )
+            problem = f"cannot be met: use {MIN_BITS} to {MAX_BITS} on average"
+            raise ArgumentError("act_bits", self.act_bits, problem)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dhq_brevitas.util.errors import ArgumentError
+
 __all__ = [
     "DEFAULT_CYCLES_PER_SAMPLE",
     "DEFAULT_FPGA_PART",
@@ -66,13 +68,12 @@ class Limits:
     def __post_init__(self) -> None:
         for name, limit in self.given().items():
             if type(limit) is not int or limit < 0:
-                raise ValueError(f"max_{name}={limit!r} must be an integer of at least 0")
+                raise ArgumentError(f"max_{name}", limit, "must be an integer of at least 0")
         if type(self.cycles_per_sample) is not int or self.cycles_per_sample < 1:
-            raise ValueError(f"cycles_per_sample={self.cycles_per_sample!r} must be at least 1")
+            raise ArgumentError("cycles_per_sample", self.cycles_per_sample, "must be at least 1")
         if not str(self.fpga_part).startswith("xc"):
-            raise ValueError(
-                f"fpga_part={self.fpga_part!r} is no FPGA part, as {DEFAULT_FPGA_PART} is one"
-            )
+            problem = f"is no FPGA part, as {DEFAULT_FPGA_PART} is one"
+            raise ArgumentError("fpga_part", self.fpga_part, problem)
 
     @property
     def build(self) -> str:

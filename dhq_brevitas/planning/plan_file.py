@@ -51,8 +51,10 @@ def layers_from_json(values: Any, source: str = "plan") -> tuple[LayerPlan, ...]
             )
         try:
             layers.append(LayerPlan(**entry))
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"{source}: {name}: {str(error).removeprefix(f'{name}: ')}") from error
+        except ValueError as error:  # which names the layer
+            raise ValueError(f"{source}: {error}") from error
+        except TypeError as error:
+            raise ValueError(f"{source}: {name}: {error}") from error
     return tuple(layers)
 
 

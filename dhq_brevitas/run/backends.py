@@ -4,14 +4,17 @@
 
 import importlib.util
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import Tensor, nn
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 __all__ = ["build", "check_finn", "export"]
 
 
-def export(model: nn.Module, example: Tensor, path: str | os.PathLike[str] | None = None) -> Any:
+def export(
+    model: "nn.Module", example: "Tensor", path: str | os.PathLike[str] | None = None
+) -> Any:
     """See :func:`dhq_brevitas.export.export_qonnx`."""
     from dhq_brevitas.export import export_qonnx
 

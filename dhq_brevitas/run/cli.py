@@ -11,151 +11,22 @@ import logging
 import os
 import signal
 import sys
+import types
+import typing
 import warnings
-from collections.abc import Sequence
-from dataclasses import MISSING, fields
+from collections.abc import Iterable, Sequence
+from dataclasses import MISSING, Field, fields
 from typing import Any
 
-from dhq_brevitas.run.folder import STAGES, RunFolder
-from dhq_brevitas.run.options import (
-    AnalyzeOptions,
-    BuildOptions,
-    ExportOptions,
-    FitOptions,
-    PlanOptions,
-    QuantizeOptions,
-    SimulateOptions,
-    StageOptions,
-    SynthOptions,
-)
+from dhq_brevitas.run.folder import RunFolder
+from dhq_brevitas.run.stages import STAGES, main_stages
+from dhq_brevitas.util.errors import ArgumentError
 from dhq_brevitas.util.files import check_writable_folder
 
 __all__ = ["main"]
 
 DEBUG = "DHQ_DEBUG"
-OPTIONS: dict[str, type[Any]] = {
-    "fit": FitOptions,
-    "analyze": AnalyzeOptions,
-    "plan": PlanOptions,
-    "quantize": QuantizeOptions,
-    "export": ExportOptions,
-    "build": BuildOptions,
-    "simulate": SimulateOptions,
-    "synth": SynthOptions,
-}
-SUMMARIES = {
-    "fit": "fit a float network to a signal",
-    "analyze": "show how its weights and activations are distributed, and what rotations change",
-    "plan": "choose rotation and bits of every layer for a budget",
-    "quantize": "quantize it: calibrate, round, then fine-tune",
-    "export": "export it to QONNX and execute that",
-    "build": "build the FINN dataflow graph",
-    "simulate": "execute the dataflow graph",
-    "synth": "synthesise it with Yosys, node by node and as a whole (minutes)",
-}
 SHOWN = " (%(default)s)"
-# Written out here, because importing them imports PyTorch.
-FAMILIES = ("siren", "finer", "gaussian", "wire", "relu", "quadinr", "hosc")
-TASKS = (
-    "picture",
-    "super-resolution",
-    "denoising",
-    "inpainting",
-    "audio",
-    "shape",
-    "tomography",
-)
-HELP: dict[str, dict[str, Any]] = {
-    "task": {"metavar": "NAME", "help": f"what to do: {', '.join(TASKS)}; or a .py file"},
-    "task_parameters": {
-        "metavar": "NAME=X,…",
-        "help": "numbers of the task: noise=0.2 (denoising), kept=0.5 (inpainting), angles=45 "
-        "(tomography), reach=1 (shape)",
-    },
-    "size": {
-        "metavar": "N",
-        "type": int,
-        "help": "samples on the longest side: pixels of a picture (128), samples of a sound (2048),"
-        " points of a shape's grid (32)",
-    },
-    "grey": {"help": "turn the picture grey"},
-    "family": {"metavar": "NAME", "help": f"kind of network: {', '.join(FAMILIES)}; or a .py file"},
-    "hidden": {"metavar": "N", "help": "width of the hidden layers"},
-    "layers": {"metavar": "N", "help": "number of hidden layers, 1 to 5"},
-    "parameters": {
-        "metavar": "NAME=X,…",
-        "help": "numbers of the family, for example omega=20 (those of its paper)",
-    },
-    "steps": {"metavar": "N", "help": "training steps of the float network"},
-    "learning_rate": {
-        "metavar": "R",
-        "type": float,
-        "help": "its learning rate at the start (the family's)",
-    },
-    "batch": {"metavar": "N", "help": "samples a training step"},
-    "seed": {"metavar": "N", "help": "seed of all random numbers"},
-    "scheme": {
-        "choices": ["dhq", "stock", "auto"],
-        "help": "Hadamard-rotated or stock quantizers, or what dhq plan finds best",
-    },
-    "plan": {"metavar": "FILE", "type": str, "help": "quantize as this plan says (see dhq plan)"},
-    "budget": {
-        "metavar": "N",
-        "type": int,
-        "help": "bits of all weights together that a plan may use (as many as --weight-bits and "
-        "--first-weight-bits make)",
-    },
-    **{
-        f"max_{resource}": {
-            "metavar": "N",
-            "type": int,
-            "help": f"most {what} that a plan is estimated to take (no limit)",
-        }
-        for resource, what in {
-            "lut": "LUTs",
-            "dsp": "DSPs",
-            "bram18": "block RAMs of 18 kbit",
-            "uram": "UltraRAMs",
-        }.items()
-    },
-    "scale": {
-        "choices": ["po2", "dyadic", "float"],
-        "help": "quantizer scales: powers of two, short mantissas, or any",
-    },
-    "granularity": {"choices": ["tensor", "channel"], "help": "one weight scale for each of these"},
-    "rotation": {
-        "metavar": "SIDE",
-        "help": "input, after (the quantized input), output or none; or one for each linear "
-        "layer, with commas; --plan and --scheme auto choose it themselves",
-    },
-    "signs_seed": {"metavar": "N", "type": int, "help": "random signs in the rotation: their seed"},
-    "weight_bits": {"metavar": "B", "help": "bits of the weights, 2 to 12"},
-    "act_bits": {"metavar": "B", "help": "bits of the activations, 2 to 12"},
-    "first_weight_bits": {"metavar": "B", "help": "bits of the first layer's weights"},
-    "last_weight_bits": {
-        "metavar": "B",
-        "type": int,
-        "help": "bits of the last layer's weights (those of --weight-bits)",
-    },
-    "phase_bits": {"metavar": "B", "help": "address bits of the activations' tables, 4 to 16"},
-    "qat_steps": {"metavar": "N", "help": "fine-tuning steps of the quantized network"},
-    "qat_learning_rate": {
-        "metavar": "R",
-        "type": float,
-        "help": "learning rate of fine-tuning (1/20 of the family's)",
-    },
-    "cycles_per_sample": {"metavar": "N", "help": "clock cycles a sample may take"},
-    "fpga_part": {"metavar": "PART", "help": "FPGA part"},
-    "clk_ns": {"metavar": "T", "help": "clock period in nanoseconds"},
-    "level": {
-        "metavar": "LEVEL",
-        # rtl, the level that matters, is another name of stitched.
-        "type": lambda name: "stitched" if name == "rtl" else name,
-        "help": "python: FINN's execution; node: then the Verilog of each layer by itself; "
-        "stitched or rtl: then that of the whole accelerator",
-    },
-    "samples": {"metavar": "N", "help": "pixels that --level node simulates, 0 for all"},
-}
 EPILOG = f"""\
 examples:
   dhq run astronaut --out runs/astronaut
@@ -172,10 +43,12 @@ examples:
   dhq synth --out runs/photo                          (LUTs and DSPs; no part of dhq run)
   dhq simulate --out runs/photo --level rtl           (Verilog of the whole accelerator)
   dhq report --out runs/photo
+  dhq cache --clear                                   (compiled simulators, synthesis results)
 
-A stage whose options and inputs are unchanged is skipped, so repeating an interrupted command
-continues it. Options not given have their default. DIR/summary.json holds the results,
-DIR/comparison.png the pictures. {DEBUG}=1 shows tracebacks and warnings.
+A stage is skipped when its options, its inputs and the packages it uses are unchanged, so repeating
+an interrupted command continues it. An option that is not given has its default, whatever an
+earlier command said. DIR/summary.json holds the results, DIR/comparison.png the pictures.
+{DEBUG}=1 shows tracebacks and warnings.
 """
 
 
@@ -189,73 +62,97 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    run = _command(commands, "run", "run all stages", "dhq run astronaut --out runs/astronaut")
-    _add_options(run, [OPTIONS[stage] for stage in STAGES])
-    run.add_argument(
-        "--until", choices=STAGES, default=STAGES[-1], help="last stage to run" + SHOWN
+    chain = main_stages()
+    run = _command(
+        commands,
+        "run",
+        "run all stages from the signal to the checked accelerator",
+        "dhq run astronaut --out runs/astronaut",
     )
-    for stage, options in OPTIONS.items():
-        signal = "camera " if stage == "fit" else ""
-        example = f"dhq {stage} {signal}--out runs/camera"
-        command = _command(commands, stage, SUMMARIES[stage], example)
-        _add_options(command, [options])
-    _command(commands, "report", "print the results as tables", "dhq report --out runs/camera")
+    _add_run_options(run, chain)
+    run.add_argument("--until", choices=chain, default=chain[-1], help="last stage to run" + SHOWN)
+    for name, kind in STAGES.items():
+        # The first stage is the one that is given a signal.
+        example = f"dhq {name} {'' if kind.after else 'camera '}--out runs/camera"
+        _add_run_options(_command(commands, name, kind.summary, example), [name])
+    report = _command(
+        commands, "report", "print the results as tables", "dhq report --out runs/camera"
+    )
+    _add_out(report)
+    cache = _command(commands, "cache", "show the caches that all runs share", "dhq cache --clear")
+    cache.add_argument(
+        "--clear", action="store_true", help="empty them, but for entries of the last hour"
+    )
     return parser
 
 
 def _command(commands: Any, name: str, summary: str, example: str) -> argparse.ArgumentParser:
-    command = commands.add_parser(
+    return commands.add_parser(
         name,
         help=summary,
         description=summary[0].upper() + summary[1:] + ".",
         epilog=f"example:\n  {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument("--out", metavar="DIR", required=True, help="run folder")
-    if name != "report":
-        command.add_argument(
-            "--quiet", action="store_true", help="no progress bars (they need a terminal)"
-        )
-    return command
 
 
-def _add_options(parser: argparse.ArgumentParser, kinds: Sequence[type[Any]]) -> None:
-    """One option a field of the dataclasses, its type and default taken from there."""
+def _add_out(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", metavar="DIR", required=True, help="run folder")
+
+
+def _add_run_options(parser: argparse.ArgumentParser, stages: Iterable[str]) -> None:
+    """The folder, and one option a field of the stages' options; the first of a name counts."""
+    _add_out(parser)
+    parser.add_argument(
+        "--quiet", action="store_true", help="no progress bars (they need a terminal)"
+    )
     seen: set[str] = set()
-    for kind in kinds:
-        for option in fields(kind):
-            if option.name in seen:
-                continue
-            seen.add(option.name)
-            if option.name == "signal":
-                parser.add_argument(
-                    "signal",
-                    metavar="SIGNAL",
-                    help="file with a picture, sound or mesh, or a name such as astronaut, chord "
-                    "or torus",
-                )
-                continue
-            flag = "--" + option.name.replace("_", "-")
-            known = dict(HELP[option.name])
-            if option.default is False:
-                parser.add_argument(flag, action="store_true", **known)
-                continue
-            assert option.default is not MISSING
-            if option.default is not None:
-                known.setdefault("type", type(option.default))
-                known["help"] += SHOWN if option.default != "" else ""
-            parser.add_argument(flag, default=option.default, **known)
+    for name in stages:
+        kind = STAGES[name].options
+        hints = typing.get_type_hints(kind)
+        # Those that several stages share come last.
+        for given in sorted(fields(kind), key=lambda f: f.kw_only is True):
+            if given.name not in seen:
+                _add_option(parser, given, hints[given.name])
+            seen.add(given.name)
 
 
-def _chosen_stages(arguments: argparse.Namespace) -> dict[str, StageOptions]:
-    stages: Sequence[str] = (arguments.command,)
+def _add_option(parser: argparse.ArgumentParser, given: Field[Any], annotation: Any) -> None:
+    known = {name: value for name, value in given.metadata.items() if value is not None}
+    if given.default is False:
+        parser.add_argument(_flag(given.name), action="store_true", help=known["help"])
+        return
+    known.setdefault("type", _type(annotation))
+    if given.default is MISSING:
+        parser.add_argument(given.name, **known)
+        return
+    if given.default not in (None, ""):
+        known["help"] += SHOWN
+    parser.add_argument(_flag(given.name), default=given.default, **known)
+
+
+def _type(annotation: Any) -> Any:
+    """``int`` for ``int | None``."""
+    if isinstance(annotation, types.UnionType):
+        return next(kind for kind in annotation.__args__ if kind is not types.NoneType)
+    return annotation
+
+
+def _flag(option: str) -> str:
+    return "--" + option.replace("_", "-")
+
+
+def _chosen_stages(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Options of the stages to run, by their names."""
+    stages = [arguments.command]
     if arguments.command == "run":
-        stages = STAGES[: STAGES.index(arguments.until) + 1]
+        chain = main_stages()
+        stages = chain[: chain.index(arguments.until) + 1]
+    given = vars(arguments)
+    kinds = {stage: STAGES[stage].options for stage in stages}
     return {
-        stage: OPTIONS[stage](
-            **{option.name: getattr(arguments, option.name) for option in fields(OPTIONS[stage])}
-        )
-        for stage in stages
+        stage: kind(**{option.name: given[option.name] for option in fields(kind)})
+        for stage, kind in kinds.items()
     }
 
 
@@ -268,9 +165,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return stop.code if isinstance(stop.code, int) else 2
     _prepare_process(debug)
     try:
-        if arguments.command == "report":
-            return _report(arguments)
-        return _run(arguments)
+        return COMMANDS.get(arguments.command, _run)(arguments)
     except KeyboardInterrupt:
         return _fail("interrupted; finished stages are kept. Repeat the command to continue", 1)
     except Exception as error:
@@ -282,19 +177,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     folder = RunFolder(arguments.out)
     stages = _chosen_stages(arguments)
-    if "fit" not in stages:  # ahead of making the folder, whose name may be mistyped
-        folder.before(arguments.command)
+    folder.before(next(iter(stages)))  # ahead of making the folder, whose name may be mistyped
     check_writable_folder(arguments.out)
-    from dhq_brevitas.run import chain_stages as stage_functions
     from dhq_brevitas.run import pipeline, report
 
-    fitted = folder.chain().get("fit")
     try:
-        pipeline.check_options(stages, None if fitted is None else fitted.options)
+        pipeline.check_stages(stages, folder.chosen())
     except ValueError as error:
-        return _fail(_flags(str(error)), 2)
-    if {"build", "simulate", "synth"} & set(stages):
-        stage_functions.check_finn()
+        return _fail(_sentence(error, stages.values()), 2)
     progress = not arguments.quiet and sys.stderr.isatty()
     for stage, options in stages.items():
         record, ran = pipeline.run_stage(folder, stage, options, progress, _say)
@@ -312,6 +202,19 @@ def _report(arguments: argparse.Namespace) -> int:
         return _fail(f"there is no run folder {folder.path}: make one with dhq run", 1)
     print(report_text(folder.summary()))
     return 0
+
+
+def _cache(arguments: argparse.Namespace) -> int:
+    from dhq_brevitas.run import cache
+
+    if arguments.clear:
+        _say(f"{cache.clear()} bytes freed")
+    print(cache.cache_text())
+    return 0
+
+
+# Those that are no stages, and "run".
+COMMANDS = {"report": _report, "cache": _cache}
 
 
 def _prepare_process(debug: bool) -> None:
@@ -340,19 +243,15 @@ def _fail(message: str, status: int) -> int:
     return status
 
 
-def _sentence(error: Exception) -> str:
+def _sentence(error: Exception, options: Iterable[Any] = ()) -> str:
+    """An error in one line; an argument that is among ``options`` as it was written."""
+    if isinstance(error, ArgumentError) and any(hasattr(o, error.argument) for o in options):
+        return f"{_flag(error.argument)} {error.value!r} {error.problem}"
     text = " ".join(str(error).split())
     expected = (ValueError, RuntimeError, OSError, ModuleNotFoundError)
     if isinstance(error, expected) and text:
         return text
     return f"{type(error).__name__}: {text} (an error of dhq; {DEBUG}=1 shows where)"
-
-
-def _flags(message: str) -> str:
-    """``weight_bits=0 is …`` as the user wrote it: ``--weight-bits 0 is …``."""
-    name, separator, rest = message.partition("=")
-    known = {option.name for kind in OPTIONS.values() for option in fields(kind)}
-    return f"--{name.replace('_', '-')} {rest}" if separator and name in known else message
 
 
 if __name__ == "__main__":

@@ -2,34 +2,33 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Run folders: what each stage left, whether it still holds, and the summary of all of it.
 
-A stage writes ``<stage>.json`` last, after all its files. It names the stage before it by digest,
-so records form a chain: a record counts as long as its files are unchanged and it follows on the
-record before it. Interrupting a stage therefore loses at most that stage.
+A stage writes ``<stage>.json`` last, after all its files. It names the stage that it builds on by
+digest: a record counts as long as its files are unchanged and the record that it builds on counts
+and is still that one. Interrupting a stage therefore loses at most that stage.
 """
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from dhq_brevitas.run.stage import Chosen
+from dhq_brevitas.run.stages import STAGES, stages_before
 from dhq_brevitas.util.files import file_digest, read_json, text_digest, write_json
 
-__all__ = ["BRANCHES", "STAGES", "MissingStageError", "RunFolder", "StageRecord"]
+__all__ = ["MissingStageError", "RunFolder", "StageRecord"]
 
-STAGES = ("fit", "quantize", "export", "build", "simulate")
-#: Stages beside that chain, which nothing builds on, and the stage each builds on.
-BRANCHES = {"analyze": "fit", "plan": "fit", "synth": "build"}
 SUMMARY = "summary.json"
 # Part of every key: raise it when a stage computes something else from the same options.
-FORMAT = 2
+FORMAT = 3
 
 
 class MissingStageError(ValueError):
-    """A stage was asked for before the one it builds on."""
+    """What a stage makes is asked for, and is not there."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +36,8 @@ class StageRecord:
     """What ``<stage>.json`` holds.
 
     Attributes:
-        key: digest of all that determines the result (options, earlier stages).
-        previous: digest of the record before, "" for the first.
+        key: digest of all that determines the result (options, earlier stages, versions).
+        previous: digest of the record that it builds on, "" for the first.
         options: the stage's options.
         results: values for the summary, and whatever else the stage found.
         files: digest of every file it wrote, by path relative to the folder.
@@ -60,6 +59,11 @@ class StageRecord:
         """Identity of the result."""
         return text_digest([self.key, self.files])
 
+    @property
+    def typed_options(self) -> Any:
+        """The options as the stage takes them; TypeError if it has other ones now."""
+        return STAGES[self.stage].options(**self.options)
+
 
 class RunFolder:
     """The folder ``--out`` of one run."""
@@ -77,39 +81,47 @@ class RunFolder:
             return arrays[entry]
 
     def chain(self) -> dict[str, StageRecord]:
-        """The records that hold: in order up to the first missing or outdated, then branches."""
+        """The records that hold, each behind the one it builds on."""
         records: dict[str, StageRecord] = {}
-        previous = ""
-        for stage in STAGES:
-            record = self._read(stage)
-            if record is None or record.previous != previous or not self._intact(record):
-                break
-            records[stage] = record
-            previous = record.digest
-        for stage, parent in BRANCHES.items():
-            record = self._read(stage)
-            if parent not in records or record is None or not self._intact(record):
+        for stage, kind in STAGES.items():
+            if kind.after and kind.after not in records:
                 continue
-            if record.previous == records[parent].digest:
+            record = self._read(stage)
+            previous = records[kind.after].digest if kind.after else ""
+            if record is not None and record.previous == previous and self._intact(record):
                 records[stage] = record
         return records
 
+    def chosen(self) -> Chosen:
+        """Options of the stages whose records hold."""
+        return Chosen(record.typed_options for record in self.chain().values())
+
     def before(self, stage: str) -> dict[str, StageRecord]:
         """The records that ``stage`` builds on; MissingStageError if one of them does not hold."""
-        chain = self.chain()
         needed = stages_before(stage)
+        chain = self.chain() if needed else {}
         for name in needed:
             if name not in chain:
-                signal = " SIGNAL" if name == "fit" else ""
-                raise MissingStageError(
-                    f"{stage} needs the result of {name}, which {self.path} does not hold (or not "
-                    f"any more): run dhq {name}{signal} --out {self.path} first"
-                )
+                raise self._missing(stage, name)
         return {name: chain[name] for name in needed}
 
-    def key(self, stage: str, determines: Any) -> str:
+    def require(self, stage: str, what: str) -> None:
+        """MissingStageError that names ``what``, unless the record of ``stage`` holds."""
+        chain = self.chain()
+        for name in (*stages_before(stage), stage):
+            if name not in chain:
+                raise self._missing(what, name)
+
+    def _missing(self, what: str, stage: str) -> MissingStageError:
+        signal = "" if STAGES[stage].after else " SIGNAL"
+        return MissingStageError(
+            f"{what} needs the result of {stage}, which {self.path} does not hold (or not any "
+            f"more): run dhq {stage}{signal} --out {self.path} first"
+        )
+
+    def key(self, stage: str, determines: Any, versions: Mapping[str, str]) -> str:
         """Key of ``stage`` from what determines its result beside the stages before it."""
-        return text_digest([FORMAT, stage, self._previous(stage), determines])
+        return text_digest([FORMAT, stage, self._previous(stage), determines, dict(versions)])
 
     def holds(self, stage: str, key: str) -> StageRecord | None:
         """The record of ``stage`` if it has this key and its files are as it left them."""
@@ -161,17 +173,19 @@ class RunFolder:
         write_json(self.file(SUMMARY), self.summary())
 
     def _previous(self, stage: str) -> str:
-        needed = stages_before(stage)
-        return self.before(stage)[needed[-1]].digest if needed else ""
+        after = STAGES[stage].after
+        return self.before(stage)[after].digest if after else ""
 
     def _read(self, stage: str) -> StageRecord | None:
         values = read_json(self.file(f"{stage}.json"))
         if values is None:
             return None
         try:
-            return StageRecord(**values)
+            record = StageRecord(**values)
+            record.typed_options  # noqa: B018
         except TypeError:  # of another version
             return None
+        return record
 
     def _intact(self, record: StageRecord) -> bool:
         for name, digest in record.files.items():
@@ -179,13 +193,6 @@ class RunFolder:
             if not path.is_file() or file_digest(path) != digest:
                 return False
         return True
-
-
-def stages_before(stage: str) -> tuple[str, ...]:
-    """The stages that ``stage`` builds on, in order."""
-    if stage in BRANCHES:
-        return STAGES[: STAGES.index(BRANCHES[stage]) + 1]
-    return STAGES[: STAGES.index(stage)]
 
 
 def _finite(value: Any) -> Any:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from dhq_brevitas.run.folder import RunFolder
-from dhq_brevitas.run.synth import synthesis_rows
+from dhq_brevitas.run.stages.synth import synthesis_rows
+from dhq_brevitas.util.tables import text_table
 
-__all__ = ["COMPARISON", "report_text", "text_table", "write_comparison"]
+__all__ = ["COMPARISON", "report_text", "write_comparison"]
 
 COMPARISON = "comparison.png"
 LEVELS = {

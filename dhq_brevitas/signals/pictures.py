@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
-"""Pictures: loading, files, comparisons."""
+"""Pictures: loading, saving, side by side."""
 
 import io
 import os
@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from dhq_brevitas.signals.metrics import psnr
+from dhq_brevitas.util import figures
 from dhq_brevitas.util.files import atomic_path
 
 __all__ = [
@@ -228,10 +229,6 @@ def save_comparison(
         panels: (title, [H, W, C] in [-1, 1]); PSNR against the original is added to the title.
         gain: the difference is shown as mid-grey + gain · error.
     """
-    # The object interface with its own canvas: no backend is selected and no state is left behind.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     if not panels:
         raise ValueError("panels is empty: give at least one (title, pixels)")
     shown = [("original", original)]
@@ -241,11 +238,9 @@ def save_comparison(
     height, width = original.shape[:2]
     panel_width = 3.2
     panel_height = min(max(panel_width * height / width, 1.0), 9.6)
-    figure = Figure(figsize=(panel_width * len(shown), panel_height + 0.7), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = figures.new_figure((panel_width * len(shown), panel_height + 0.7))
     for axes, (text, pixels) in zip(figure.subplots(1, len(shown)), shown, strict=True):
         axes.imshow(to_bytes(pixels), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         axes.set_title(text, fontsize=10)
         axes.set_axis_off()
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=120)
+    figures.save(figure, path, dpi=120)

@@ -2,15 +2,22 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The device that trains and quantizes; export and everything behind it are on the CPU."""
 
-import torch
+from typing import TYPE_CHECKING
+
+from dhq_brevitas.util.errors import ArgumentError
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["DEVICES", "resolve_device"]
 
 DEVICES = ("auto", "cpu", "cuda")
 
 
-def resolve_device(device: str | torch.device) -> torch.device:
-    """``auto`` is CUDA where it is, else the CPU. ValueError for a device that is not there."""
+def resolve_device(device: "str | torch.device") -> "torch.device":
+    """``auto`` is CUDA where it is, else the CPU. ArgumentError for a device that is not there."""
+    import torch
+
     if str(device) == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -18,7 +25,7 @@ def resolve_device(device: str | torch.device) -> torch.device:
     except RuntimeError:
         found = None
     if found is None or found.type not in DEVICES:
-        raise ValueError(f"device={str(device)!r} is unknown: use {', '.join(DEVICES)}")
+        raise ArgumentError("device", str(device), f"is unknown: use {', '.join(DEVICES)}")
     if found.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device={str(device)!r} is not there: PyTorch finds no GPU; use 'cpu'")
+        raise ArgumentError("device", str(device), "is not there: PyTorch finds no GPU; use 'cpu'")
     return found

@@ -23,6 +23,7 @@ __all__ = [
     "read_json",
     "text_digest",
     "write_json",
+    "write_text",
 ]
 
 
@@ -67,7 +68,11 @@ def _umask() -> int:
 
 def write_json(target: str | os.PathLike[str], value: Any) -> None:
     """Writes ``value`` as indented JSON. NaN and infinity, which JSON lacks, are a ValueError."""
-    text = json.dumps(value, indent=2, allow_nan=False)
+    write_text(target, json.dumps(value, indent=2, allow_nan=False))
+
+
+def write_text(target: str | os.PathLike[str], text: str) -> None:
+    """Writes ``text`` and a line end, whole or not at all."""
     with atomic_path(target) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
 

@@ -1,36 +1,49 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
-"""Objects that users define in Python files of their own."""
+"""Modules that each define one object of a kind: those of a package, and users' own files."""
 
 import importlib.util
+import pkgutil
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-__all__ = ["from_file"]
+from dhq_brevitas.util.errors import ArgumentError
+
+__all__ = ["from_file", "module_names"]
 
 Kind = TypeVar("Kind")
+
+
+def module_names(package: str) -> list[str]:
+    """Names of a package's modules but ``base``, read from its folder: it is not imported."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.submodule_search_locations is None:
+        raise ModuleNotFoundError(f"there is no package {package}")
+    found = pkgutil.iter_modules(spec.submodule_search_locations)
+    return sorted(module.name for module in found if module.name != "base")
 
 
 def from_file(path: str, argument: str, attribute: str, kind: type[Kind]) -> Kind:
     """The object called ``attribute`` in the Python file ``path``, which is executed once.
 
-    Raises ValueError, naming ``argument``, when there is no such file, when it fails, or when the
-    object is missing or no ``kind``.
+    Raises ArgumentError, naming ``argument``, when there is no such file, when it fails, or when
+    the object is missing or no ``kind``.
     """
     file = Path(path).resolve()
     if not file.is_file():
-        raise ValueError(f"{argument}={path!r}: there is no such file")
+        raise ArgumentError(argument, path, "cannot be used: there is no such file")
     try:
         found = getattr(_module(file), attribute, None)
     except Exception as error:
-        raise ValueError(
-            f"{argument}={path!r}: the file cannot be executed: {type(error).__name__}: {error}"
-        ) from error
+        problem = f"cannot be executed: {type(error).__name__}: {error}"
+        raise ArgumentError(argument, path, problem) from error
     if not isinstance(found, kind):
-        raise ValueError(
-            f"{argument}={path!r}: the file must define {attribute}, a {kind.__module__}."
-            f"{kind.__qualname__}, not {type(found).__name__}"
+        raise ArgumentError(
+            argument,
+            path,
+            f"must define {attribute}, a {kind.__module__}.{kind.__qualname__}, not "
+            f"{type(found).__name__}",
         )
     return found
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dhq_brevitas.run import cli, quantize_stages
+from dhq_brevitas.planning import search
+from dhq_brevitas.run import cli
 from dhq_brevitas.run.folder import RunFolder
 
 pytestmark = [
@@ -143,8 +144,8 @@ def test_a_build_that_fails_keeps_what_was_computed(tmp_path, capsys, monkeypatc
 
 
 def test_limits_on_hardware_change_the_plan_and_the_build_keeps_them(tmp_path, monkeypatch, capsys):
-    few = functools.partial(quantize_stages.make_plan, max_trials=2)
-    monkeypatch.setattr(quantize_stages, "make_plan", few)
+    few = functools.partial(search.make_plan, max_trials=2)
+    monkeypatch.setattr(search, "make_plan", few)
     out, options = tmp_path / "out", ["--weight-bits", 4, "--cycles-per-sample", 16]
     fit = ["--size", 12, "--hidden", 16, "--layers", 2, "--steps", 40]
     assert run("fit", picture(tmp_path, 12, 12, 3), "--out", out, *fit) == 0

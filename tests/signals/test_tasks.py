@@ -16,7 +16,7 @@ from dhq_brevitas.inr.training import TrainSpec, fit_float, tensor_psnr
 from dhq_brevitas.signals import tasks
 from dhq_brevitas.signals.metrics import psnr
 from dhq_brevitas.signals.tasks import TASKS, Problem, get_task, register_task
-from dhq_brevitas.signals.tasks.shapes import mesh_of
+from dhq_brevitas.signals.tasks.shape import mesh_of
 from dhq_brevitas.signals.tasks.tomography import radon_weights
 
 SOURCES = {

@@ -15,6 +15,7 @@ from dhq_brevitas.inr.families.base import (
     siren_initialise,
     uniform,
 )
+from dhq_brevitas.util.errors import ArgumentError
 from dhq_brevitas.util.plugins import from_file
 
 __all__ = [
@@ -51,12 +52,12 @@ def get_family(name: str) -> Family:
     none.
     """
     if name in REFUSED:
-        raise ValueError(f"family={name!r} cannot be quantized: {REFUSED[name]}")
+        raise ArgumentError("family", name, f"cannot be quantized: {REFUSED[name]}")
     if name in FAMILIES:
         return FAMILIES[name]
     if name.endswith(".py"):
         return from_file(name, "family", "FAMILY", Family)
-    raise ValueError(
-        f"family={name!r} is unknown: use {', '.join(FAMILIES)}, or a Python file that defines "
-        "FAMILY"
+    known = ", ".join(FAMILIES)
+    raise ArgumentError(
+        "family", name, f"is unknown: use {known}, or a Python file that defines FAMILY"
     )

@@ -13,9 +13,10 @@ import numpy as np
 from dhq_brevitas.signals.grid import grid_codes, grid_step
 from dhq_brevitas.signals.metrics import psnr
 from dhq_brevitas.signals.tasks.base import Problem, Request, Task
+from dhq_brevitas.util import figures
 from dhq_brevitas.util.files import atomic_path
 
-__all__ = ["AUDIO"]
+__all__ = ["TASK"]
 
 MIN_SAMPLES = 64
 GENERATED_RATE = 8000
@@ -115,9 +116,6 @@ def write(problem: Problem, outputs: np.ndarray, stem: Path) -> Path:
 
 def compare(path: Path, problem: Problem, panels: Sequence[tuple[str, np.ndarray]]) -> None:
     """Waveform and spectrogram of each, and those of the last one's error."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     original, rate = problem.values[:, 0], problem.details["rate"]
     shown = [("original", original)]
     shown += [
@@ -125,8 +123,7 @@ def compare(path: Path, problem: Problem, panels: Sequence[tuple[str, np.ndarray
         for title, outputs in panels
     ]
     shown.append((f"error of {panels[-1][0]}", panels[-1][1][:, 0] - original))
-    figure = Figure(figsize=(3.4 * len(shown), 4.6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = figures.new_figure((3.4 * len(shown), 4.6))
     axes = figure.subplots(2, len(shown), squeeze=False)
     window = min(256, len(original) // 4)
     time = np.arange(len(original)) / rate
@@ -145,11 +142,10 @@ def compare(path: Path, problem: Problem, panels: Sequence[tuple[str, np.ndarray
         )
         axes[1, column].set_xlabel("s")
     axes[1, 0].set_ylabel("Hz")
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=110)
+    figures.save(figure, path, dpi=110)
 
 
-AUDIO = Task(
+TASK = Task(
     "audio",
     "sound file (WAV, FLAC, OGG), or chord or chirp",
     2048,

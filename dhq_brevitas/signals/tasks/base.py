@@ -140,10 +140,13 @@ class Problem:
         """samples [M, c] -> P · samples [K, c], or None."""
         if self.projection is None:
             return None
-        rows, columns, weights = (torch.from_numpy(array) for array in self.projection)
+        matrix = [torch.from_numpy(array) for array in self.projection]
         measurements = len(self.fit_target)
 
         def project(samples: Tensor) -> Tensor:
+            # To the device of the samples once, not in every step.
+            matrix[:] = (part.to(samples.device) for part in matrix)
+            rows, columns, weights = matrix
             sums = samples.new_zeros(measurements, samples.shape[1])
             return sums.index_add(0, rows, weights.unsqueeze(1) * samples[columns])
 

@@ -8,9 +8,9 @@ from dhq_brevitas.signals.grid import grid_codes, grid_step
 from dhq_brevitas.signals.metrics import psnr
 from dhq_brevitas.signals.pictures import load_image
 from dhq_brevitas.signals.tasks.base import Problem, Request, Task
-from dhq_brevitas.signals.tasks.pictures import compare, write
+from dhq_brevitas.signals.tasks.picture import compare, write
 
-__all__ = ["TOMOGRAPHY", "radon_weights"]
+__all__ = ["TASK", "radon_weights"]
 
 MAX_ANGLES = 720
 
@@ -81,7 +81,7 @@ def load(request: Request) -> Problem:
     )
 
 
-TOMOGRAPHY = Task(
+TASK = Task(
     "tomography",
     "picture file, or a name such as phantom",
     64,

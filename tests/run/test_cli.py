@@ -8,39 +8,21 @@ import sys
 
 import numpy as np
 import pytest
+import torch
+from commands import SMALL, failure, run
 from PIL import Image
 
+from dhq_brevitas.export import run_qonnx
 from dhq_brevitas.inr import training
-from dhq_brevitas.inr.families import FAMILIES
-from dhq_brevitas.inr.quantized import spec as specs
-from dhq_brevitas.run import cli, pipeline
-from dhq_brevitas.run.cli import main
-from dhq_brevitas.run.folder import RunFolder
+from dhq_brevitas.inr.quantized import QuantInr
+from dhq_brevitas.run.folder import MissingStageError, RunFolder
+from dhq_brevitas.run.load import load_run
 from dhq_brevitas.run.report import report_text
+from dhq_brevitas.run.stages import STAGES
 from dhq_brevitas.signals.metrics import psnr
-from dhq_brevitas.signals.tasks import TASKS, Problem
+from dhq_brevitas.signals.tasks import Problem
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-
-SMALL = ["--size", "16", "--hidden", "16", "--layers", "1", "--steps", "30", "--qat-steps", "4"]
-
-
-@pytest.fixture(autouse=True)
-def untouched_process(monkeypatch):
-    """main() prepares the whole process; here that process is pytest's."""
-    monkeypatch.setattr(cli, "_prepare_process", lambda debug: None)
-
-
-def run(*arguments):
-    return main([str(argument) for argument in arguments])
-
-
-def failure(capsys, *arguments):
-    """(exit status, the one line on standard error)."""
-    status = run(*arguments)
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert "Traceback" not in "\n".join(lines)
-    return status, lines[-1]
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +57,7 @@ def test_summary(exported):
     assert 20 < values["layers"][1]["weight_sqnr_after"] < 60
     assert set(values["seconds"]) == {"fit", "quantize", "export"}
     assert values["options"]["quantize"]["weight_bits"] == 8
-    assert {"torch", "brevitas", "qonnx"} <= set(values["versions"])
+    assert {"torch", "brevitas", "qonnx", "dhq-brevitas"} <= set(values["versions"])
     # What was not measured is absent.
     assert not [key for key in values if "finn" in key or key.endswith("_estimate")]
 
@@ -124,6 +106,22 @@ def test_report_shows_finn_values():
     assert "FINN, Python  30.00    0 of 12" in text
     assert "LUT              1234" in text
     assert "picture: p, 2 x 2, 1 channel" in text
+
+
+def test_all_of_it_can_be_loaded(exported):
+    values = summary(exported)
+    loaded = load_run(exported)
+    assert loaded.summary == values
+    inputs, reference = loaded.problem.inputs, loaded.problem.values
+    with torch.no_grad():
+        outputs = loaded.float_network(inputs * loaded.problem.step).numpy()
+        quantized = loaded.quantized_network(inputs).numpy()
+    assert psnr(reference, outputs) == pytest.approx(values["psnr_float"])
+    assert psnr(reference, quantized) == pytest.approx(values["psnr_quant"])
+    graph_outputs = run_qonnx(loaded.graph, inputs)
+    assert psnr(reference, graph_outputs) == pytest.approx(values["psnr_qonnx"])
+    with pytest.raises(MissingStageError, match="the host's side needs the result of build"):
+        loaded.host  # noqa: B018
 
 
 # -- skipping, repeating, resuming -----------------------------------------------------------------
@@ -193,7 +191,7 @@ def test_interrupted_run_continues_to_the_same_result(tmp_path, monkeypatch, cap
     for title, step in (("fit", 11), ("fine-tune", 2)):
 
         def one_step(job, *args, at=step, quantized=title != "fit"):
-            if job.step == at and isinstance(job.model, training.QuantInr) == quantized:
+            if job.step == at and isinstance(job.model, QuantInr) == quantized:
                 os.kill(os.getpid(), signal.SIGINT)
             return original(job, *args)
 
@@ -211,138 +209,6 @@ def test_interrupted_run_continues_to_the_same_result(tmp_path, monkeypatch, cap
     assert not [name for name in os.listdir(parts) if "checkpoint" in name]
 
 
-# -- what is refused -------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--weight-bits", "0"], "--weight-bits 0 is out of range: use 2 to 12 bits"),
-        (["--act-bits", "33"], "--act-bits 33 is out of range: use 2 to 12 bits"),
-        (["--phase-bits", "3"], "--phase-bits 3 is out of range: use 4 to 16 bits"),
-        (["--layers", "6"], "--layers 6 is out of range: use 1 to 5"),
-        (["--hidden", "33"], "hidden=33 must be even"),
-        (["--hidden", "0"], "--hidden 0 must be at least 1"),
-        (["--rotation", "sideways"], "--rotation 'sideways' is unknown: use 'input', "),
-        (["--rotation", "none,input"], "rotation has 2 entries, the network 4 linear layers"),
-        (["--steps", "-1"], "--steps -1 must be at least 0"),
-        (["--qat-learning-rate", "0"], "--qat-learning-rate 0.0 must be a positive number"),
-        (["--batch", "0"], "--batch 0 must be at least 1"),
-        (["--cycles-per-sample", "0"], "--cycles-per-sample 0 must be at least 1"),
-        (["--clk-ns", "0"], "--clk-ns 0.0 must be positive"),
-        (["--fpga-part", "tin"], "--fpga-part 'tin' is no FPGA part"),
-        (["--level", "wafer"], "--level 'wafer' does not exist: use python, node, stitched"),
-        (["--max-lut", "5"], "--max-lut 5 is for the planner: use scheme='auto'"),
-        (["--max-dsp", "-1", "--scheme", "auto"], "--max-dsp -1 must be an integer of at least 0"),
-        (["--samples", "-1"], "--samples -1 must be at least 1, or 0 for all"),
-    ],
-)
-def test_bad_values_are_refused_before_any_work(tmp_path, capsys, options, message):
-    status, line = failure(capsys, "run", "camera", "--out", tmp_path, *options)
-    assert status == 2
-    assert message in line
-    assert os.listdir(tmp_path) == []
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        [],
-        ["fly"],
-        ["run"],
-        ["run", "camera"],
-        ["fit", "camera", "--out", "x", "--hidden", "wide"],
-        ["quantize", "--out", "x", "--scheme", "best"],
-        ["export", "--out", "x", "--hidden", "16"],
-    ],
-)
-def test_wrong_commands(arguments, capsys):
-    status, line = failure(capsys, *arguments)
-    assert status == 2
-    assert line.startswith("dhq")
-
-
-def test_missing_and_unreadable_pictures(tmp_path, capsys):
-    out = tmp_path / "out"
-    status, line = failure(capsys, "fit", "astronot", "--out", out)
-    assert status == 1
-    assert "there is no picture 'astronot'" in line
-    assert "astronaut" in line
-    (tmp_path / "bad.png").write_text("no picture")
-    status, line = failure(capsys, "run", tmp_path / "bad.png", "--out", out, "--until", "fit")
-    assert status == 1
-    assert "cannot read the picture" in line
-    status, line = failure(capsys, "fit", "camera", "--out", out, "--size", "4")
-    assert "size=4 is too small" in line
-
-
-def test_unwritable_folder(tmp_path, capsys):
-    (tmp_path / "file").write_text("")
-    status, line = failure(capsys, "fit", "camera", "--out", tmp_path / "file" / "run")
-    assert status == 1
-    assert "cannot write to the output folder" in line
-
-
-@pytest.mark.parametrize(
-    ("stage", "missing"), [("quantize", "fit camera"), ("export", "fit"), ("simulate", "fit")]
-)
-def test_stages_in_the_wrong_order(tmp_path, capsys, stage, missing):
-    status, line = failure(capsys, stage, "--out", tmp_path)
-    assert status == 1
-    name = missing.split()[0]
-    assert f"{stage} needs the result of {name}" in line
-    assert f"run dhq {name}" in line
-
-
-def test_missing_finn(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    status, line = failure(capsys, "run", "camera", "--out", tmp_path)
-    assert status == 1
-    assert "dhq-brevitas[finn]" in line
-    assert "--until export" in line
-    assert os.listdir(tmp_path) == []
-
-
-def test_limits_on_hardware_without_finn(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    options = ["--scheme", "auto", "--max-lut", "9", "--until", "export"]
-    status, line = failure(capsys, "run", "camera", "--out", tmp_path, *options)
-    assert status == 1
-    assert "limits on hardware need FINN, which is not installed" in line
-    assert "pip install 'dhq-brevitas[finn]', or leave out --max-lut" in line
-    assert os.listdir(tmp_path) == []
-
-
-def test_damaged_record(tmp_path, capsys):
-    (tmp_path / "fit.json").write_text("{")
-    status, line = failure(capsys, "quantize", "--out", tmp_path)
-    assert status == 1
-    assert "fit.json is not valid JSON" in line
-
-
-def test_unexpected_errors_are_one_line_unless_debugging(tmp_path, capsys, monkeypatch):
-    def broken(*args):
-        raise KeyError("surprise")
-
-    monkeypatch.setattr(pipeline, "run_stage", broken)
-    status, line = failure(capsys, "fit", "camera", "--out", tmp_path)
-    assert status == 1
-    assert "KeyError: 'surprise' (an error of dhq; DHQ_DEBUG=1 shows where)" in line
-    monkeypatch.setenv("DHQ_DEBUG", "1")
-    with pytest.raises(KeyError):
-        run("fit", "camera", "--out", tmp_path)
-
-
-def test_interruption_between_steps(tmp_path, capsys, monkeypatch):
-    def interrupted(*args):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(pipeline, "run_stage", interrupted)
-    status, line = failure(capsys, "fit", "camera", "--out", tmp_path)
-    assert status == 1
-    assert "finished stages are kept" in line
-
-
 # -- the program -----------------------------------------------------------------------------------
 
 
@@ -355,26 +221,12 @@ def test_help_names_every_command_and_examples(capsys):
     assert "DHQ_DEBUG=1" in text
 
 
-@pytest.mark.parametrize("command", ["run", *cli.OPTIONS, "report"])
+@pytest.mark.parametrize("command", ["run", *STAGES, "report", "cache"])
 def test_help_of_each_command(command, capsys):
     assert run(command, "--help") == 0
     text = capsys.readouterr().out
     assert f"example:\n  dhq {command}" in text
-    assert "--out DIR" in text
-
-
-def test_choices_are_those_of_the_descriptions():
-    assert cli.HELP["scheme"]["choices"] == [*specs.Scheme, "auto"]
-    assert cli.HELP["scale"]["choices"] == list(specs.ScaleKind)
-    assert cli.HELP["granularity"]["choices"] == list(specs.Granularity)
-    assert list(cli.FAMILIES) == list(FAMILIES)
-    assert list(cli.TASKS) == list(TASKS)
-
-
-def test_defaults_agree_with_the_descriptions():
-    quantize, spec = cli.QuantizeOptions(), specs.QuantSpec()
-    for name in vars(quantize).keys() & vars(spec).keys():
-        assert getattr(quantize, name) == getattr(spec, name)
+    assert ("--out DIR" in text) == (command != "cache")
 
 
 def test_program_in_its_own_process(tmp_path):

@@ -10,9 +10,10 @@ import numpy as np
 
 from dhq_brevitas.signals.grid import grid_codes, grid_step
 from dhq_brevitas.signals.tasks.base import Problem, Request, Task
-from dhq_brevitas.util.files import atomic_path
+from dhq_brevitas.util import figures
+from dhq_brevitas.util.files import write_text
 
-__all__ = ["SHAPE", "SHAPES", "iou", "mesh_of"]
+__all__ = ["SHAPES", "TASK", "iou", "mesh_of"]
 
 MIN_SIDE, MAX_SIDE = 8, 128
 # A mesh is scaled so that its longest side spans this part of the cube.
@@ -119,19 +120,14 @@ def write(problem: Problem, outputs: np.ndarray, stem: Path) -> Path:
     vertices, triangles = mesh_of(problem, outputs)
     lines = [f"v {x:.6f} {y:.6f} {z:.6f}" for x, y, z in vertices]
     lines += [f"f {a} {b} {c}" for a, b, c in triangles + 1]
-    with atomic_path(path) as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="ascii")
+    write_text(path, "\n".join(lines))
     return path
 
 
 def compare(path: Path, problem: Problem, panels: Sequence[tuple[str, np.ndarray]]) -> None:
     """Renderings of the surfaces, and the last one's error in the middle slice."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     shown = [("original", problem.values), *panels]
-    figure = Figure(figsize=(3.4 * (len(shown) + 1), 3.6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = figures.new_figure((3.4 * (len(shown) + 1), 3.6))
     for column, (title, values) in enumerate(shown, start=1):
         axes: Any = figure.add_subplot(1, len(shown) + 1, column, projection="3d")
         vertices, triangles = mesh_of(problem, values)
@@ -152,11 +148,10 @@ def compare(path: Path, problem: Problem, panels: Sequence[tuple[str, np.ndarray
     figure.colorbar(image, ax=axes, shrink=0.7)
     axes.set_title(f"error of {panels[-1][0]},\nmiddle slice", fontsize=10)
     axes.set_axis_off()
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=110)
+    figures.save(figure, path, dpi=110)
 
 
-SHAPE = Task(
+TASK = Task(
     "shape",
     "mesh file (STL, OBJ, PLY, OFF), or torus, sphere or box",
     32,

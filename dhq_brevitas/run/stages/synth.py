@@ -2,17 +2,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The stage ``synth``: resources of the accelerator by Yosys, and their tables."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
-from dhq_brevitas.run.options import SynthOptions
+from dhq_brevitas.run.stage import Results, Stage, StageKind, option
+from dhq_brevitas.run.stages.build import DATAFLOW, BuildOptions
 
-if TYPE_CHECKING:
-    from dhq_brevitas.run.chain_stages import Stage
-
-__all__ = ["run_synth", "synthesis_rows"]
+__all__ = ["STAGE", "SynthOptions", "synthesis_rows"]
 
 DESIGN = "synth"
 COLUMNS = {
@@ -29,23 +26,30 @@ ESTIMATED = ("lut", "dsp", "bram18")
 INFRASTRUCTURE = {"StreamingFIFO": "FIFOs", "StreamingDataWidthConverter": "width converters"}
 
 
-def run_synth(stage: Stage, options: SynthOptions) -> tuple[dict[str, Any], list[str]]:
+@dataclass(frozen=True)
+class SynthOptions:
+    """The part may be another one than that of the build."""
+
+    fpga_part: str | None = option(None, "FPGA part (that of the build)", metavar="PART")
+
+
+def run(stage: Stage, options: SynthOptions) -> Results:
     """Synthesis of every node and of the stitched design, which is left in the folder synth/."""
     from qonnx.core.modelwrapper import ModelWrapper
 
     from dhq_brevitas.finn_flow.stitching import stitch
     from dhq_brevitas.finn_flow.synthesis import Yosys, part_family, synthesise_design
 
-    built = stage.earlier["build"]
-    part = options.fpga_part or built["fpga_part"]
+    built = stage.earlier(BuildOptions)
+    part = options.fpga_part or built.fpga_part
     part_family(part)
     Yosys()
     stage.say("stitching the accelerator; its FIFOs are sized in RTL simulation")
     design = stitch(
-        ModelWrapper(str(stage.folder.file("build/dataflow.onnx"))),
+        ModelWrapper(str(stage.folder.file(DATAFLOW))),
         stage.folder.file(DESIGN),
         fpga_part=part,
-        clk_period_ns=built["clk_ns"],
+        clk_period_ns=built.clk_ns,
     )
     result = synthesise_design(design, part, progress=stage.progress)
     total = result.total
@@ -93,3 +97,15 @@ def _row(title: str, nodes: Sequence[Mapping[str, Any]]) -> list[str]:
         else:
             cells.append(str(found))
     return cells
+
+
+STAGE = StageKind(
+    "synth",
+    "synthesize the accelerator with Yosys, node by node and as a whole (minutes)",
+    SynthOptions,
+    run,
+    after="build",
+    branch=True,
+    packages=("finn-plus", "pyosys"),
+    needs_finn=True,
+)

@@ -8,57 +8,55 @@ summary and the names of the files they wrote.
 
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from dhq_brevitas.run.chain_stages import Stage
-    from dhq_brevitas.run.options import SimulateOptions
+from dhq_brevitas.run.stage import Results, Stage
+from dhq_brevitas.run.stages.build import BuildOptions
 
 __all__ = ["RTL_LEVELS", "simulate_node_level", "simulate_stitched_level"]
 
-Results = tuple[dict[str, Any], list[str]]
-
 
 def simulate_node_level(
-    stage: "Stage", options: "SimulateOptions", model: Any, host: Any, expected: np.ndarray
+    stage: Stage, samples: int, model: Any, host: Any, expected: np.ndarray
 ) -> Results:
-    """Every layer's own RTL, through FINN's node execution, on samples spread over the signal.
+    """Every layer's own RTL, through FINN's node execution, on ``samples`` spread over the signal.
+
+    0 samples are all.
 
     Keys: ``nodes`` (each with its mismatches and cycles), ``mismatch_finn_rtl``,
     ``rtl_samples_compared``, ``rtl_codes_compared``; ``psnr_rtl`` and rtl.npz if these are all.
     """
     from dhq_brevitas.finn_flow.stitching import simulate_nodes
 
-    samples = len(expected)
-    count = min(options.samples or samples, samples)
-    chosen = np.linspace(0, samples - 1, count).round().astype(int)
+    count = min(samples or len(expected), len(expected))
+    chosen = np.linspace(0, len(expected) - 1, count).round().astype(int)
     stage.say(f"generating and compiling {len(model.graph.node)} layers with Verilator")
-    built = stage.earlier["build"]
+    built = stage.earlier(BuildOptions)
     accumulators, nodes = simulate_nodes(
         model,
-        host.encode(stage.codes.numpy()[chosen]),
-        fpga_part=built["fpga_part"],
-        clk_period_ns=built["clk_ns"],
+        host.encode(stage.problem.inputs.numpy()[chosen]),
+        fpga_part=built.fpga_part,
+        clk_period_ns=built.clk_ns,
         progress=stage.progress,
     )
     differing = int(np.count_nonzero(accumulators != expected[chosen]))
     inside = sum(node.mismatches for node in nodes)
     stage.say(
         f"RTL, {len(nodes)} layers: {differing} of {accumulators.size} output codes differ from "
-        f"FINN on {count} of {samples} samples; inside, "
+        f"FINN on {count} of {len(expected)} samples; inside, "
         f"{inside} of {sum(node.codes for node in nodes)} codes"
     )
     results = {"nodes": [asdict(node) for node in nodes], **_compared(differing, accumulators)}
-    if count < samples:
+    if count < len(expected):
         return results, []
     quality, files = _reconstruction(stage, host, accumulators)
     return results | quality, files
 
 
 def simulate_stitched_level(
-    stage: "Stage", options: "SimulateOptions", model: Any, host: Any, expected: np.ndarray
+    stage: Stage, samples: int, model: Any, host: Any, expected: np.ndarray
 ) -> Results:
     """The whole accelerator as one Verilog design on the whole signal: rtl.npz, folder stitched.
 
@@ -70,15 +68,15 @@ def simulate_stitched_level(
 
     enable_verilator()
     stage.say("stitching the accelerator and compiling it with Verilator")
-    built = stage.earlier["build"]
+    built = stage.earlier(BuildOptions)
     design = stitch(
         model,
         stage.folder.file("stitched"),
-        fpga_part=built["fpga_part"],
-        clk_period_ns=built["clk_ns"],
+        fpga_part=built.fpga_part,
+        clk_period_ns=built.clk_ns,
     )
     accumulators, statistics = simulate_stitched(
-        design, host.encode(stage.codes.numpy()), progress=stage.progress
+        design, host.encode(stage.problem.inputs.numpy()), progress=stage.progress
     )
     differing = int(np.count_nonzero(accumulators != expected))
     quality, files = _reconstruction(stage, host, accumulators)
@@ -109,7 +107,7 @@ def _compared(differing: int, accumulators: np.ndarray) -> dict[str, int]:
     }
 
 
-def _reconstruction(stage: "Stage", host: Any, accumulators: np.ndarray) -> Results:
+def _reconstruction(stage: Stage, host: Any, accumulators: np.ndarray) -> Results:
     outputs = host.decode(accumulators)
     files = stage.save_outputs("rtl", outputs, accumulators)
     return stage.quality("rtl", outputs), files

@@ -1,0 +1,136 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""Networks and graphs of a run folder: how stages leave them, and how anybody gets them back."""
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.quant_spec import QuantSpec
+from dhq_brevitas.inr.quantized import QuantInr
+from dhq_brevitas.planning.plan_file import read_plan
+from dhq_brevitas.run.folder import RunFolder
+from dhq_brevitas.run.stages.build import DATAFLOW
+from dhq_brevitas.run.stages.export import GRAPH
+from dhq_brevitas.run.stages.fit import FLOAT, SIGNAL, FitOptions, inr_spec
+from dhq_brevitas.run.stages.quantize import LAYERS, QUANTIZED
+from dhq_brevitas.signals.tasks import Problem
+from dhq_brevitas.util.files import atomic_path
+
+if TYPE_CHECKING:
+    from dhq_brevitas.finn_flow import HostAffine
+
+__all__ = [
+    "Run",
+    "load_float",
+    "load_quantized",
+    "load_run",
+    "make_quantized",
+    "save_state",
+]
+
+
+def save_state(path: str | os.PathLike[str], model: nn.Module) -> None:
+    """Writes a state_dict, whole or not at all."""
+    with atomic_path(path) as temporary:
+        torch.save(model.state_dict(), temporary)
+
+
+def load_float(folder: RunFolder, fit: FitOptions, problem: Problem) -> Inr:
+    """The fitted network, on the CPU."""
+    model = Inr(inr_spec(fit, problem.axes, problem.channels))
+    model.load_state_dict(_load_state(folder.file(FLOAT)))
+    return model.eval()
+
+
+def make_quantized(network: Inr, spec: QuantSpec, problem: Problem) -> QuantInr:
+    """The quantized network of a float one, with its weights; not calibrated yet."""
+    return QuantInr.from_float(network, spec, problem.step, problem.bits, problem.inputs)
+
+
+def load_quantized(folder: RunFolder, fit: FitOptions, problem: Problem) -> QuantInr:
+    """The settled quantized network, on the CPU."""
+    spec = QuantSpec(layers=read_plan(folder.file(LAYERS)))
+    model = make_quantized(load_float(folder, fit, problem), spec, problem)
+    model.load_state_dict(_load_state(folder.file(QUANTIZED)))
+    return model.eval()
+
+
+def _load_state(path: Path) -> dict[str, Any]:
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+class Run:
+    """What a run folder holds; each part is loaded when it is asked for, and kept.
+
+    MissingStageError, which says what to run, when the stage that makes a part has not been run or
+    its files are not those any more.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = RunFolder(folder)
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The results of all stages, as ``summary.json`` has them."""
+        return self.folder.summary()
+
+    @cached_property
+    def problem(self) -> Problem:
+        """The data: codes, reference, and what the network was fitted to."""
+        self.folder.require("fit", "the data")
+        return Problem.load(self.folder.file(SIGNAL))
+
+    @cached_property
+    def float_network(self) -> Inr:
+        """Coordinates code · step, float32 [N, d], to samples [N, c]."""
+        self.folder.require("fit", "the float network")
+        return load_float(self.folder, self._fit, self.problem)
+
+    @cached_property
+    def quantized_network(self) -> QuantInr:
+        """Codes as float32 [N, d] to samples [N, c]; Brevitas layers."""
+        self.folder.require("quantize", "the quantized network")
+        return load_quantized(self.folder, self._fit, self.problem)
+
+    @cached_property
+    def graph(self) -> Any:
+        """The QONNX graph, a ``qonnx.core.modelwrapper.ModelWrapper``."""
+        from qonnx.core.modelwrapper import ModelWrapper
+
+        self.folder.require("export", "the QONNX graph")
+        return ModelWrapper(str(self.folder.file(GRAPH)))
+
+    @cached_property
+    def host(self) -> "HostAffine":
+        """What the host does to inputs and outputs of the accelerator. Needs FINN."""
+        from qonnx.core.modelwrapper import ModelWrapper
+
+        self.folder.require("build", "the host's side")
+        from dhq_brevitas.finn_flow import HostAffine
+
+        model = ModelWrapper(str(self.folder.file(DATAFLOW)))
+        return HostAffine.from_model(model) or HostAffine()
+
+    @property
+    def _fit(self) -> FitOptions:
+        return self.folder.chosen().get(FitOptions)
+
+
+def load_run(folder: str | os.PathLike[str]) -> Run:
+    """The run in ``folder``, as ``dhq run --out`` left it.
+
+    >>> run = load_run("runs/astronaut")
+    >>> run.quantized_network(run.problem.inputs)
+
+    Raises FileNotFoundError when there is no such folder.
+    """
+    run = Run(folder)
+    if not run.folder.path.is_dir():
+        raise FileNotFoundError(f"there is no run folder {run.folder.path}: make one with dhq run")
+    return run

@@ -1,0 +1,44 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""The stages of a run, one module each, and their registry."""
+
+from dhq_brevitas.run.stage import StageKind
+from dhq_brevitas.run.stages import (
+    analyze,
+    build,
+    export,
+    fit,
+    plan,
+    quantize,
+    simulate,
+    synth,
+)
+
+__all__ = ["STAGES", "main_stages", "register_stage", "stages_before"]
+
+#: By name; each behind the one it builds on.
+STAGES: dict[str, StageKind] = {
+    module.STAGE.name: module.STAGE
+    for module in (fit, analyze, plan, quantize, export, build, simulate, synth)
+}
+
+
+def register_stage(kind: StageKind) -> None:
+    """Makes ``kind`` a stage and a command. ValueError if what it builds on is no stage."""
+    if kind.after and kind.after not in STAGES:
+        raise ValueError(
+            f"stage {kind.name} is after {kind.after!r}, which is no stage: use one of "
+            f"{', '.join(STAGES)}"
+        )
+    STAGES[kind.name] = kind
+
+
+def main_stages() -> list[str]:
+    """Names of the stages that ``dhq run`` goes through, in order."""
+    return [name for name, kind in STAGES.items() if not kind.branch]
+
+
+def stages_before(name: str) -> list[str]:
+    """Names of the stages that ``name`` builds on, the first one first."""
+    after = STAGES[name].after
+    return [*stages_before(after), after] if after else []

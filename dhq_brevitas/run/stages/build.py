@@ -1,0 +1,78 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""The stage ``build``: the FINN dataflow graph."""
+
+from dataclasses import dataclass
+
+from dhq_brevitas.planning.limits import Limits
+from dhq_brevitas.run.stage import Chosen, Results, Stage, StageKind, option
+from dhq_brevitas.run.stages.export import GRAPH
+from dhq_brevitas.run.stages.plan import cycles_option, part_option
+from dhq_brevitas.run.stages.quantize import LAYERS
+from dhq_brevitas.util.errors import ArgumentError
+
+__all__ = ["DATAFLOW", "STAGE", "BuildOptions"]
+
+DATAFLOW = "build/dataflow.onnx"
+VERIFIED_SAMPLES = 64
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """What the build is for."""
+
+    cycles_per_sample: int = cycles_option()
+    fpga_part: str = part_option()
+    clk_ns: float = option(5.0, "clock period in nanoseconds", metavar="T")
+
+
+def check(options: BuildOptions, chosen: Chosen) -> None:
+    """Cycles, part and clock that a build can have."""
+    Limits(cycles_per_sample=options.cycles_per_sample, fpga_part=options.fpga_part)
+    if not options.clk_ns > 0:
+        raise ArgumentError("clk_ns", options.clk_ns, "must be positive")
+
+
+def run(stage: Stage, options: BuildOptions) -> Results:
+    """The folder build/."""
+    import numpy as np
+
+    from dhq_brevitas.finn_flow import build_dataflow
+    from dhq_brevitas.planning.plan_file import read_limits
+
+    planned = read_limits(stage.folder.file(LAYERS))
+    this = Limits(cycles_per_sample=options.cycles_per_sample, fpga_part=options.fpga_part)
+    if planned is not None and planned.build != this.build:
+        stage.say(f"warning: the plan's limits are for {planned.build}, this build is {this.build}")
+    codes = stage.problem.inputs.numpy()
+    chosen = np.linspace(0, len(codes) - 1, min(VERIFIED_SAMPLES, len(codes))).round().astype(int)
+    built = build_dataflow(
+        stage.folder.file(GRAPH),
+        stage.folder.file(DATAFLOW).parent,
+        cycles_per_sample=options.cycles_per_sample,
+        fpga_part=options.fpga_part,
+        clk_period_ns=options.clk_ns,
+        verify_inputs=codes[chosen],
+        progress=stage.progress,
+    )
+    results = {name: value for name, value in built.report.items() if name.endswith("_estimate")}
+    results["hardware_layers"] = [node.op_type for node in built.model.graph.node]
+    stage.say(
+        f"dataflow graph: {len(results['hardware_layers'])} hardware layers, about "
+        f"{results.get('cycles_per_sample_estimate')} cycles a sample, "
+        f"{results.get('dsp_rtl_estimate')} DSPs in FINN's RTL (its estimate: "
+        f"{results.get('dsp_estimate')})"
+    )
+    return results, [DATAFLOW]
+
+
+STAGE = StageKind(
+    "build",
+    "build the FINN dataflow graph",
+    BuildOptions,
+    run,
+    after="export",
+    packages=("finn-plus", "qonnx"),
+    needs_finn=True,
+    check=check,
+)

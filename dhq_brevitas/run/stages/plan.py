@@ -1,0 +1,217 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""The stage ``plan``: rotation and widths of every layer."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from dhq_brevitas.planning.limits import (
+    DEFAULT_CYCLES_PER_SAMPLE,
+    DEFAULT_FPGA_PART,
+    LIMITED,
+)
+from dhq_brevitas.run.backends import check_finn
+from dhq_brevitas.run.stage import (
+    Chosen,
+    DeviceOptions,
+    Results,
+    Stage,
+    StageKind,
+    option,
+)
+from dhq_brevitas.run.stages.fit import FitOptions, inr_spec
+from dhq_brevitas.util.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from dhq_brevitas.inr.quant_spec import QuantSpec
+    from dhq_brevitas.planning.limits import Hardware, Limits
+
+__all__ = [
+    "PLAN_FILE",
+    "STAGE",
+    "PlanOptions",
+    "check_limits",
+    "check_widths",
+    "cycles_option",
+    "part_option",
+    "uniform_spec",
+    "with_estimator",
+]
+
+PLAN_FILE = "layer_plan.json"
+PLAN_TABLE = "layer_plan.txt"
+
+
+def _limit(what: str) -> Any:
+    return option(None, f"most {what} that a plan is estimated to take (no limit)", metavar="N")
+
+
+def cycles_option() -> Any:
+    """``--cycles-per-sample``, of the build, too."""
+    return option(DEFAULT_CYCLES_PER_SAMPLE, "clock cycles a sample may take", metavar="N")
+
+
+def part_option() -> Any:
+    """``--fpga-part``, of the build, too."""
+    return option(DEFAULT_FPGA_PART, "FPGA part", metavar="PART")
+
+
+@dataclass(frozen=True)
+class PlanOptions(DeviceOptions):
+    """Scales, widths of the uniform network whose bits a plan may use, and limits on hardware.
+
+    The limits are on what FINN and our operators estimate for a build with these cycles and part.
+    """
+
+    scale: str = option(
+        "po2",
+        "scales of the quantizers: powers of two, short mantissas (dyadic), or any",
+        choices=("po2", "dyadic", "float"),
+    )
+    granularity: str = option(
+        "channel", "what has a weight scale of its own", choices=("tensor", "channel")
+    )
+    weight_bits: int = option(8, "bits of the weights, 2 to 12", metavar="B")
+    act_bits: int = option(8, "bits of the activations, 2 to 12", metavar="B")
+    first_weight_bits: int = option(12, "bits of the first layer's weights", metavar="B")
+    last_weight_bits: int | None = option(
+        None, "bits of the last layer's weights (those of --weight-bits)", metavar="B"
+    )
+    phase_bits: int = option(12, "address bits of the activations' tables, 4 to 16", metavar="B")
+    budget: int | None = option(
+        None,
+        "bits of all weights together that a plan may use (as many as --weight-bits and "
+        "--first-weight-bits make)",
+        metavar="N",
+    )
+    max_lut: int | None = _limit("LUTs")
+    max_dsp: int | None = _limit("DSPs")
+    max_bram18: int | None = _limit("block RAMs of 18 kbit")
+    max_uram: int | None = _limit("UltraRAMs")
+    cycles_per_sample: int = cycles_option()
+    fpga_part: str = part_option()
+
+
+def uniform_spec(options: PlanOptions) -> QuantSpec:
+    """What a plan keeps, and the unrotated uniform network whose bits it may use."""
+    from dhq_brevitas.inr.quant_spec import QuantSpec, Scheme
+    from dhq_brevitas.nn.scales import Granularity, ScaleKind
+
+    return QuantSpec(
+        scheme=Scheme.STOCK,
+        scale=ScaleKind(options.scale),
+        granularity=Granularity(options.granularity),
+        weight_bits=options.weight_bits,
+        act_bits=options.act_bits,
+        first_weight_bits=options.first_weight_bits,
+        last_weight_bits=options.last_weight_bits,
+        phase_bits=options.phase_bits,
+    )
+
+
+def hardware_limits(options: PlanOptions) -> Limits:
+    """The limits; ValueError for what no build can have."""
+    from dhq_brevitas.planning.limits import Limits
+
+    return Limits(
+        **{name: getattr(options, f"max_{name}") for name in LIMITED},
+        cycles_per_sample=options.cycles_per_sample,
+        fpga_part=options.fpga_part,
+    )
+
+
+def with_estimator(limits: Limits | None) -> Hardware | None:
+    """Limits and their estimator, or None without limits; ModuleNotFoundError without FINN."""
+    if limits is None or not limits.given():
+        return None
+    check_finn("limits on hardware need FINN", "take them out of the plan file")
+    from dhq_brevitas.finn_flow.estimates import LayerEstimator
+    from dhq_brevitas.planning.limits import Hardware
+
+    return Hardware(limits, LayerEstimator(limits.cycles_per_sample, limits.fpga_part))
+
+
+def check_limits(options: PlanOptions, planned: bool = True) -> None:
+    """ValueError for limits that cannot be, or without a plan that would keep them.
+
+    ModuleNotFoundError if there are limits and FINN, which estimates, is missing.
+    """
+    given = hardware_limits(options).given()
+    if not given:
+        return
+    name, limit = next(iter(given.items()))
+    if not planned:
+        raise ArgumentError(
+            f"max_{name}", limit, "is for the planner: use scheme='auto' without a plan"
+        )
+    check_finn("limits on hardware need FINN", f"leave out --max-{name}")
+
+
+def check_widths(options: PlanOptions, spec: QuantSpec, chosen: Chosen) -> None:
+    """ValueError if the fitted network has no layers like those, or no plan for that budget."""
+    from dhq_brevitas.inr.quant_spec import plan_layers
+    from dhq_brevitas.inr.quantized import shapes_of_inr
+    from dhq_brevitas.planning.alternatives import Budget
+
+    fit = chosen.find(FitOptions)
+    if fit is None:
+        return
+    layers = plan_layers(shapes_of_inr(inr_spec(fit, 2, 3), 8), spec)
+    if options.budget is not None:
+        Budget(options.budget, options.act_bits).check(layers)
+
+
+def check(options: PlanOptions, chosen: Chosen) -> None:
+    """Limits, widths and the budget."""
+    check_limits(options)
+    check_widths(options, uniform_spec(options), chosen)
+
+
+def determines(stage: Stage, options: PlanOptions) -> dict[str, Any]:
+    """Cycles and part only where there are limits for them."""
+    values = asdict(options)
+    if not hardware_limits(options).given():
+        del values["cycles_per_sample"], values["fpga_part"]
+    return values
+
+
+def run(stage: Stage, options: PlanOptions) -> Results:
+    """layer_plan.json, which may be edited, and layer_plan.txt, which says why."""
+    from dhq_brevitas.planning.alternatives import Budget
+    from dhq_brevitas.planning.plan_file import layers_to_json, plan_to_json
+    from dhq_brevitas.planning.plan_text import plan_to_text
+    from dhq_brevitas.planning.search import make_plan
+    from dhq_brevitas.run.load import load_float, make_quantized
+    from dhq_brevitas.util.files import write_json, write_text
+
+    problem, spec = stage.problem, uniform_spec(options)
+    network = load_float(stage.folder, stage.earlier(FitOptions), problem)
+    budget = None if options.budget is None else Budget(options.budget, options.act_bits)
+    plan = make_plan(
+        make_quantized(network, spec, problem).to(stage.device),
+        problem.inputs.to(stage.device),
+        spec,
+        budget,
+        stage.progress,
+        hardware=with_estimator(hardware_limits(options)),
+    )
+    text = plan_to_text(plan)
+    stage.say(text)
+    write_json(stage.folder.file(PLAN_FILE), plan_to_json(plan))
+    write_text(stage.folder.file(PLAN_TABLE), text)
+    return {"planned_layers": layers_to_json(plan.layers)}, [PLAN_FILE, PLAN_TABLE]
+
+
+STAGE = StageKind(
+    "plan",
+    "choose rotation and bits of every layer for a budget",
+    PlanOptions,
+    run,
+    after="fit",
+    branch=True,
+    packages=("torch", "brevitas", "scipy"),
+    check=check,
+    determines=determines,
+)

@@ -1,0 +1,31 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""Errors that say which argument is wrong."""
+
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["ArgumentError"]
+
+
+class ArgumentError(ValueError):
+    """A value that an argument cannot have; the text is ``argument=value problem``.
+
+    Whoever took the value under another name, such as an option of a command line, can say so.
+
+    Attributes:
+        argument: its name.
+        value: what was given.
+        problem: the rest of the sentence: what is wrong, and what to use instead.
+    """
+
+    def __init__(self, argument: str, value: Any, problem: str) -> None:
+        super().__init__(argument, value, problem)
+        self.argument, self.value, self.problem = argument, value, problem
+
+    def __str__(self) -> str:
+        return f"{self.argument}={self.value!r} {self.problem}"
+
+    def renamed(self, names: Mapping[str, str]) -> "ArgumentError":
+        """The same error with ``names[argument]`` instead, if there is one."""
+        return ArgumentError(names.get(self.argument, self.argument), self.value, self.problem)
