@@ -159,9 +159,9 @@ from .planning.search import (
 from .quantization.calibration import (
     calibrate as calibrate,
 )
-from .run.load import (
+from .run.loading import (
     Run as Run,
 )
-from .run.load import (
+from .run.loading import (
     load_run as load_run,
 )

@@ -23,7 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 from dhq_brevitas.run import cli
-from dhq_brevitas.run.folder import RunFolder
+from dhq_brevitas.run.records import RunFolder
 from dhq_brevitas.util.files import atomic_path, check_writable_folder, read_json, write_json
 
 CLAIMS = {"latency": -32.7, "energy": -40.1, "resources": -98.3}

@@ -12,7 +12,7 @@ import argparse
 from pathlib import Path
 
 from dhq_brevitas.run import cli
-from dhq_brevitas.run.folder import RunFolder
+from dhq_brevitas.run.records import RunFolder
 
 # Pixels on a side: fewer for the widest network, which simulates slowest.
 SIZES = {64: 64, 128: 64, 256: 32}

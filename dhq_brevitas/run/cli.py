@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import MISSING, Field, fields
 from typing import Any
 
-from dhq_brevitas.run.folder import RunFolder
+from dhq_brevitas.run.records import RunFolder
 from dhq_brevitas.run.stages import STAGES, main_stages
 from dhq_brevitas.util.errors import ArgumentError
 from dhq_brevitas.util.files import check_writable_folder

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from dhq_brevitas.run.backends import check_finn
-from dhq_brevitas.run.folder import RunFolder, StageRecord
+from dhq_brevitas.run.folder import SIGNAL
+from dhq_brevitas.run.records import RunFolder, StageRecord
 from dhq_brevitas.run.stage import (
     Chosen,
     DeviceOptions,
@@ -19,8 +20,8 @@ from dhq_brevitas.run.stage import (
     StageKind,
 )
 from dhq_brevitas.run.stages import STAGES
-from dhq_brevitas.run.stages.fit import SIGNAL
-from dhq_brevitas.signals.tasks import Problem
+from dhq_brevitas.run.stages.fit import FitOptions
+from dhq_brevitas.signals.tasks import Problem, get_task
 from dhq_brevitas.util.device import resolve_device
 
 __all__ = ["check_stages", "run_stage"]
@@ -67,9 +68,11 @@ def run_stage(
         options = kind.prepare(
             options, folder, lambda other, asked: run_stage(folder, other, asked, progress, say)
         )
+    chosen = folder.chosen().updated([options])
     stage = Stage(
         folder=folder,
-        chosen=folder.chosen().updated([options]),
+        chosen=chosen,
+        task=get_task(chosen.get(FitOptions).task),
         problem=kind.load(options) if kind.load else Problem.load(folder.file(SIGNAL)),
         device=device,
         progress=progress,

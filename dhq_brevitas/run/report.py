@@ -5,7 +5,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dhq_brevitas.run.folder import RunFolder
+from dhq_brevitas.run.records import RunFolder
 from dhq_brevitas.run.stages.synth import synthesis_rows
 from dhq_brevitas.util.tables import text_table
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from dhq_brevitas.run.folder import RunFolder
+    from dhq_brevitas.run.folder import Folder
     from dhq_brevitas.signals.tasks import Problem, Task
 
 __all__ = [
@@ -133,7 +133,7 @@ class StageKind:
     packages: Sequence[str] = ()
     needs_finn: bool = False
     check: Callable[[Any, Chosen], None] = no_check
-    prepare: Callable[[Any, RunFolder, Callable[[str, Any], Any]], Any] | None = None
+    prepare: Callable[[Any, Folder, Callable[[str, Any], Any]], Any] | None = None
     load: Callable[[Any], Problem] | None = None
     determines: Callable[[Stage, Any], dict[str, Any]] = all_options
 
@@ -145,16 +145,17 @@ class Stage:
     Attributes:
         folder: of the run.
         chosen: options of this stage and of those it builds on.
-        problem: the data.
+        problem: the data; task: the kind of reconstruction.
         device: where PyTorch computes. What is saved, exported or turned to NumPy is moved to the
             CPU first.
         progress: whether to show bars; say: prints a line.
         key: identity of the result, for checkpoints.
     """
 
-    folder: RunFolder
+    folder: Folder
     chosen: Chosen
     problem: Problem
+    task: Task
     device: torch.device
     progress: bool
     say: Callable[[str], None]
@@ -163,14 +164,6 @@ class Stage:
     def earlier(self, kind: type[Options]) -> Options:
         """Options of a stage that this one builds on."""
         return self.chosen.get(kind)
-
-    @property
-    def task(self) -> Task:
-        """The kind of reconstruction."""
-        from dhq_brevitas.run.stages.fit import FitOptions
-        from dhq_brevitas.signals.tasks import get_task
-
-        return get_task(self.earlier(FitOptions).task)
 
     def save_outputs(
         self, level: str, outputs: np.ndarray, codes: np.ndarray | None = None

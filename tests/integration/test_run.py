@@ -12,7 +12,7 @@ from PIL import Image
 
 from dhq_brevitas.planning import search
 from dhq_brevitas.run import cli
-from dhq_brevitas.run.folder import RunFolder
+from dhq_brevitas.run.records import RunFolder
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore"),

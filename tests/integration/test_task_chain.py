@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dhq_brevitas.run import cli
-from dhq_brevitas.run.folder import RunFolder
+from dhq_brevitas.run.records import RunFolder
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore"),

@@ -15,8 +15,8 @@ from PIL import Image
 from dhq_brevitas.export import run_qonnx
 from dhq_brevitas.inr import training
 from dhq_brevitas.inr.quantized import QuantInr
-from dhq_brevitas.run.folder import MissingStageError, RunFolder
-from dhq_brevitas.run.load import load_run
+from dhq_brevitas.run.loading import load_run
+from dhq_brevitas.run.records import MissingStageError, RunFolder
 from dhq_brevitas.run.report import report_text
 from dhq_brevitas.run.stages import STAGES
 from dhq_brevitas.signals.metrics import psnr

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 import pytest
 
-from dhq_brevitas.run.folder import MissingStageError, RunFolder
-from dhq_brevitas.run.load import load_run
+from dhq_brevitas.run.loading import load_run
 from dhq_brevitas.run.pipeline import run_stage
+from dhq_brevitas.run.records import MissingStageError, RunFolder
 from dhq_brevitas.run.stages.fit import FitOptions
 
 pytestmark = pytest.mark.filterwarnings("ignore")

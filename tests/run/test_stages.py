@@ -17,9 +17,9 @@ from dhq_brevitas.inr.layer_plan import LayerPlan
 from dhq_brevitas.inr.quant_spec import QuantSpec, Scheme
 from dhq_brevitas.nn.scales import Granularity, ScaleKind
 from dhq_brevitas.quantization.recipe import FINE_TUNING_BATCH, FINE_TUNING_STEPS
-from dhq_brevitas.run.folder import RunFolder
-from dhq_brevitas.run.load import load_run
+from dhq_brevitas.run.loading import load_run
 from dhq_brevitas.run.pipeline import check_stages, run_stage
+from dhq_brevitas.run.records import RunFolder
 from dhq_brevitas.run.stage import Chosen, DeviceOptions, NoOptions, StageKind, option
 from dhq_brevitas.run.stages import STAGES, main_stages, register_stage, stages_before
 from dhq_brevitas.run.stages.fit import FitOptions

@@ -33,7 +33,7 @@ def run(stage: Stage, options: AnalyzeOptions) -> Results:
     from dhq_brevitas.analysis.distributions import analysis_text, analyze_layers, save_pictures
     from dhq_brevitas.inr.quant_spec import QuantSpec, Scheme
     from dhq_brevitas.quantization.post_training import drawn
-    from dhq_brevitas.run.load import load_float, make_quantized
+    from dhq_brevitas.run.networks import load_float, make_quantized
     from dhq_brevitas.run.stages.fit import FitOptions
     from dhq_brevitas.util.files import write_text
 

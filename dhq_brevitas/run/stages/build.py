@@ -5,10 +5,10 @@
 from dataclasses import dataclass
 
 from dhq_brevitas.planning.limits import Limits
+from dhq_brevitas.run.folder import LAYERS
 from dhq_brevitas.run.stage import Chosen, Results, Stage, StageKind, option
 from dhq_brevitas.run.stages.export import GRAPH
 from dhq_brevitas.run.stages.plan import cycles_option, part_option
-from dhq_brevitas.run.stages.quantize import LAYERS
 from dhq_brevitas.util.errors import ArgumentError
 
 __all__ = ["DATAFLOW", "STAGE", "BuildOptions"]

@@ -18,7 +18,7 @@ def run(stage: Stage, options: ExportOptions) -> Results:
     import numpy as np
 
     from dhq_brevitas.export import export_qonnx, run_qonnx
-    from dhq_brevitas.run.load import load_quantized
+    from dhq_brevitas.run.networks import load_quantized
     from dhq_brevitas.run.stages.fit import FitOptions
 
     inputs = stage.problem.inputs

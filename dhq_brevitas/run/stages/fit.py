@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from dhq_brevitas.run.folder import FLOAT, SIGNAL
 from dhq_brevitas.run.stage import Chosen, DeviceOptions, Results, Stage, StageKind, option
 from dhq_brevitas.util.errors import ArgumentError
 from dhq_brevitas.util.plugins import module_names
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FLOAT", "SIGNAL", "STAGE", "FitOptions", "inr_spec", "train_spec"]
 
-SIGNAL = "signal.npz"
-FLOAT = "float.pt"
 # By the names of their modules, since importing them imports PyTorch.
 FAMILIES = ", ".join(module_names("dhq_brevitas.inr.families"))
 TASKS = ", ".join(module_names("dhq_brevitas.signals.tasks")).replace("_", "-")
@@ -144,7 +143,7 @@ def run(stage: Stage, options: FitOptions) -> Results:
 
     from dhq_brevitas.inr.network import Inr
     from dhq_brevitas.inr.training import fit_float
-    from dhq_brevitas.run.load import save_state
+    from dhq_brevitas.util.states import save_state
 
     problem, folder, device = stage.problem, stage.folder, stage.device
     problem.save(folder.file(SIGNAL))

@@ -183,7 +183,7 @@ def run(stage: Stage, options: PlanOptions) -> Results:
     from dhq_brevitas.planning.plan_file import layers_to_json, plan_to_json
     from dhq_brevitas.planning.plan_text import plan_to_text
     from dhq_brevitas.planning.search import make_plan
-    from dhq_brevitas.run.load import load_float, make_quantized
+    from dhq_brevitas.run.networks import load_float, make_quantized
     from dhq_brevitas.util.files import write_json, write_text
 
     problem, spec = stage.problem, uniform_spec(options)

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from dhq_brevitas.planning.limits import LIMITED
+from dhq_brevitas.run.folder import LAYERS, QUANTIZED, Folder
 from dhq_brevitas.run.stage import Chosen, Results, Stage, StageKind, option
 from dhq_brevitas.run.stages.fit import FitOptions, train_spec
 from dhq_brevitas.run.stages.plan import (
@@ -29,13 +30,10 @@ if TYPE_CHECKING:
     from dhq_brevitas.inr.training import TrainSpec
     from dhq_brevitas.planning.limits import Hardware
     from dhq_brevitas.quantization.post_training import PostTrained
-    from dhq_brevitas.run.folder import RunFolder
 
 __all__ = ["LAYERS", "QUANTIZED", "STAGE", "QuantizeOptions", "quant_spec"]
 
 AUTO = "auto"
-LAYERS = "layers.json"
-QUANTIZED = "quant.pt"
 TRAINING = {"steps": "qat_steps", "learning_rate": "qat_learning_rate"}
 
 
@@ -124,7 +122,7 @@ def check(options: QuantizeOptions, chosen: Chosen) -> None:
 
 
 def prepare(
-    options: QuantizeOptions, folder: RunFolder, run_other: Callable[[str, Any], Any]
+    options: QuantizeOptions, folder: Folder, run_other: Callable[[str, Any], Any]
 ) -> QuantizeOptions:
     """Makes the plan if the planner is asked."""
     if not options.planned:
@@ -152,8 +150,9 @@ def run(stage: Stage, options: QuantizeOptions) -> Results:
     from dhq_brevitas.inr.integers import accumulator_bits, evaluate
     from dhq_brevitas.planning.plan_file import layers_to_json
     from dhq_brevitas.quantization.recipe import quantize_in_place
-    from dhq_brevitas.run.load import load_float, make_quantized, save_state
+    from dhq_brevitas.run.networks import load_float, make_quantized
     from dhq_brevitas.util.files import write_json
+    from dhq_brevitas.util.states import save_state
 
     problem, folder, device = stage.problem, stage.folder, stage.device
     fit = stage.earlier(FitOptions)

@@ -1,68 +1,25 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
-"""Networks and graphs of a run folder: how stages leave them, and how anybody gets them back."""
+"""What a run folder holds, to go on with in Python."""
 
 import os
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import nn
-
 from dhq_brevitas.inr.network import Inr
-from dhq_brevitas.inr.quant_spec import QuantSpec
 from dhq_brevitas.inr.quantized import QuantInr
-from dhq_brevitas.planning.plan_file import read_plan
-from dhq_brevitas.run.folder import RunFolder
+from dhq_brevitas.run.folder import SIGNAL
+from dhq_brevitas.run.networks import load_float, load_quantized
+from dhq_brevitas.run.records import RunFolder
 from dhq_brevitas.run.stages.build import DATAFLOW
 from dhq_brevitas.run.stages.export import GRAPH
-from dhq_brevitas.run.stages.fit import FLOAT, SIGNAL, FitOptions, inr_spec
-from dhq_brevitas.run.stages.quantize import LAYERS, QUANTIZED
+from dhq_brevitas.run.stages.fit import FitOptions
 from dhq_brevitas.signals.tasks import Problem
-from dhq_brevitas.util.files import atomic_path
 
 if TYPE_CHECKING:
     from dhq_brevitas.finn_flow import HostAffine
 
-__all__ = [
-    "Run",
-    "load_float",
-    "load_quantized",
-    "load_run",
-    "make_quantized",
-    "save_state",
-]
-
-
-def save_state(path: str | os.PathLike[str], model: nn.Module) -> None:
-    """Writes a state_dict, whole or not at all."""
-    with atomic_path(path) as temporary:
-        torch.save(model.state_dict(), temporary)
-
-
-def load_float(folder: RunFolder, fit: FitOptions, problem: Problem) -> Inr:
-    """The fitted network, on the CPU."""
-    model = Inr(inr_spec(fit, problem.axes, problem.channels))
-    model.load_state_dict(_load_state(folder.file(FLOAT)))
-    return model.eval()
-
-
-def make_quantized(network: Inr, spec: QuantSpec, problem: Problem) -> QuantInr:
-    """The quantized network of a float one, with its weights; not calibrated yet."""
-    return QuantInr.from_float(network, spec, problem.step, problem.bits, problem.inputs)
-
-
-def load_quantized(folder: RunFolder, fit: FitOptions, problem: Problem) -> QuantInr:
-    """The settled quantized network, on the CPU."""
-    spec = QuantSpec(layers=read_plan(folder.file(LAYERS)))
-    model = make_quantized(load_float(folder, fit, problem), spec, problem)
-    model.load_state_dict(_load_state(folder.file(QUANTIZED)))
-    return model.eval()
-
-
-def _load_state(path: Path) -> dict[str, Any]:
-    return torch.load(path, map_location="cpu", weights_only=True)
+__all__ = ["Run", "load_run"]
 
 
 class Run:

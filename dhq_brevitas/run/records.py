@@ -1,0 +1,193 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""Run folders: what each stage left, whether it still holds, and the summary of all of it.
+
+A stage writes ``<stage>.json`` last, after all its files. It names the stage that it builds on by
+digest: a record counts as long as its files are unchanged and the record that it builds on counts
+and is still that one. Interrupting a stage therefore loses at most that stage.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from dhq_brevitas.run.folder import Folder
+from dhq_brevitas.run.stage import Chosen
+from dhq_brevitas.run.stages import STAGES, stages_before
+from dhq_brevitas.util.files import file_digest, read_json, text_digest, write_json
+
+__all__ = ["MissingStageError", "RunFolder", "StageRecord"]
+
+SUMMARY = "summary.json"
+# Part of every key: raise it when a stage computes something else from the same options.
+FORMAT = 3
+
+
+class MissingStageError(ValueError):
+    """What a stage makes is asked for, and is not there."""
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """What ``<stage>.json`` holds.
+
+    Attributes:
+        key: digest of all that determines the result (options, earlier stages, versions).
+        previous: digest of the record that it builds on, "" for the first.
+        options: the stage's options.
+        results: values for the summary, and whatever else the stage found.
+        files: digest of every file it wrote, by path relative to the folder.
+        seconds: time it took.
+        versions: of the packages that did the work.
+    """
+
+    stage: str
+    key: str
+    previous: str
+    options: dict[str, Any]
+    results: dict[str, Any]
+    files: dict[str, str]
+    seconds: float
+    versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """Identity of the result."""
+        return text_digest([self.key, self.files])
+
+    @property
+    def typed_options(self) -> Any:
+        """The options as the stage takes them; TypeError if it has other ones now."""
+        return STAGES[self.stage].options(**self.options)
+
+
+class RunFolder(Folder):
+    """The folder ``--out`` of one run, with the records of its stages."""
+
+    def chain(self) -> dict[str, StageRecord]:
+        """The records that hold, each behind the one it builds on."""
+        records: dict[str, StageRecord] = {}
+        for stage, kind in STAGES.items():
+            if kind.after and kind.after not in records:
+                continue
+            record = self._read(stage)
+            previous = records[kind.after].digest if kind.after else ""
+            if record is not None and record.previous == previous and self._intact(record):
+                records[stage] = record
+        return records
+
+    def chosen(self) -> Chosen:
+        """Options of the stages whose records hold."""
+        return Chosen(record.typed_options for record in self.chain().values())
+
+    def before(self, stage: str) -> dict[str, StageRecord]:
+        """The records that ``stage`` builds on; MissingStageError if one of them does not hold."""
+        needed = stages_before(stage)
+        chain = self.chain() if needed else {}
+        for name in needed:
+            if name not in chain:
+                raise self._missing(stage, name)
+        return {name: chain[name] for name in needed}
+
+    def require(self, stage: str, what: str) -> None:
+        """MissingStageError that names ``what``, unless the record of ``stage`` holds."""
+        chain = self.chain()
+        for name in (*stages_before(stage), stage):
+            if name not in chain:
+                raise self._missing(what, name)
+
+    def _missing(self, what: str, stage: str) -> MissingStageError:
+        signal = "" if STAGES[stage].after else " SIGNAL"
+        return MissingStageError(
+            f"{what} needs the result of {stage}, which {self.path} does not hold (or not any "
+            f"more): run dhq {stage}{signal} --out {self.path} first"
+        )
+
+    def key(self, stage: str, determines: Any, versions: Mapping[str, str]) -> str:
+        """Key of ``stage`` from what determines its result beside the stages before it."""
+        return text_digest([FORMAT, stage, self._previous(stage), determines, dict(versions)])
+
+    def holds(self, stage: str, key: str) -> StageRecord | None:
+        """The record of ``stage`` if it has this key and its files are as it left them."""
+        record = self._read(stage)
+        if record is None or record.key != key or not self._intact(record):
+            return None
+        return record
+
+    def write(
+        self,
+        stage: str,
+        key: str,
+        options: dict[str, Any],
+        results: dict[str, Any],
+        files: Sequence[str],
+        seconds: float,
+        versions: dict[str, str],
+    ) -> StageRecord:
+        """Writes ``<stage>.json`` and the summary; values that are not finite are left out."""
+        record = StageRecord(
+            stage=stage,
+            key=key,
+            previous=self._previous(stage),
+            options=options,
+            results=_finite(results),
+            files={name: file_digest(self.file(name)) for name in files},
+            seconds=round(seconds, 2),
+            versions=versions,
+        )
+        write_json(self.file(f"{stage}.json"), asdict(record))
+        self.write_summary()
+        return record
+
+    def summary(self) -> dict[str, Any]:
+        """The merged results of all stages that hold, with their options, seconds and versions."""
+        summary: dict[str, Any] = {}
+        chain = self.chain()
+        for record in chain.values():
+            summary |= record.results
+        summary["seconds"] = {stage: record.seconds for stage, record in chain.items()}
+        summary["options"] = {stage: record.options for stage, record in chain.items()}
+        summary["versions"] = {}
+        for record in chain.values():
+            summary["versions"] |= record.versions
+        return summary
+
+    def write_summary(self) -> None:
+        """Writes ``summary.json``."""
+        write_json(self.file(SUMMARY), self.summary())
+
+    def _previous(self, stage: str) -> str:
+        after = STAGES[stage].after
+        return self.before(stage)[after].digest if after else ""
+
+    def _read(self, stage: str) -> StageRecord | None:
+        values = read_json(self.file(f"{stage}.json"))
+        if values is None:
+            return None
+        try:
+            record = StageRecord(**values)
+            record.typed_options  # noqa: B018
+        except TypeError:  # of another version
+            return None
+        return record
+
+    def _intact(self, record: StageRecord) -> bool:
+        for name, digest in record.files.items():
+            path = self.file(name)
+            if not path.is_file() or file_digest(path) != digest:
+                return False
+        return True
+
+
+def _finite(value: Any) -> Any:
+    """``value`` without the dictionary entries that are NaN or infinite, which JSON cannot hold."""
+    if isinstance(value, dict):
+        return {
+            key: _finite(entry)
+            for key, entry in value.items()
+            if not (isinstance(entry, float) and not math.isfinite(entry))
+        }
+    if isinstance(value, list):
+        return [_finite(entry) for entry in value]
+    return value
