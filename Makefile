@@ -17,9 +17,9 @@ READY := $(VENV)/ready-$(CONTENT)
 CORE_READY := $(CORE_VENV)/ready-$(CONTENT)
 PYTEST := -m pytest -q -n 2
 # Their default form, a part of make test, has every size of the kernels once.
-RTL_TESTS := tests/rtl tests/rtlsim
+RTL_TESTS := $(addprefix tests/finn_flow/,rtl rtlsim stitching)
 # What needs FINN, and so is left out of the core environment.
-FINN_TESTS := tests/finn_flow tests/integration tests/rtl tests/rtlsim tests/stitching tests/synthesis
+FINN_TESTS := tests/finn_flow tests/integration
 export OMP_NUM_THREADS ?= 1
 
 .NOTPARALLEL:

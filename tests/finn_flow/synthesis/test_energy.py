@@ -158,7 +158,7 @@ def test_a_reference_that_does_nothing():
 
 def test_tables_of_the_comparison():
     """examples/hardware_comparison.py as it prints made-up designs."""
-    script = Path(__file__).parents[2] / "examples" / "hardware_comparison.py"
+    script = Path(__file__).parents[3] / "examples" / "hardware_comparison.py"
     example = runpy.run_path(str(script))
     resources = {"lut": 126, "lutram": 26, "ff": 200, "carry": 0, "dsp": 2, "bram18": 1}
     designs = {}

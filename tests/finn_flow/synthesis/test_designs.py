@@ -7,7 +7,6 @@ import runpy
 from pathlib import Path
 
 import pytest
-from layer_graphs import hadamard
 
 from dhq_brevitas.finn_flow import FlowError
 from dhq_brevitas.finn_flow.rtlsim.sources import Sources
@@ -22,8 +21,9 @@ from dhq_brevitas.finn_flow.synthesis import (
 from dhq_brevitas.finn_flow.synthesis.kernel import synthesise_kernel
 from dhq_brevitas.finn_flow.synthesis.sources import patched
 from dhq_brevitas.synth import synthesis_rows
+from layer_graphs import hadamard
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = Path(__file__).parents[3] / "examples"
 COUNTER = """
 module counter (input logic clk, output logic [3:0] value);
   initial value = 0;

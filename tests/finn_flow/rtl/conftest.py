@@ -1,9 +1,6 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
-"""The benches need cocotb, Verilator, make and g++; without them they are skipped by name.
-
-Tests marked ``exhaustive`` run only if a marker expression (``-m``) asks for them.
-"""
+"""The benches need cocotb, Verilator, make and g++; without them they are skipped by name."""
 
 import importlib.util
 import shutil
@@ -28,15 +25,7 @@ MISSING = missing_tools()
 collect_ignore = [p.name for p in HERE.glob("test_*.py") if "cocotb" in MISSING]
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not config.getoption("markexpr"):
-        unasked = [
-            item
-            for item in items
-            if HERE in item.path.parents and item.get_closest_marker("exhaustive")
-        ]
-        config.hook.pytest_deselected(items=unasked)
-        items[:] = [item for item in items if item not in unasked]
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents and MISSING:
             item.add_marker(pytest.mark.skip(reason=f"not installed: {', '.join(MISSING)}"))

@@ -6,7 +6,6 @@ import re
 
 import numpy as np
 import pytest
-from layer_graphs import codes, hadamard, lookup, mvau, requant, sine_table, thresholding
 from qonnx.core.datatype import DataType
 from qonnx.custom_op.registry import getCustomOp
 
@@ -20,6 +19,7 @@ from dhq_brevitas.finn_flow.synthesis import Yosys
 from dhq_brevitas.finn_flow.synthesis.cells import models_of
 from dhq_brevitas.finn_flow.synthesis.design import node_sources
 from dhq_brevitas.finn_flow.synthesis.yosys import NETLIST
+from layer_graphs import codes, hadamard, lookup, mvau, requant, sine_table, thresholding
 
 PART = "xczu3eg-sbva484-1-e"
 TABLES = """

@@ -28,7 +28,7 @@ from typing import Any
 import cocotb_tools.config
 from cocotb_tools.runner import get_runner
 
-RTL = Path(__file__).resolve().parents[2] / "finn_flow" / "rtl"
+RTL = Path(__file__).resolve().parents[3] / "finn_flow" / "rtl"
 TOP = "bench"
 INPUTS = ("clk", "rst_n", "s_valid", "m_ready", "s_data")
 OUTPUTS = ("s_ready", "m_valid", "m_data")

@@ -7,6 +7,12 @@ import pytest
 from finn.transformation.fpgadataflow.prepare_ip import PrepareIP
 from finn.transformation.fpgadataflow.prepare_rtlsim import PrepareRTLSim
 from finn.transformation.fpgadataflow.set_exec_mode import SetExecMode
+from qonnx.custom_op.registry import getCustomOp
+
+from dhq_brevitas.finn_flow import UnsupportedNodeError, execute_dataflow
+from dhq_brevitas.finn_flow.ops.lookup_activation_rtl import memory_text, table_fold
+from dhq_brevitas.finn_flow.rtlsim import SimulationError, enable_verilator
+from dhq_brevitas.finn_flow.stitching import simulate_nodes
 from layer_graphs import (
     codes,
     converter,
@@ -18,12 +24,6 @@ from layer_graphs import (
     sine_table,
     thresholding,
 )
-from qonnx.custom_op.registry import getCustomOp
-
-from dhq_brevitas.finn_flow import UnsupportedNodeError, execute_dataflow
-from dhq_brevitas.finn_flow.ops.lookup_activation_rtl import memory_text, table_fold
-from dhq_brevitas.finn_flow.rtlsim import SimulationError, enable_verilator
-from dhq_brevitas.finn_flow.stitching import simulate_nodes
 
 RAMP = np.arange(-32, 32)
 SIGNS = [1, -1, -1, 1] * 8

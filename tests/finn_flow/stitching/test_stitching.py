@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from layer_graphs import codes, hadamard, requant
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
@@ -23,6 +22,7 @@ from dhq_brevitas.finn_flow.stitching import (
     stitch,
 )
 from dhq_brevitas.finn_flow.stitching import nodes as nodes_module
+from layer_graphs import codes, hadamard, requant
 from networks import grid_codes, sine_network
 
 CYCLES = 64
