@@ -19,7 +19,7 @@ PYTEST := -m pytest -q -n 2
 # Their default form, a part of make test, has every size of the kernels once.
 RTL_TESTS := $(addprefix tests/finn_flow/,rtl rtlsim stitching)
 # What needs FINN, and so is left out of the core environment.
-FINN_TESTS := tests/finn_flow tests/integration
+FINN_TESTS := tests/finn_flow tests/integration tests/benchmarks
 export OMP_NUM_THREADS ?= 1
 
 .NOTPARALLEL:

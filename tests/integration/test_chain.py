@@ -44,7 +44,6 @@ def test_every_level_gives_the_same_codes(options, tmp_path):
     )
     assert result.samples_compared == 20
     codes = execute_dataflow(result.model, result.host.encode(x.numpy()), progress=False)
-    np.testing.assert_array_equal(codes, np.rint(codes))
     np.testing.assert_array_equal(result.host.decode(codes), exported)
     assert all(n.op_type.split("_")[-1] != "hls" for n in result.model.graph.node)
 

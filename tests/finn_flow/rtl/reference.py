@@ -10,7 +10,7 @@ import numpy as np
 
 
 def transform(x: np.ndarray, order: int) -> np.ndarray:
-    """Unnormalised Hadamard transform of blocks of the last axis: the Kronecker power, factor by
+    """Unnormalized Hadamard transform of blocks of the last axis: the Kronecker power, factor by
     factor, of [[1, 1], [1, -1]]."""
     y = x.astype(np.int64)
     distance = 1

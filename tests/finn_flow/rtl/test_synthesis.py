@@ -40,7 +40,7 @@ def read(module: str, parameters: str) -> str:
     return f"read_slang --threads 1 -DSYNTHESIS --top {module} {options} {sources}"
 
 
-def synthesise(module: str, parameters: str, work_dir: Path) -> dict[str, int]:
+def synthesize(module: str, parameters: str, work_dir: Path) -> dict[str, int]:
     """Cells by type; fails on a latch or on a problem that Yosys's ``check`` reports."""
     status, log = yosys(
         f"{read(module, parameters)};synth_xilinx -family xcup -flatten -noiopad -noclkbuf;"
@@ -62,7 +62,7 @@ def luts(cells: dict[str, int]) -> int:
 @pytest.mark.parametrize(("order", "lanes"), [(256, 1), (256, 8), (64, 64)])
 def test_adders_at_the_bound(order: int, lanes: int, tmp_path: Path) -> None:
     """One carry chain per lane and stage, SIMD·log2 N in all; beyond them only index counters."""
-    cells = synthesise("hadamard_transform", f"N={order} SIMD={lanes} IN_WIDTH=8", tmp_path)
+    cells = synthesize("hadamard_transform", f"N={order} SIMD={lanes} IN_WIDTH=8", tmp_path)
     stages = order.bit_length() - 1
     widths = [8 + stage + 1 for stage in range(stages)]
     adders = lanes * sum(-(-width // 4) for width in widths)
@@ -74,17 +74,17 @@ def test_adders_at_the_bound(order: int, lanes: int, tmp_path: Path) -> None:
 
 
 def test_signs_cost_no_adder(tmp_path: Path) -> None:
-    plain = synthesise("hadamard_transform", "N=64 SIMD=8", tmp_path)
-    signed = synthesise("hadamard_transform", "N=64 SIMD=8 SIGNS=64'h9d3c5a7160f2e4b8", tmp_path)
+    plain = synthesize("hadamard_transform", "N=64 SIMD=8", tmp_path)
+    signed = synthesize("hadamard_transform", "N=64 SIMD=8 SIGNS=64'h9d3c5a7160f2e4b8", tmp_path)
     assert signed["CARRY4"] <= plain["CARRY4"] + 4  # word counters of the sign tables
 
 
 def test_delays_by_depth(tmp_path: Path) -> None:
     """N 1024, one lane: 512 and 256 words in block RAM, 128 to 2 in LUTRAM, 1 in registers."""
-    cells = synthesise("hadamard_transform", "N=1024 SIMD=1", tmp_path)
+    cells = synthesize("hadamard_transform", "N=1024 SIMD=1", tmp_path)
     assert cells["RAMB18E2"] == 4
     assert cells["RAM32M16"] + cells["RAM64M8"] > 0
-    none = synthesise("hadamard_transform", 'N=1024 SIMD=1 RAM_STYLE="distributed"', tmp_path)
+    none = synthesize("hadamard_transform", 'N=1024 SIMD=1 RAM_STYLE="distributed"', tmp_path)
     assert "RAMB18E2" not in none
 
 
@@ -96,7 +96,7 @@ def write_sine(work_dir: Path, bits: int, fold: int) -> None:
 
 def test_two_lanes_share_a_block_ram(tmp_path: Path) -> None:
     write_sine(tmp_path, 11, 0)
-    cells = synthesise(
+    cells = synthesize(
         "lookup_activation", "CHANNELS=4 PE=4 TABLE_BITS=11 IN_WIDTH=18 SHIFT=4", tmp_path
     )
     assert cells["RAMB18E2"] == 2
@@ -106,7 +106,7 @@ def test_folding_saves(tmp_path: Path) -> None:
     counts = []
     for fold in (0, 1, 2):
         write_sine(tmp_path, 9, fold)
-        cells = synthesise("lookup_activation", f"TABLE_BITS=9 FOLD={fold}", tmp_path)
+        cells = synthesize("lookup_activation", f"TABLE_BITS=9 FOLD={fold}", tmp_path)
         assert not any(name.startswith("RAMB") for name in cells)
         counts.append(luts(cells))
     assert counts[2] < counts[1] < counts[0]
@@ -117,7 +117,7 @@ def test_multiplier_is_a_dsp(tmp_path: Path) -> None:
     rows = np.random.default_rng(1).integers(0, 1 << 32, 64)
     for name in ("scale.mem", "bias.mem"):
         (tmp_path / name).write_text("".join(f"{v:x}\n" for v in rows))
-    cells = synthesise(
+    cells = synthesize(
         "lookup_activation",
         "CHANNELS=128 PE=2 IN_WIDTH=18 SHIFT=16 HAS_SCALE=1 SCALE_PER_CHANNEL=1 HAS_BIAS=1"
         " BIAS_PER_CHANNEL=1",

@@ -39,7 +39,7 @@ LAYERS = {
     "converter up": (converter(2, 4), "INT6"),
     "converter down": (converter(8, 1), "INT6"),
     "Hadamard": (hadamard(), "INT6"),
-    "Hadamard, signs and requantiser": (
+    "Hadamard, signs and requantizer": (
         hadamard(8, signs=SIGNS, requantShift=2, narrow=1, outputDataType="INT6"),
         "INT6",
     ),
@@ -122,7 +122,7 @@ def test_layers_without_verilog_are_named():
         simulate_nodes(thresholding(count=7), codes("INT11", 4, 8), progress=False)
     abstract = hadamard()
     abstract.graph.node[0].domain = "finn.custom_op.fpgadataflow"
-    with pytest.raises(UnsupportedNodeError, match=r"layer.*not specialised to RTL"):
+    with pytest.raises(UnsupportedNodeError, match=r"layer.*not speciali[sz]ed to RTL"):
         simulate_nodes(abstract, codes("INT6", 4, 32), progress=False)
 
 

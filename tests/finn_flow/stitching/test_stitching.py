@@ -57,7 +57,6 @@ def test_equal_to_python_at_the_promised_rate(design, signal, expected):
     assert stats.cycles_per_sample == pytest.approx(CYCLES, rel=0.02)
     assert CYCLES < stats.latency_cycles < 5 * CYCLES
     assert stats.cycles == pytest.approx(499 * CYCLES + stats.latency_cycles, rel=0.02)
-    assert stats.samples_per_second > 0
 
 
 @pytest.mark.parametrize("stalls", [(200, 0), (0, 250), (128, 128)])

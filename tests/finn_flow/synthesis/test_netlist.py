@@ -16,9 +16,9 @@ from dhq_brevitas.finn_flow.rtlsim.sources import DATA_FOLDER, Sources
 from dhq_brevitas.finn_flow.stitching.prepare import generate_nodes
 from dhq_brevitas.finn_flow.stitching.simulate import StreamFormat, run_signal
 from dhq_brevitas.finn_flow.synthesis import Yosys
-from dhq_brevitas.finn_flow.synthesis.cells import models_of
 from dhq_brevitas.finn_flow.synthesis.design import node_sources
 from dhq_brevitas.finn_flow.synthesis.yosys import NETLIST
+from hardware.cells import models_of
 from layer_graphs import codes, hadamard, lookup, mvau, requant, sine_table, thresholding
 
 PART = "xczu3eg-sbva484-1-e"
@@ -66,7 +66,7 @@ def netlist_of(model) -> tuple[str, str]:
     """(netlist, name of its top module) of a graph of one layer."""
     generated = generate_nodes(model, PART, 5.0)
     sources, top = node_sources(generated.graph.node[0])
-    netlist = (Yosys().synthesise(sources, top, "xcup") / NETLIST).read_text()
+    netlist = (Yosys().synthesize(sources, top, "xcup") / NETLIST).read_text()
     # Verilator takes a parameter with a single unknown bit for unknown as a whole.
     return re.sub(r"\.INIT\w*\(\S+", lambda found: found[0].replace("x", "0"), netlist), top
 
@@ -117,7 +117,7 @@ def test_block_ram_wider_than_its_ports():
     sources = Sources({"tables.sv": TABLES.replace("FOLDER", DATA_FOLDER + "/test")})
     sources.data["test/wide.mem"] = "".join(f"{b:09x}{a:09x}\n" for a, b, _ in words).encode()
     sources.data["test/narrow.mem"] = "".join(f"{c:09x}\n" for _, _, c in words).encode()
-    netlist = (Yosys().synthesise(sources, "tables", "xcup") / NETLIST).read_text()
+    netlist = (Yosys().synthesize(sources, "tables", "xcup") / NETLIST).read_text()
     assert len(re.findall(r"^  RAMB(?:18|36)E2 ", netlist, re.M)) == 2
     given, wanted = StreamFormat(DataType["UINT9"], 1, 1), StreamFormat(DataType["UINT36"], 3, 1)
     library = compile_design(

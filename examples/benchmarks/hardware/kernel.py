@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
-"""``synthesise_kernel``: one SystemVerilog kernel of this package by itself."""
+"""``synthesize_kernel``: one SystemVerilog kernel of this package by itself."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ from dhq_brevitas.finn_flow.synthesis.yosys import Yosys
 RTL_FOLDER = Path(str(rtl.__file__)).parent
 
 
-def synthesise_kernel(
+def synthesize_kernel(
     kernel: str, parameters: Mapping[str, object], family: str = "xcup", yosys: Yosys | None = None
 ) -> Resources:
     """Resources of a module of ``finn_flow/rtl`` with these parameters, cached.
@@ -23,4 +23,4 @@ def synthesise_kernel(
     """
     yosys = yosys or Yosys()
     sources = read_sources(sorted(RTL_FOLDER.glob("*.sv")))
-    return read_resources(yosys.synthesise(sources, kernel, family, parameters=parameters))
+    return read_resources(yosys.synthesize(sources, kernel, family, parameters=parameters))

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Quantization methods of others, for the quality benchmark. They take the float SIREN as it is.
 
-python examples/quality_benchmark.py --out runs/quality --schemes k-means torch.ao
+python examples/benchmarks/quality_benchmark.py --out runs/quality --schemes k-means torch.ao
 """
 
 import copy

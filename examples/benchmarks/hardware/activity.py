@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Switching activity of a mapped netlist, counted while it computes real samples.
 
-The netlist of :meth:`Yosys.synthesise` runs in Verilator with counters beside it: for every kind of
+The netlist of :meth:`Yosys.synthesize` runs in Verilator with counters beside it: for every kind of
 cell, how often its outputs differ from one rising edge of the clock to the next. So there are no
 glitches in these numbers, and no wire delays. The outputs are those of the design, which callers
 should compare: a netlist that computes something else proves nothing.
@@ -19,9 +19,9 @@ from dhq_brevitas.finn_flow.rtlsim.compiler import compile_design
 from dhq_brevitas.finn_flow.rtlsim.errors import SimulationError
 from dhq_brevitas.finn_flow.rtlsim.sources import Sources
 from dhq_brevitas.finn_flow.stitching.simulate import StreamFormat, run_signal
-from dhq_brevitas.finn_flow.synthesis.cells import models_of
 from dhq_brevitas.finn_flow.synthesis.resources import LUTRAM_CELLS
 from dhq_brevitas.finn_flow.synthesis.yosys import NETLIST
+from hardware.cells import models_of
 
 #: Kind of resource by cell, and the outputs that are counted. Carry chains count by their sums; the
 #: carries themselves and wide multiplexers stay inside a slice.
@@ -73,7 +73,7 @@ def measure_activity(
     """Activity of a netlist, and the outputs for ``codes[:RUNS[1]]`` to compare.
 
     Args:
-        entry: folder that :meth:`Yosys.synthesise` left, for the family ``xcup``.
+        entry: folder that :meth:`Yosys.synthesize` left, for the family ``xcup``.
         top: its top module, with the streams of a stitched design.
         codes: integer inputs [samples, …], at least ``RUNS[1]``.
         given, wanted: format of the input and of the output.
@@ -125,7 +125,7 @@ def with_counters(netlist: str, top: str) -> tuple[str, dict[str, int]]:
             nets[kind] += [ports[name] for name in KINDS[kind][1] if ports.get(name)]
         elif not cell.startswith("MUXF"):
             raise SimulationError(
-                f"the activity of {cell} is not counted: synthesise for UltraScale+ (xcup)"
+                f"the activity of {cell} is not counted: synthesize for UltraScale+ (xcup)"
             )
         if re.fullmatch(r"LUT[1-6]", cell):
             table = re.search(r"\.INIT\((.*)\)", parameters)

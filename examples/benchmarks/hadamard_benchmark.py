@@ -39,7 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: python examples/hadamard_benchmark.py --rows 65536 --order 256",
+        epilog="example: python examples/benchmarks/hadamard_benchmark.py --rows 65536 --order 256",
     )
     parser.add_argument("--rows", type=int, default=65536, help="rows of the tensor (%(default)s)")
     parser.add_argument("--order", type=int, default=256, help="size of a row (%(default)s)")

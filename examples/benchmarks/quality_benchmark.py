@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Picture quality of quantization schemes at the same bits, from the same float networks.
 
-    python examples/quality_benchmark.py --out runs/quality
-    python examples/quality_benchmark.py --out runs/quality --pictures coffee --bits W4A8 --qat 0
-    python examples/quality_benchmark.py --out runs/small --pictures camera --size 16 --hidden 16 \\
-        --steps 20 --qat 5
+    python examples/benchmarks/quality_benchmark.py --out runs/quality
+    python examples/benchmarks/quality_benchmark.py --out runs/quality --pictures coffee \\
+        --bits W4A8 --qat 0
+    python examples/benchmarks/quality_benchmark.py --out runs/small --pictures camera --size 16 \\
+        --hidden 16 --steps 20 --qat 5
 
 Every finished cell is kept in OUT/results.json, float networks in OUT/floats, so the command can be
 interrupted, repeated and extended. OUT/results.md and OUT/results.png show what is there.
@@ -19,14 +20,14 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 import torch
-from quality.report import write_report
-from quality.schemes import SCHEMES, Job, run_cell
 from tqdm.auto import tqdm
 
 from dhq_brevitas.files import atomic_path, check_writable_folder, read_json, write_json
 from dhq_brevitas.inr import Inr
 from dhq_brevitas.specs import InrSpec
 from dhq_brevitas.training import TrainSpec, fit_float
+from quality.report import write_report
+from quality.schemes import SCHEMES, Job, run_cell
 
 PICTURES = ["astronaut", "chelsea", "coffee", "rocket"]
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dhq_brevitas.finn_flow.errors import FlowError
-from dhq_brevitas.finn_flow.synthesis.baselines.design import (
+from hardware.baselines.design import (
     Baseline,
     SineLayer,
     make_sources,

@@ -14,7 +14,7 @@ from dhq_brevitas.finn_flow.ops.lookup_activation_rtl import memory_text
 from dhq_brevitas.finn_flow.rtlsim.compiler import compile_design
 from dhq_brevitas.finn_flow.rtlsim.sources import DATA_FOLDER, Sources, collect
 from dhq_brevitas.finn_flow.stitching.simulate import SimulationStats, StreamFormat, run_signal
-from dhq_brevitas.finn_flow.synthesis.kernel import RTL_FOLDER
+from hardware.kernel import RTL_FOLDER
 
 HERE = Path(__file__).parent
 TOP = "baseline"

@@ -5,7 +5,7 @@
 The formulas of ``lut_estimation``, ``bram_estimation``, ``dsp_estimation`` count what Yosys builds
 at the points of the first grid, with some fitted coefficients; the second grid was not looked at.
 
-    python examples/resource_estimates.py [--json FILE]
+    python examples/benchmarks/resource_estimates.py [--json FILE]
 """
 
 import argparse
@@ -168,7 +168,7 @@ def measure(point: dict[str, Any], yosys: Yosys) -> tuple[dict[str, int], Resour
         "bram18": int(op.bram_estimation(PART)),
     }
     sources, top = node_sources(node)
-    return estimate, read_resources(yosys.synthesise(sources, top, "xcup"))
+    return estimate, read_resources(yosys.synthesize(sources, top, "xcup"))
 
 
 def main() -> None:

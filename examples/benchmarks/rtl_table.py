@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Networks of several widths and foldings in RTL simulation: cycles, latency, speed, mismatches.
 
-    python examples/rtl_table.py --out runs/rtl_table
+    python examples/benchmarks/rtl_table.py --out runs/rtl_table
 
 Each is fitted to a picture for a few steps (the figures do not depend on how well), quantized,
 exported, built for two targets and simulated as one Verilog design on every pixel.

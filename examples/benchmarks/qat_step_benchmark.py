@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Time of one QAT step: DHQ quantizers against stock Brevitas quantizers in the same network.
 
-    python examples/qat_step_benchmark.py --hidden 256 --batch 4096
+    python examples/benchmarks/qat_step_benchmark.py --hidden 256 --batch 4096
 
 The network is 2-H-H-H-3 with quantized sines. "stock" has the stock quantizers of the same names at
 the same places (weights and inputs of each layer); "stock, no input quantizer" relies on the sine's

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """FINN's own published tests of RTL simulation, on Verilator instead of Vivado.
 
-    python examples/finn_published_tests.py --folder /tmp/finn_tests
+    python examples/benchmarks/finn_published_tests.py --folder /tmp/finn_tests
 
 Downloads finn-plus-tests (and what its modules import beside FINN) from PyPI into a folder of its
 own, runs a selection of the RTL simulation tests unmodified with ``enable_verilator``, and prints

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The quality benchmark's planned networks through QONNX and FINN to Verilog, integers compared.
 
-    python examples/quality_in_finn.py --out runs/quality --bits W8A8 W4A8
-    python examples/quality_in_finn.py --out runs/quality --pictures coffee --bits W4A8 --qat 0
+    python examples/benchmarks/quality_in_finn.py --out runs/quality --bits W8A8 W4A8
+    python examples/benchmarks/quality_in_finn.py --out runs/quality --pictures coffee \\
+        --bits W4A8 --qat 0
 
 Takes the options of quality_benchmark.py, which must have run with them: float networks and plans
 are those it left in OUT. Quantizes and fine-tunes as it does, exports, maps to FINN's dataflow
@@ -17,8 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from quality.schemes import Job, frozen, prepare
-from quality_benchmark import cell_key, job_of, parse
 from tqdm.auto import tqdm
 
 from dhq_brevitas.export import export_qonnx
@@ -32,6 +31,8 @@ from dhq_brevitas.report import text_table
 from dhq_brevitas.rounding import drawn
 from dhq_brevitas.specs import QuantSpec
 from dhq_brevitas.stages import run_qonnx_graph
+from quality.schemes import Job, frozen, prepare
+from quality_benchmark import cell_key, job_of, parse
 
 SAMPLES = 1024
 CYCLES_PER_SAMPLE = 1024

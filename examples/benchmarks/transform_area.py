@@ -6,13 +6,13 @@ Each of the log2 N stages adds SIMD pairs; an adder takes a LUT a bit. So no tra
 SIMD values a cycle has fewer than SIMD · Σ width LUTs, the bound here. What comes on top is listed:
 delay lines (LUTs as memory) and the rest (control, counters, multiplexers).
 
-    python examples/transform_area.py [--order 256] [--bits 8] [--lanes 1 2 4 8 16 32 64]
+    python examples/benchmarks/transform_area.py [--order 256] [--bits 8] [--lanes 1 2 4 8 16 32 64]
 """
 
 import argparse
 
-from dhq_brevitas.finn_flow.synthesis.kernel import synthesise_kernel
 from dhq_brevitas.finn_flow.synthesis.yosys import Yosys
+from hardware.kernel import synthesize_kernel
 
 
 def main() -> None:
@@ -33,7 +33,7 @@ def main() -> None:
     print("SIMD   bound    LUT  ratio  of these memory  carry chains     FF  BRAM18")
     for lanes in arguments.lanes:
         parameters = {"N": arguments.order, "SIMD": lanes, "IN_WIDTH": arguments.bits}
-        found = synthesise_kernel("hadamard_transform", parameters, arguments.family, yosys)
+        found = synthesize_kernel("hadamard_transform", parameters, arguments.family, yosys)
         bound = lanes * adder_bits
         print(
             f"{lanes:4}  {bound:6} {found.lut:6}  {found.lut / bound:5.2f}  {found.lutram:15}  "

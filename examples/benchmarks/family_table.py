@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """INR families and tasks: float, stock W8A8 and DHQ W8A8 side by side, and their distributions.
 
-    python examples/family_table.py --out runs/families
-    python examples/family_table.py --out runs/quick --size 16 --hidden 16 --steps 30 --qat-steps 5
+    python examples/benchmarks/family_table.py --out runs/families
+    python examples/benchmarks/family_table.py --out runs/quick --size 16 --hidden 16 \\
+        --steps 30 --qat-steps 5
 
 Prints two tables as Markdown and writes them to OUT/tables.md. Every number of the first is the
 PSNR in dB on the whole signal of a network that exists: the same float network, then the same

@@ -1,9 +1,6 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
-"""Tables and plot of the quality benchmark.
-
-python examples/quality_report.py --out runs/quality
-"""
+"""Tables and plot of the quality benchmark."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -129,7 +126,7 @@ def plot(path: Path, cells: list[Cell]) -> None:
     FigureCanvasAgg(figure)
     level = _mean(cells, "psnr_float")
     pictures = len({cell["picture"] for cell in cells})
-    # One colour a scheme, whichever of the two panels it is in.
+    # One color a scheme, whichever of the two panels it is in.
     names = list(dict.fromkeys(c["scheme"] for c in cells if c["scheme"] != "float"))
     colors = {name: colormaps["tab20"](index % 20) for index, name in enumerate(names)}
     for axes, (key, title) in zip(figure.subplots(1, 2, sharey=True), COLUMNS.items(), strict=True):

@@ -6,7 +6,7 @@
       + e_net · toggles / RATE  +  e_clock · clocked cells · cycles  +  e_bram · blocks · cycles
     E_static = s / (1 - s) · E(reference) · (cycles / cycles of reference) · a
 
-with the toggles of the mapped netlist (:mod:`dhq_brevitas.finn_flow.synthesis.activity`) and
+with the toggles of the mapped netlist (:mod:`hardware.activity`) and
 energies ``e`` of a cell in a clock cycle of which ``RATE`` of the outputs change. s is the share of
 leakage in the reference design; a its area, as the ratio of LUTs, or 1 if the whole device leaks.
 
@@ -27,7 +27,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dhq_brevitas.finn_flow.errors import FlowError
-from dhq_brevitas.finn_flow.synthesis.activity import Activity
+from hardware.activity import Activity
 
 RATE = 0.125
 
