@@ -9,6 +9,7 @@ from dhq_brevitas.finn_flow.synthesis import Yosys
 from hardware.kernel import synthesize_kernel
 
 
+@pytest.mark.exhaustive
 def test_area_of_the_transform():
     """At most 1.6 LUTs an adder bit from 8 lanes on, at N = 256 and 8 bits."""
     found = synthesize_kernel("hadamard_transform", {"N": 256, "SIMD": 8, "IN_WIDTH": 8})

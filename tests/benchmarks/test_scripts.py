@@ -61,9 +61,9 @@ def test_family_table(tmp_path):
 
 
 def test_rtl_table(tmp_path):
-    options = ["--hidden", 16, "--size", 8, "--factors", 4]
+    options = ["--hidden", 8, "--size", 8, "--factors", 8]
     row = run("rtl_table", "--out", tmp_path, *options).splitlines()[-1].split()
-    assert row[:4] == ["16", "64", "64", "64.00"]
+    assert row[:4] == ["8", "64", "64", "64.00"]
     assert row[5:7] == ["64", "0"]
 
 
@@ -164,5 +164,5 @@ def test_hardware_comparison(tmp_path):
     designs = json.loads((tmp_path / "comparison.json").read_text())["designs"]
     assert len(designs) == 7
     assert all(x["differing"] == x["netlist_differing"] == 0 < x["compared"] for x in designs)
-    assert text == (tmp_path / "table.md").read_text() + "\n"
+    assert text.endswith((tmp_path / "table.md").read_text() + "\n")
     assert shades(tmp_path / "comparison.png") > 20

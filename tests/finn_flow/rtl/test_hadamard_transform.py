@@ -3,8 +3,8 @@
 """hadamard_transform under Verilator: every N and SIMD against the NumPy reference.
 
 The scenarios are the cocotb tests of ``hadamard_bench``; here are the parameter sets. The default
-sets hold every N from 2 to 1024 and every SIMD once, with changing width, signs and
-requantizer, and special cases. Marker ``exhaustive``: N to 4096, each with all of VARIANTS.
+sets hold every N from 2 to 256 and every SIMD once, with changing width, signs and requantizer,
+and special cases to N = 4096. Marker ``exhaustive``: every N and SIMD with all of VARIANTS.
 """
 
 import random
@@ -79,7 +79,7 @@ def lanes_of(order: int) -> list[int]:
 
 
 def default_groups() -> dict[str, list[Instance]]:
-    """Every N to 1024 and SIMD once; one Verilator model per group."""
+    """Every N to 256 and SIMD once; one Verilator model per group."""
     count = 0
     groups: dict[str, list[Instance]] = {}
     for name, orders in (("2-64", (2, 4, 8, 16, 32, 64)), ("128-256", (128, 256))):
@@ -92,15 +92,6 @@ def default_groups() -> dict[str, list[Instance]]:
                     )
                 )
                 count += 1
-    for order in (512, 1024):
-        groups[str(order)] = []
-        for lanes in lanes_of(order):
-            groups[str(order)].append(
-                instance(
-                    order, lanes, WIDTHS[count % len(WIDTHS)], **VARIANTS[count % len(VARIANTS)]
-                )
-            )
-            count += 1
     groups["special"] = [
         # The one more bit of signs that are a row of -H: kept, and saturated.
         instance(8, 2, 4, signs="row", bits=8),
@@ -118,6 +109,7 @@ def default_groups() -> dict[str, list[Instance]]:
         # More blocks than one, signs of blocks that differ, not a power of two of them.
         instance(32, 32, 4, signs="-+", blocks=5),
         instance(32, 4, 4, signs="+-", blocks=3),
+        instance(512, 8, 12, signs="-", shift=3, bits=8),
         instance(2048, 16, 8, signs="+", shift=6, bits=8),
         instance(4096, 16, 8),
     ]
@@ -141,7 +133,7 @@ def test_equals_reference(group: str, model_cache: Path, tmp_path: Path) -> None
 
 def test_every_size_is_covered() -> None:
     covered = {(i.parameters["N"], i.parameters["SIMD"]) for g in DEFAULT.values() for i in g}
-    assert covered >= {(1 << k, lanes) for k in range(1, 11) for lanes in lanes_of(1 << k)}
+    assert covered >= {(1 << k, lanes) for k in range(1, 9) for lanes in lanes_of(1 << k)}
 
 
 @pytest.mark.exhaustive

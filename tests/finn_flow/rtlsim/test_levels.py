@@ -33,7 +33,7 @@ def out(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     pixels = np.indices((HEIGHT, WIDTH)).sum(axis=0)[..., None] * np.arange(1, 4) * 4
     Image.fromarray((pixels % 256).astype(np.uint8)).save(folder / "picture.png")
-    options = ["--size", WIDTH, "--hidden", 16, "--layers", 2, "--cycles-per-sample", 64]
+    options = ["--size", WIDTH, "--hidden", 8, "--layers", 1, "--cycles-per-sample", 64]
     options += ["--steps", 30, "--qat-steps", 5, "--until", "build"]
     assert run("run", folder / "picture.png", "--out", folder / "out", *options) == 0
     return folder / "out"
@@ -50,7 +50,7 @@ def test_stitched_is_the_rtl_level(out, capsys):
     estimate = values["cycles_per_sample_estimate"]
     assert values["cycles_per_sample"] == pytest.approx(estimate, rel=0.02)
     assert values["latency_cycles"] > estimate
-    assert len(values["fifo_depths"]) > 7
+    assert len(values["fifo_depths"]) > 4
     assert (out / "stitched" / "README.md").is_file()
     codes = RunFolder(out).array("rtl.npz", "codes")
     np.testing.assert_array_equal(codes, RunFolder(out).array("finn.npz", "codes"))

@@ -74,6 +74,7 @@ def test_every_memory_is_in_the_folder(moved):
         assert set(files[0].parent.iterdir()) == set(files)
 
 
+@pytest.mark.exhaustive
 def test_flipped_threshold_is_detected(moved, signal, tmp_path):
     design, expected = moved
     folder = tmp_path / "flipped"

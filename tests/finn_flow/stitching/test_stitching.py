@@ -208,7 +208,10 @@ def test_second_design_in_a_folder_replaces_the_first(tmp_path):
         simulate_stitched(first.model, codes("INT12", 4, 8), progress=False)
 
 
-@pytest.mark.parametrize("kind", ["memblock", "table", "sign"])
+@pytest.mark.parametrize(
+    "kind",
+    ["table", *(pytest.param(x, marks=pytest.mark.exhaustive) for x in ("memblock", "sign"))],
+)
 def test_flipped_bit_is_detected(design, signal, expected, tmp_path, kind):
     folder = tmp_path / "flipped in a copy"
     shutil.copytree(design.folder, folder)

@@ -93,7 +93,12 @@ def test_the_netlist_computes_what_the_layer_does(layer):
 @pytest.mark.parametrize(
     ("bits", "given", "narrow", "dsps"),
     # Eight weights for one input: 27 bits, of which each further lane takes bits + input bits - 1.
-    [(4, "INT8", False, 3), (4, "INT14", False, 4), (5, "INT7", True, 3), (5, "INT7", False, 4)],
+    [
+        (5, "INT7", True, 3),
+        (5, "INT7", False, 4),
+        pytest.param(4, "INT8", False, 3, marks=pytest.mark.exhaustive),
+        pytest.param(4, "INT14", False, 4, marks=pytest.mark.exhaustive),
+    ],
 )
 def test_dsps_of_an_mvau_are_those_of_its_netlist(bits, given, narrow, dsps):
     model = mvau(simd=1, pe=8, bits=bits, given=given)
