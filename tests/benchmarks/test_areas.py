@@ -19,11 +19,17 @@ def test_area_of_the_transform():
 @pytest.mark.parametrize(
     "point",
     [
-        {"order": 128, "lanes": 1, "bits": 8},
         {"order": 32, "lanes": 4, "bits": 6, "shift": 3},
-        {"table": 7, "lanes": 4, "bits": 13},
         {"table": 10, "lanes": 1, "bits": 21, "channels": 32, "scale": 3},
-        {"table": 12, "lanes": 1, "bits": 20, "out": 9, "function": "finer", "offset": -2048},
+        *(
+            pytest.param(point, marks=pytest.mark.exhaustive)
+            for point in (
+                {"order": 128, "lanes": 1, "bits": 8},
+                {"table": 7, "lanes": 4, "bits": 13},
+                {"table": 12, "lanes": 1, "bits": 20, "out": 9, "function": "finer"}
+                | {"offset": -2048},
+            )
+        ),
     ],
 )
 def test_estimates_off_the_fitted_grid(point):

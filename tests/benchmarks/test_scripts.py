@@ -110,11 +110,11 @@ def test_quality_benchmark(tmp_path):
 
 
 def test_transform_area():
-    text = run("transform_area", "--order", 16, "--lanes", 1, 2)
-    rows = [line.split() for line in text.splitlines()[-2:]]
+    text = run("transform_area", "--order", 16, "--lanes", 2)
+    lanes, bound, lut, *_ = map(float, text.splitlines()[-1].split())
     # 9 + 10 + 11 + 12 adder bits a lane.
-    assert [row[:2] for row in rows] == [["1", "42"], ["2", "84"]]
-    assert all(int(lut) > int(bound) for _, bound, lut, *_ in rows)
+    assert (lanes, bound) == (2, 84)
+    assert bound < lut < 3 * bound
 
 
 def test_kernel_timing():

@@ -104,12 +104,12 @@ def test_two_lanes_share_a_block_ram(tmp_path: Path) -> None:
 
 def test_folding_saves(tmp_path: Path) -> None:
     counts = []
-    for fold in (0, 1, 2):
+    for fold in (0, 2):
         write_sine(tmp_path, 9, fold)
         cells = synthesize("lookup_activation", f"TABLE_BITS=9 FOLD={fold}", tmp_path)
         assert not any(name.startswith("RAMB") for name in cells)
         counts.append(luts(cells))
-    assert counts[2] < counts[1] < counts[0]
+    assert counts[1] < counts[0] / 2
 
 
 def test_multiplier_is_a_dsp(tmp_path: Path) -> None:
