@@ -22,7 +22,7 @@ RTL_TESTS := $(addprefix tests/finn_flow/,rtl rtlsim stitching)
 # What other versions of Brevitas and PyTorch can change: quantizers and their proxies, activations,
 # training, calibration, export. The other tests are of this package's own Python, or need FINN.
 CORE_TESTS := tests/export tests/test_examples.py $(patsubst %,tests/test_%.py,activations \
-	calibration families freezing hadamard inr lean_import quantizers rotation_after rounding training)
+	calibration families freezing hadamard inr quantizers rotation_after rounding training)
 export OMP_NUM_THREADS ?= 1
 
 .NOTPARALLEL:

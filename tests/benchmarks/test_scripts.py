@@ -42,6 +42,12 @@ def test_hadamard_benchmark(tmp_path):
     assert json.loads(out.read_text())
 
 
+def test_hadamard_benchmark_refuses_an_order_without_transform(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        run("hadamard_benchmark", "--order", 100)
+    assert "order=100 is not a power of two" in capsys.readouterr().err
+
+
 def test_qat_step_benchmark(tmp_path):
     out = tmp_path / "times.json"
     text = run("qat_step_benchmark", "--hidden", 8, "--batch", 16, "--steps", 2, "--json", out)
