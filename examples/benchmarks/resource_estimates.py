@@ -91,51 +91,56 @@ HELD_OUT: list[dict[str, Any]] = [
 ]
 
 
+# (type, attributes, parameters with their types) of a node
+Node = tuple[str, dict[str, Any], dict[str, tuple[np.ndarray, str]]]
+
+
+def transform(point: dict[str, Any]) -> Node:
+    """The transform of a point that has an order."""
+    order = point["order"]
+    wanted = f"INT{point['bits'] + order.bit_length() - 1}"
+    attributes = {"NumChannels": order, "SIMD": point["lanes"], "Order": order}
+    if "shift" in point:
+        wanted = "INT8"
+        attributes |= {"requantShift": point["shift"], "narrow": 1}
+    return "HadamardTransform_rtl", attributes | {"outputDataType": wanted}, {}
+
+
+def table(point: dict[str, Any]) -> Node:
+    """The table of a function, of any other point."""
+    bits, scale_bits = point["bits"], f"INT{max(2, point.get('scale', 2))}"
+    rng = np.random.default_rng(0)
+    channels = point.get("channels", 8)
+    stored = channels if "channels" in point else 1
+    half = 1 << (point.get("scale", 1) - 1)
+    scale = rng.integers(-half, half, stored) if half > 1 else np.ones(stored, np.int64)
+    bias = rng.integers(-(1 << (bits - 1)), 1 << (bits - 1), stored)
+    function = point.get("function", "sine")
+    # A Gaussian has no negative values.
+    wanted = f"{'UINT' if function == 'gaussian' else 'INT'}{point.get('out', 8)}"
+    entries = 1 << point["table"]
+    places = 2 * (np.arange(entries) + 0.5) / entries - 1
+    values = np.rint(DataType[wanted].max() * FUNCTIONS[function](places)).astype(np.int64)
+    attributes = {
+        "NumChannels": channels,
+        "PE": point["lanes"],
+        "scaleDataType": scale_bits,
+        "biasDataType": f"INT{bits}",
+        "tableBits": point["table"],
+        "shift": 4,
+        "wrap": int(function == "sine"),
+        "addressOffset": point.get("offset", 0),
+        "perChannel": int("channels" in point),
+        "outputDataType": wanted,
+    }
+    parameters = {"M": (scale, scale_bits), "B": (bias, f"INT{bits}"), "t": (values, wanted)}
+    return "LookupActivation_rtl", attributes, parameters
+
+
 def layer(point: dict[str, Any]) -> ModelWrapper:
     """Graph of one layer: a transform if ``point`` has an order, else a table of a function."""
-    lanes, bits = point["lanes"], point["bits"]
-    rng = np.random.default_rng(0)
-    parameters: dict[str, tuple[np.ndarray, str]] = {}
-    attributes: dict[str, Any] = {"inputDataType": f"INT{bits}", "numInputVectors": [1]}
-    if "order" in point:
-        channels = point["order"]
-        wanted = f"INT{bits + channels.bit_length() - 1}"
-        attributes |= {"SIMD": lanes, "Order": channels}
-        if "shift" in point:
-            wanted = "INT8"
-            attributes |= {"requantShift": point["shift"], "narrow": 1}
-        op_type = "HadamardTransform_rtl"
-    else:
-        per_channel = "channels" in point
-        channels = point.get("channels", 8)
-        stored = channels if per_channel else 1
-        entries = 1 << point["table"]
-        half = 1 << (point.get("scale", 1) - 1)
-        scale = rng.integers(-half, half, stored) if half > 1 else np.ones(stored, np.int64)
-        bias = rng.integers(-(1 << (bits - 1)), 1 << (bits - 1), stored)
-        function = point.get("function", "sine")
-        # A Gaussian has no negative values.
-        datatype = DataType[f"{'UINT' if function == 'gaussian' else 'INT'}{point.get('out', 8)}"]
-        places = 2 * (np.arange(entries) + 0.5) / entries - 1
-        table = np.rint(datatype.max() * FUNCTIONS[function](places))
-        wanted = datatype.name
-        parameters = {
-            "M": (scale, f"INT{max(2, point.get('scale', 2))}"),
-            "B": (bias, f"INT{bits}"),
-            "t": (table.astype(np.int64), wanted),
-        }
-        attributes |= {
-            "PE": lanes,
-            "scaleDataType": f"INT{max(2, point.get('scale', 2))}",
-            "biasDataType": f"INT{bits}",
-            "tableBits": point["table"],
-            "shift": 4,
-            "wrap": int(function == "sine"),
-            "addressOffset": point.get("offset", 0),
-            "perChannel": int(per_channel),
-        }
-        op_type = "LookupActivation_rtl"
-    attributes |= {"NumChannels": channels, "outputDataType": wanted}
+    op_type, attributes, parameters = transform(point) if "order" in point else table(point)
+    given = f"INT{point['bits']}"
     node = helper.make_node(
         op_type,
         ["x", *parameters],
@@ -143,11 +148,14 @@ def layer(point: dict[str, Any]) -> ModelWrapper:
         name="layer",
         domain=f"{DOMAIN}.rtl",
         backend="fpgadataflow",
+        inputDataType=given,
+        numInputVectors=[1],
         **attributes,
     )
-    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, channels]) for n in "xy"]
+    shape = [1, attributes["NumChannels"]]
+    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, shape) for n in "xy"]
     model = ModelWrapper(qonnx_make_model(helper.make_graph([node], "g", values[:1], values[1:])))
-    for name, datatype in (("x", f"INT{bits}"), ("y", wanted)):
+    for name, datatype in (("x", given), ("y", attributes["outputDataType"])):
         model.set_tensor_datatype(name, DataType[datatype])
     for name, (initializer, datatype) in parameters.items():
         model.set_initializer(name, initializer)

@@ -168,8 +168,13 @@ def make_sources(
             f"    .m_start(start_{index + 1}), .m_space(space_{index + 1}));",
         ]
     features = layers[0].weight.shape[1]
-    count = len(layers)
-    sources.texts[f"{TOP}.sv"] = f"""\
+    sources.texts[f"{TOP}.sv"] = _top_module(body, len(layers), features, width, acc_width)
+    return sources
+
+
+def _top_module(body: list[str], count: int, features: int, width: int, acc_width: int) -> str:
+    """Verilog of ``count`` layers in a chain; ``body`` instantiates them."""
+    return f"""\
 // Generated: the network as a chain of layers. The sink must always be ready.
 module {TOP} (
     input  logic ap_clk, ap_rst_n,
@@ -197,4 +202,3 @@ module {TOP} (
   assign m_axis_0_tvalid = valid_{count};
 endmodule
 """
-    return sources
