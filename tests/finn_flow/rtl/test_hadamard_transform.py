@@ -157,7 +157,9 @@ def test_every_width(width: int, model_cache: Path, tmp_path: Path) -> None:
     run(model_cache, tmp_path, instances)
 
 
-@pytest.mark.parametrize("flipped", [0, 37, 63])
+@pytest.mark.parametrize(
+    "flipped", [37, *(pytest.param(x, marks=pytest.mark.exhaustive) for x in (0, 63))]
+)
 def test_flipped_sign_is_detected(flipped: int, model_cache: Path, tmp_path: Path) -> None:
     """Negative control: hardware with one sign other than the reference's fails every scenario."""
     instances = DEFAULT["2-64"]
