@@ -169,35 +169,24 @@ def test_cache_by_content(source, tmp_path, cache, monkeypatch):
     assert not [path for path in cache.iterdir() if path.name.startswith(".")]
 
 
-def _compile(path: str) -> str:
-    return str(compile_design(collect([path]), "accumulator"))
-
-
-def test_several_processes(source, cache):
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(2) as pool:
-        results = pool.map(_compile, [str(source)] * 4)
-    assert len(set(results)) == 1
-    assert len([p for p in cache.iterdir() if p.is_dir() and p.name.startswith("accu")]) == 1
-
-
 def _simulate_once(arguments: tuple[str, str, str]) -> tuple[list[int], int]:
     source, folder, trace = arguments
     return simulate(Path(source), Path(folder), trace=trace)
 
 
-def test_several_processes_simulate_at_once(source, tmp_path):
-    """Each in a folder and with a waveform of its own, from one compiled design."""
+def test_several_processes_compile_once_and_simulate_at_once(source, tmp_path, cache):
+    """Each in a folder and with a waveform of its own."""
     jobs = []
     for index in range(2):
-        (tmp_path / str(index)).mkdir()
         folder = tmp_path / str(index)
+        folder.mkdir()
         jobs.append((str(source), str(folder), str(folder / "wave.fst")))
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         results = pool.map(_simulate_once, jobs, chunksize=1)
     assert results == [(SUMS, results[0][1])] * 2
     waves = [Path(trace).read_bytes() for _, _, trace in jobs]
     assert all(len(wave) > 300 for wave in waves)
+    assert len([p for p in cache.iterdir() if p.is_dir() and p.name.startswith("accu")]) == 1
 
 
 def test_sources_that_cannot_be_simulated(tmp_path):

@@ -41,7 +41,9 @@ def signal() -> np.ndarray:
     return grid_codes(SAMPLES).numpy().astype(np.int64)
 
 
-@pytest.fixture(scope="module", params=FOLDINGS)
+@pytest.fixture(
+    scope="module", params=["unequal", pytest.param("bursts", marks=pytest.mark.exhaustive)]
+)
 def design(request, tmp_path_factory, signal) -> tuple[StitchedDesign, np.ndarray]:
     """A stitched network, its FIFOs sized, and the outputs of FINN's Python."""
     folder = tmp_path_factory.mktemp("sizing")

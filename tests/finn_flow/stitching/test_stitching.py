@@ -136,18 +136,21 @@ def test_streamed_parameters(tmp_path):
     assert stats.cycles_per_sample == 4
 
 
-def test_rtlsim_exec_of_finn(design, signal, expected, tmp_path):
-    """With a waveform, which FINN asks for by its own property."""
+@pytest.mark.parametrize("traced", [False, pytest.param(True, marks=pytest.mark.exhaustive)])
+def test_rtlsim_exec_of_finn(design, signal, expected, tmp_path, traced):
+    """Also with a waveform, which FINN asks for by its own property."""
     from finn.core.rtlsim_exec import rtlsim_exec
 
     enable_verilator()
     model = with_batch_size(design.model, 20)
-    model.set_metadata_prop("rtlsim_trace", str(tmp_path / "whole.fst"))
+    if traced:
+        model.set_metadata_prop("rtlsim_trace", str(tmp_path / "whole.fst"))
     context = {model.graph.input[0].name: signal[:20].astype(np.float32)}
     rtlsim_exec(model, context)
     np.testing.assert_array_equal(context[model.graph.output[0].name], expected[:20])
     assert int(model.get_metadata_prop("cycles_rtlsim")) >= 20 * CYCLES
-    assert_fst(tmp_path / "whole.fst")
+    if traced:
+        assert_fst(tmp_path / "whole.fst")
 
 
 def test_waveform_of_a_layer(dataflow, signal, tmp_path, monkeypatch):
