@@ -23,10 +23,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dhq_brevitas import cli
-from dhq_brevitas.families import Activation, Family, default_initialise
-from dhq_brevitas.signals import grid_codes, grid_step, save_comparison, save_image
-from dhq_brevitas.tasks import Problem, Request, Task
+from dhq_brevitas.inr.families import Activation, Family, default_initialise
+from dhq_brevitas.run import cli
+from dhq_brevitas.signals.grid import grid_codes, grid_step
+from dhq_brevitas.signals.pictures import save_comparison, save_image
+from dhq_brevitas.signals.tasks import Problem, Request, Task
 
 # -- the family ------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from onnx import helper
 from qonnx.core.datatype import BaseDataType, DataType, ScaledIntType
 from qonnx.custom_op.base import CustomOp
 
-from dhq_brevitas.hadamard import MAX_ORDER, hadamard_transform_int
+from dhq_brevitas.nn.hadamard import MAX_ORDER, hadamard_transform_int
 
 DOMAIN = "dhq_brevitas.export.hadamard_op"
 DOMAIN_VERSION = 1

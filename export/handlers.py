@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from dhq_brevitas.export.hadamard_op import DOMAIN, DOMAIN_VERSION, OP_TYPE
-from dhq_brevitas.proxies import HadamardActQuantProxy, HadamardWeightQuantProxy
+from dhq_brevitas.nn.proxies import HadamardActQuantProxy, HadamardWeightQuantProxy
 
 
 class _HadamardTorchScriptFn(Function):

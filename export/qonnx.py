@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from dhq_brevitas.export.passes.gather_tables import GatherNDToGather
 from dhq_brevitas.export.passes.integer_form import to_integer_form
-from dhq_brevitas.files import atomic_path, check_folder_of
+from dhq_brevitas.util.files import atomic_path, check_folder_of
 
 # Root mean square difference, relative to that of the output, above which an export is wrong
 # rather than rounded differently.

@@ -18,7 +18,6 @@ from qonnx.util.cleanup import cleanup_model
 from tqdm import tqdm
 
 from dhq_brevitas.export import save_model
-from dhq_brevitas.files import check_writable_folder, write_json
 from dhq_brevitas.finn_flow.checks import check_single_io, is_integer_form
 from dhq_brevitas.finn_flow.errors import FlowError
 from dhq_brevitas.finn_flow.execute import with_batch_size
@@ -32,6 +31,7 @@ from dhq_brevitas.finn_flow.steps import (
 )
 from dhq_brevitas.finn_flow.transformations import SeparateEqualInputs
 from dhq_brevitas.finn_flow.verification import StepVerifier
+from dhq_brevitas.util.files import check_writable_folder, write_json
 
 DEFAULT_FPGA_PART = "xczu3eg-sbva484-1-e"
 MODEL_FILE = "dataflow.onnx"

@@ -46,8 +46,9 @@ from dhq_brevitas.finn_flow.transformations.infer_lookup_activation import (
     smallest_table,
 )
 from dhq_brevitas.finn_flow.transformations.infer_requant import thresholding_layer
-from dhq_brevitas.hardware import LayerCodes, Resources
-from dhq_brevitas.specs import Side
+from dhq_brevitas.inr.integers import LayerCodes
+from dhq_brevitas.nn.rotation import Side
+from dhq_brevitas.planning.limits import Resources
 
 
 class LayerEstimator:

@@ -33,7 +33,7 @@ from qonnx.custom_op.registry import getCustomOp
 
 from dhq_brevitas.export.passes.integer_values import rotated_weights
 from dhq_brevitas.finn_flow.ops import HadamardTransform
-from dhq_brevitas.hadamard import hadamard_transform_int
+from dhq_brevitas.nn.hadamard import hadamard_transform_int
 
 # float32 holds every integer up to this magnitude.
 MAX_FLOAT32_INTEGER = 1 << 24

@@ -12,9 +12,9 @@ from onnx import NodeProto
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
-from dhq_brevitas.files import read_json
 from dhq_brevitas.finn_flow.ops import DOMAIN
 from dhq_brevitas.finn_flow.ranges import MAX_FLOAT32_INTEGER, integer_ranges
+from dhq_brevitas.util.files import read_json
 
 RESOURCES = {"LUT": "lut", "DSP": "dsp", "BRAM_18K": "bram18", "URAM": "uram"}
 FOLDING_ATTRIBUTES = ("PE", "SIMD")

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
-"""Graphs of one hardware layer, already specialised to RTL."""
+"""Graphs of one hardware layer, already specialized to RTL."""
 
 from typing import Any
 

@@ -11,8 +11,8 @@ from brevitas.quant.fixed_point import Int8WeightPerChannelFixedPoint
 from brevitas.quant.scaled_int import Int8WeightPerChannelFloat, Int32Bias
 from torch import Tensor, nn
 
-import dhq_brevitas.quantizers as q
-from dhq_brevitas.activations import QuantSine
+import dhq_brevitas.nn.quantizers as q
+from dhq_brevitas.nn.activations import QuantSine
 
 INPUT_BITS = 7
 

@@ -10,7 +10,7 @@ from brevitas.quant_tensor import IntQuantTensor
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dhq_brevitas.activations import QuantCos, QuantLookupActivation, QuantSine
+from dhq_brevitas.nn.activations import QuantCos, QuantLookupActivation, QuantSine
 
 FUNCTIONS = [(QuantSine, np.sin), (QuantCos, np.cos)]
 

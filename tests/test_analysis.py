@@ -12,7 +12,12 @@ import torch
 from PIL import Image
 from torch import nn
 
-from dhq_brevitas.analysis import analysis_text, analyze_layers, classify, save_pictures
+from dhq_brevitas.analysis.distributions import (
+    analysis_text,
+    analyze_layers,
+    classify,
+    save_pictures,
+)
 
 N = 20001
 UNIT = torch.linspace(-1, 1, N)

@@ -13,14 +13,15 @@ from brevitas.quant.scaled_int import (
 )
 from torch import nn
 
-from dhq_brevitas.calibration import calibrate, set_scale, sqnr, step_of_least_error
-from dhq_brevitas.quantizers import (
+from dhq_brevitas.nn.quantizers import (
     Int8DHQActPerTensorDyadic,
     Int8DHQActPerTensorFixedPoint,
     Int8DHQActPerTensorFloat,
     Int8DHQWeightPerChannelFloat,
     Int8UnitActPerTensorFixedPoint,
 )
+from dhq_brevitas.nn.scales import set_scale
+from dhq_brevitas.quantization.calibration import calibrate, sqnr, step_of_least_error
 
 pytestmark = pytest.mark.filterwarnings("ignore:Named tensors")
 

@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dhq_brevitas import cli, pipeline, specs, training
-from dhq_brevitas.cli import main
-from dhq_brevitas.families import FAMILIES
-from dhq_brevitas.report import report_text
-from dhq_brevitas.runs import RunFolder
-from dhq_brevitas.signals import psnr
-from dhq_brevitas.tasks import TASKS, Problem
+from dhq_brevitas.inr import spec as specs
+from dhq_brevitas.inr import training
+from dhq_brevitas.inr.families import FAMILIES
+from dhq_brevitas.run import cli, pipeline
+from dhq_brevitas.run.cli import main
+from dhq_brevitas.run.folder import RunFolder
+from dhq_brevitas.run.report import report_text
+from dhq_brevitas.signals.metrics import psnr
+from dhq_brevitas.signals.tasks import TASKS, Problem
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -376,7 +378,7 @@ def test_defaults_agree_with_the_descriptions():
 
 
 def test_program_in_its_own_process(tmp_path):
-    command = [sys.executable, "-m", "dhq_brevitas.cli"]
+    command = [sys.executable, "-m", "dhq_brevitas.run.cli"]
     done = subprocess.run(
         [*command, "fit", "camera", "--out", str(tmp_path), *SMALL[:-2]],
         capture_output=True,

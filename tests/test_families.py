@@ -7,16 +7,19 @@ import numpy as np
 import pytest
 import torch
 
-from dhq_brevitas import families
-from dhq_brevitas.activations import QuantLookupActivation
-from dhq_brevitas.calibration import calibrate
-from dhq_brevitas.families import FAMILIES, Activation, Family, get_family, register_family
-from dhq_brevitas.inr import Inr, QuantInr
-from dhq_brevitas.measure import measure_layers
-from dhq_brevitas.reference import evaluate, finalise
-from dhq_brevitas.signals import coordinate_bits, coordinate_step, load_image, pixel_codes
-from dhq_brevitas.specs import InrSpec, QuantSpec
-from dhq_brevitas.training import TrainSpec, fit_float, tensor_psnr, train_quantized
+from dhq_brevitas.analysis.layer_table import measure_layers
+from dhq_brevitas.inr import families
+from dhq_brevitas.inr.families import FAMILIES, Activation, Family, get_family, register_family
+from dhq_brevitas.inr.integers import evaluate, layer_codes
+from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.quant_spec import QuantSpec
+from dhq_brevitas.inr.quantized import QuantInr
+from dhq_brevitas.inr.spec import InrSpec
+from dhq_brevitas.inr.training import TrainSpec, fit_float, tensor_psnr, train_quantized
+from dhq_brevitas.nn.activations import QuantLookupActivation
+from dhq_brevitas.quantization.calibration import calibrate
+from dhq_brevitas.quantization.settle import settle
+from dhq_brevitas.signals.pictures import coordinate_bits, coordinate_step, load_image, pixel_codes
 from paper_networks import paper_network
 
 STEP, BITS = coordinate_step(20, 20), coordinate_bits(20, 20)
@@ -125,7 +128,7 @@ def test_eight_bits_train_and_settle(family):
         model, CODES, target, TrainSpec(8, 400, 1e-4, evaluate_every=4), progress=False
     )
     assert trained.psnr >= start
-    finalise(model)
+    settle(model, CODESX)
     reference = evaluate(model, CODES)
     assert reference.dtype == "float32"
     np.testing.assert_array_equal(reference.outputs, output_of(model, CODES).numpy())
@@ -165,7 +168,7 @@ def test_encoding_is_exact_in_hardware():
     """Its weights are powers of two and its phases quarter turns, so nothing is rounded."""
     model = QuantInr.from_float(fitted("relu", 5), QuantSpec(), STEP, BITS, CODES)
     calibrate(model, CODES)
-    layer, linear = model.integer_layers(CODES)[0], model.linears[0]
+    layer, linear = layer_codes(model, CODES)[0], model.linears[0]
     assert linear.in_features == 2
     x = CODES.double() * STEP
     phases = (layer.x @ layer.weight.T + layer.bias) * layer.scale
@@ -186,7 +189,7 @@ def test_encoding_is_exact_in_hardware():
 
 OWN_FAMILY = """
 import torch
-from dhq_brevitas.families import Activation, Family, default_initialise
+from dhq_brevitas.inr.families import Activation, Family, default_initialise
 
 def activation(parameters, index):
     return Activation(torch.tanh, gain=parameters["gain"], limit=4.0)
@@ -227,8 +230,8 @@ def test_a_registered_family(monkeypatch):
     [
         (None, "there is no such file"),
         ("1 / 0", "cannot be executed: ZeroDivisionError"),
-        ("", "must define FAMILY, a dhq_brevitas.families.base.Family, not NoneType"),
-        ("FAMILY = 3", "must define FAMILY, a dhq_brevitas.families.base.Family, not int"),
+        ("", "must define FAMILY, a dhq_brevitas.inr.families.base.Family, not NoneType"),
+        ("FAMILY = 3", "must define FAMILY, a dhq_brevitas.inr.families.base.Family, not int"),
     ],
 )
 def test_a_file_without_a_family(tmp_path, content, message):

@@ -7,12 +7,15 @@ import math
 import pytest
 import torch
 
-from dhq_brevitas.freezing import _due, freeze_quantized, windows
-from dhq_brevitas.hardware import Hardware, Limits, Resources, layer_codes
-from dhq_brevitas.inr import Inr, QuantInr
-from dhq_brevitas.rounding import post_train
-from dhq_brevitas.specs import InrSpec, QuantSpec
-from dhq_brevitas.training import TrainSpec, tensor_psnr
+from dhq_brevitas.inr.integers import layer_codes
+from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.quant_spec import QuantSpec
+from dhq_brevitas.inr.quantized import QuantInr
+from dhq_brevitas.inr.spec import InrSpec
+from dhq_brevitas.inr.training import TrainSpec, tensor_psnr
+from dhq_brevitas.planning.limits import Hardware, Limits, Resources
+from dhq_brevitas.quantization.fine_tuning import _due, freeze_quantized, windows
+from dhq_brevitas.quantization.post_training import post_train
 
 STEP = 2 / 16
 CODES = torch.cartesian_prod(torch.arange(-8.0, 8.0), torch.arange(-8.0, 8.0))
@@ -22,7 +25,7 @@ TARGET = torch.sin(3 * CODES[:, :1] * STEP) * torch.cos(2 * CODES[:, 1:] * STEP)
 def rounded(**quant):
     inr = Inr(InrSpec(hidden=16, layers=2, out_features=1, parameters={"omega": 6.0}), seed=1)
     model = QuantInr.from_float(inr, QuantSpec(weight_bits=4, **quant), STEP, 4)
-    return model, post_train(model, inr, CODES, CODES * STEP)
+    return model, post_train(model, CODES)
 
 
 def psnr(model):

@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from dhq_brevitas import hadamard
-from dhq_brevitas.hadamard import (
+from dhq_brevitas.nn import hadamard
+from dhq_brevitas.nn.hadamard import (
     MAX_ORDER,
     hadamard_matrix,
     hadamard_transform,
@@ -340,7 +340,7 @@ def test_torch_compile(size, order, dynamic):
 
 INDUCTOR = """
 import torch
-from dhq_brevitas.hadamard import hadamard_transform
+from dhq_brevitas.nn.hadamard import hadamard_transform
 x = torch.randint(-100, 100, (5, 128), generator=torch.Generator().manual_seed(0)).float()
 compiled = torch.compile(
     lambda x: hadamard_transform(x, scale=1.0),

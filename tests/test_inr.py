@@ -9,13 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from dhq_brevitas.calibration import calibrate
-from dhq_brevitas.inr import Inr, QuantInr
-from dhq_brevitas.measure import kurtosis, measure_layers
-from dhq_brevitas.reference import evaluate, finalise
-from dhq_brevitas.signals import coordinate_bits, coordinate_step, pixel_codes
-from dhq_brevitas.specs import InrSpec, QuantSpec, Side, plan_layers
-from dhq_brevitas.training import tensor_psnr
+from dhq_brevitas.analysis.layer_table import kurtosis, measure_layers
+from dhq_brevitas.inr.integers import accumulator_bits, evaluate, exact_in_float32, layer_codes
+from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.quant_spec import QuantSpec, plan_layers
+from dhq_brevitas.inr.quantized import QuantInr, shapes_of_inr
+from dhq_brevitas.inr.spec import InrSpec
+from dhq_brevitas.inr.training import tensor_psnr
+from dhq_brevitas.nn.rotation import Side
+from dhq_brevitas.quantization.calibration import calibrate
+from dhq_brevitas.quantization.settle import settle
+from dhq_brevitas.signals.pictures import coordinate_bits, coordinate_step, pixel_codes
 
 # Brevitas calls Tensor.rename, which PyTorch announces as experimental.
 pytestmark = pytest.mark.filterwarnings("ignore:Named tensors")
@@ -88,7 +92,7 @@ def test_unknown_choice(name):
 
 
 def test_default_plan():
-    plans = plan_layers(InrSpec(hidden=96), QuantSpec(weight_bits=6, act_bits=7), 8)
+    plans = plan_layers(shapes_of_inr(InrSpec(hidden=96), 8), QuantSpec(weight_bits=6, act_bits=7))
     assert [p.name for p in plans] == ["linear0", "linear1", "linear2", "linear3"]
     assert [str(p.rotation) for p in plans] == ["none", "input", "input", "input"]
     assert [p.order for p in plans] == [1, 32, 32, 32]
@@ -98,12 +102,12 @@ def test_default_plan():
 
 
 def test_plan_of_stock_and_of_output_side():
-    stock = plan_layers(InrSpec(), QuantSpec(scheme="stock", last_weight_bits=10), 7)
+    stock = plan_layers(shapes_of_inr(InrSpec(), 7), QuantSpec(scheme="stock", last_weight_bits=10))
     assert all(p.rotation == Side.NONE and p.order == 1 for p in stock)
     assert [p.weight_bits for p in stock] == [12, 8, 8, 10]
     assert [p.sine_bits for p in stock] == [8, 8, 8, None]
     # Three outputs have no rotation, so the last layer is left out; one scale where channels mix.
-    output = plan_layers(InrSpec(), QuantSpec(rotation="output"), 7)
+    output = plan_layers(shapes_of_inr(InrSpec(), 7), QuantSpec(rotation="output"))
     assert [str(p.rotation) for p in output] == ["none", "output", "output", "none"]
     assert [str(p.granularity) for p in output] == ["channel", "tensor", "tensor", "channel"]
 
@@ -111,7 +115,7 @@ def test_plan_of_stock_and_of_output_side():
 def test_plan_names_each_side():
     spec = InrSpec(hidden=24, layers=2, out_features=4)
     sides = ("output", "input", "output")
-    plans = plan_layers(spec, QuantSpec(rotation=sides), 7)
+    plans = plan_layers(shapes_of_inr(spec, 7), QuantSpec(rotation=sides))
     assert [(str(p.rotation), p.order) for p in plans] == [
         ("output", 8),
         ("input", 8),
@@ -120,13 +124,15 @@ def test_plan_names_each_side():
     with pytest.raises(ValueError, match="rotation has 2 entries, the network 3 linear layers"):
         plan_layers(spec, QuantSpec(rotation=("none", "input")), 7)
     with pytest.raises(ValueError, match="linear2: rotation='output': its size 3 is odd"):
-        plan_layers(InrSpec(hidden=24, layers=2), QuantSpec(rotation=sides), 7)
+        plan_layers(shapes_of_inr(InrSpec(hidden=24, layers=2), 7), QuantSpec(rotation=sides))
 
 
 def test_size_without_rotation():
     with pytest.raises(ValueError, match=r"hidden=33 must be even .* or use scheme='stock'"):
-        plan_layers(InrSpec(hidden=33), QuantSpec(), 7)
-    assert plan_layers(InrSpec(hidden=33), QuantSpec(rotation="none"), 7)[1].order == 1
+        plan_layers(shapes_of_inr(InrSpec(hidden=33), 7), QuantSpec())
+    assert (
+        plan_layers(shapes_of_inr(InrSpec(hidden=33), 7), QuantSpec(rotation="none"))[1].order == 1
+    )
 
 
 # -- float network ---------------------------------------------------------------------------------
@@ -202,7 +208,7 @@ def test_random_signs_give_another_rotation_of_the_same_function():
 @pytest.mark.parametrize("bits", range(2, 13))
 def test_all_widths_use_their_integers(bits):
     model, codes, expected = quantized(weight_bits=bits, act_bits=bits)
-    layers = model.integer_layers(codes)
+    layers = layer_codes(model, codes)
     low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
     for layer in layers[1:]:
         assert torch.equal(layer.weight, layer.weight.round())
@@ -220,25 +226,25 @@ def test_all_widths_use_their_integers(bits):
 @pytest.mark.parametrize(("scheme", "side"), SCHEMES)
 def test_float32_evaluation_is_exact(scheme, side, scale):
     model, codes, _ = quantized(scheme=scheme, rotation=side, scale=scale)
-    assert model.exact_in_float32(codes)
-    last = model.integer_layers(codes)[-1]
+    assert exact_in_float32(model, codes)
+    last = layer_codes(model, codes)[-1]
     integers = last.accumulators().double() + last.bias
     assert torch.equal(output_of(model, codes).double(), integers * last.scale)
-    assert torch.equal(model.accumulators(codes), last.accumulators())
+    assert torch.equal(layer_codes(model, codes)[-1].accumulators(), last.accumulators())
 
 
 def test_exactness_has_limits():
     wide, codes, _ = quantized(InrSpec(hidden=64, layers=2), weight_bits=12, act_bits=12)
-    assert max(wide.accumulator_bits(codes)) > 25
-    assert not wide.exact_in_float32(codes)
+    assert max(accumulator_bits(wide, codes)) > 25
+    assert not exact_in_float32(wide, codes)
     floating, codes, _ = quantized(scale="float")
-    assert max(floating.accumulator_bits(codes)) <= 25
-    assert not floating.exact_in_float32(codes)
+    assert max(accumulator_bits(floating, codes)) <= 25
+    assert not exact_in_float32(floating, codes)
 
 
 def test_accumulator_bits_hold_the_sums():
     model, codes, _ = quantized()
-    for bits, layer in zip(model.accumulator_bits(codes), model.integer_layers(codes), strict=True):
+    for bits, layer in zip(accumulator_bits(model, codes), layer_codes(model, codes), strict=True):
         largest = (layer.accumulators() + layer.bias).abs().max().item()
         assert largest < 2 ** (bits - 1)
         assert bits < 26
@@ -284,12 +290,12 @@ def test_state_dict_and_deepcopy(scale):
 def test_finished_network_has_the_same_integers_in_every_precision(scheme, side, scale):
     model, codes, expected = quantized(scheme=scheme, rotation=side, scale=scale, signs_seed=2)
     before = output_of(model, codes)
-    integers = model.integer_layers(codes)
-    finalise(model)
+    integers = layer_codes(model, codes)
+    settle(model, CODESX)
     if scale != "float":
         assert torch.equal(output_of(model, codes), before)
     assert tensor_psnr(output_of(model, codes), expected) > tensor_psnr(before, expected) - 3
-    in_float32 = model.integer_layers(codes)
+    in_float32 = layer_codes(model, codes)
     in_float64 = copy.deepcopy(model).double().integer_layers(codes.double())
     for one, two in zip(in_float32, in_float64, strict=True):
         assert torch.equal(one.weight, two.weight)
@@ -306,7 +312,7 @@ def test_finished_network_has_the_same_integers_in_every_precision(scheme, side,
 @pytest.mark.parametrize("scale", SCALES)
 def test_reference_is_the_integer_network(scale):
     model, codes, _ = quantized(scale=scale)
-    finalise(model)
+    settle(model, CODESX)
     reference = evaluate(model, codes)
     assert reference.dtype == ("float64" if scale == "float" else "float32")
     last = copy.deepcopy(model).double().integer_layers(codes.double())[-1]

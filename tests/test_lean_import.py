@@ -29,19 +29,21 @@ def test_import_loads_no_finn_simulator_or_export():
     loaded = modules_after(
         "from dhq_brevitas import *; import torch; assert not torch.cuda.is_initialized()"
     )
-    assert "dhq_brevitas.quantizers" in loaded
+    assert "dhq_brevitas.nn.quantizers" in loaded
     assert loaded.isdisjoint(FORBIDDEN)
 
 
 def test_help_loads_no_pytorch():
-    loaded = modules_after("import dhq_brevitas.cli; dhq_brevitas.cli.main(['plan', '--help'])")
-    assert "dhq_brevitas.cli" in loaded
+    loaded = modules_after(
+        "import dhq_brevitas.run.cli; dhq_brevitas.run.cli.main(['plan', '--help'])"
+    )
+    assert "dhq_brevitas.run.cli" in loaded
     assert loaded.isdisjoint(("torch", "brevitas"))
 
 
 def test_modules_are_there_without_an_import_of_their_own():
     loaded = modules_after("import dhq_brevitas as dhq; dhq.specs.QuantSpec(weight_bits=6)")
-    assert "dhq_brevitas.specs" in loaded
+    assert "dhq_brevitas.inr.spec" in loaded
 
 
 def test_unknown_name():

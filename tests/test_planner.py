@@ -10,36 +10,38 @@ from dataclasses import replace
 import pytest
 import torch
 
-from dhq_brevitas.allocation import (
+from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.quant_spec import QuantSpec, plan_layers
+from dhq_brevitas.inr.quantized import QuantInr, shapes_of_inr
+from dhq_brevitas.inr.spec import InrSpec
+from dhq_brevitas.nn.rotation import Side
+from dhq_brevitas.nn.scales import Granularity, ScaleKind
+from dhq_brevitas.planning.alternatives import (
     Alternative,
     Budget,
-    _rotated_after,
-    allocate,
     average_act_bits,
     connected,
     measure_tables,
     predicted_error,
     weight_bits,
 )
-from dhq_brevitas.hardware import Hardware, Limits, Resources
-from dhq_brevitas.inr import Inr, QuantInr
-from dhq_brevitas.planner import make_plan
-from dhq_brevitas.plans import layers_to_json, plan_to_json, plan_to_text, read_limits, read_plan
-from dhq_brevitas.sensitivity import Probe, Turn
-from dhq_brevitas.specs import (
-    Granularity,
-    InrSpec,
-    QuantSpec,
-    ScaleKind,
-    Side,
-    plan_layers,
+from dhq_brevitas.planning.limits import Hardware, Limits, Resources
+from dhq_brevitas.planning.plan_file import (
+    layers_to_json,
+    plan_to_json,
+    read_limits,
+    read_plan,
 )
+from dhq_brevitas.planning.plan_text import plan_to_text
+from dhq_brevitas.planning.program import _rotated_after, allocate
+from dhq_brevitas.planning.search import make_plan
+from dhq_brevitas.planning.sensitivity import Probe, Turn
 
 SPEC = InrSpec(hidden=8, layers=2, out_features=3, parameters={"omega": 6.0})
 STEP = 2 / 16
 CODES = torch.cartesian_prod(torch.arange(-8.0, 8.0), torch.arange(-8.0, 8.0))
 INR = Inr(SPEC, seed=3)
-UNIFORM = plan_layers(SPEC, QuantSpec(scheme="stock", weight_bits=4), 4)
+UNIFORM = plan_layers(shapes_of_inr(SPEC, 4), QuantSpec(scheme="stock", weight_bits=4))
 CHANNEL = Granularity.CHANNEL
 
 
@@ -160,7 +162,9 @@ def test_a_budget_nothing_fits_gives_no_layers():
 def test_bits_are_counted_honestly():
     assert weight_bits(UNIFORM) == 16 * 12 + 64 * 4 + 24 * 4
     assert average_act_bits(UNIFORM) == 8
-    layers = connected([*UNIFORM[:-1], plan_layers(SPEC, QuantSpec(act_bits=6), 4)[-1]])
+    layers = connected(
+        [*UNIFORM[:-1], plan_layers(shapes_of_inr(SPEC, 4), QuantSpec(act_bits=6))[-1]]
+    )
     assert [layer.sine_bits for layer in layers] == [8, 8, None]  # 6 + 2 ahead of a rotation
     assert average_act_bits(layers) == 7
 

@@ -17,10 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-import dhq_brevitas.quantizers as q
-from dhq_brevitas.hadamard import hadamard_transform
-from dhq_brevitas.proxies import NoRotationWarning
-from dhq_brevitas.scaling import DyadicRestrictValue
+import dhq_brevitas.nn.quantizers as q
+from dhq_brevitas.nn.hadamard import hadamard_transform
+from dhq_brevitas.nn.proxies import NoRotationWarning
+from dhq_brevitas.nn.scales import DyadicRestrictValue
 from networks import grid_codes, outputs_of, sine_network
 
 WEIGHTS = sorted(name for name in q.__all__ if name.startswith("Int8DHQWeight"))

@@ -15,14 +15,17 @@ from brevitas.quant.scaled_int import Int32Bias
 from brevitas.quant.shifted_scaled_int import ShiftedUint8ActPerTensorFloat
 from torch import nn
 
-import dhq_brevitas.quantizers as q
+import dhq_brevitas.nn.quantizers as q
 from dhq_brevitas.export.passes.integer_values import Rotated
-from dhq_brevitas.hadamard import hadamard_transform_int, random_signs
-from dhq_brevitas.inr import Inr, IntegerLayer, QuantInr
-from dhq_brevitas.plans import layers_to_json, read_plan
-from dhq_brevitas.reference import evaluate, finalise
-from dhq_brevitas.rounding import post_train
-from dhq_brevitas.specs import InrSpec, QuantSpec, plan_layers
+from dhq_brevitas.inr.integers import evaluate, layer_codes
+from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.quant_spec import QuantSpec, plan_layers
+from dhq_brevitas.inr.quantized import QuantInr, shapes_of_inr
+from dhq_brevitas.inr.spec import InrSpec
+from dhq_brevitas.nn.hadamard import hadamard_transform_int, random_signs
+from dhq_brevitas.planning.plan_file import layers_to_json, read_plan
+from dhq_brevitas.quantization.post_training import post_train
+from dhq_brevitas.quantization.settle import settle
 from networks import calibrated, grid_codes, outputs_of, sine_network
 
 SPEC = InrSpec(hidden=16, layers=2, out_features=3, parameters={"omega": 6.0})
@@ -161,7 +164,9 @@ def quantized(**options):
 
 
 def test_plan_quantizes_once_and_comes_back_from_json(tmp_path):
-    layers = plan_layers(SPEC, QuantSpec(rotation="after", act_bits=6, signs_seed=1), 4)
+    layers = plan_layers(
+        shapes_of_inr(SPEC, 4), QuantSpec(rotation="after", act_bits=6, signs_seed=1)
+    )
     assert [str(x.rotation) for x in layers] == ["none", "after", "after"]
     assert [(x.act_bits, x.multiplied_bits) for x in layers] == [(4, 4), (6, 10), (6, 10)]
     assert [x.sine_bits for x in layers] == [6, 6, None]
@@ -178,22 +183,22 @@ def test_plan_quantizes_once_and_comes_back_from_json(tmp_path):
 def test_rounding_sees_the_rotated_codes(scale):
     inr, learned = quantized(scale=scale, signs_seed=2)
     _, nearest = quantized(scale=scale, signs_seed=2)
-    post_train(nearest, inr, CODES, CODES * STEP, learned_rounding=False)
-    records = post_train(learned, inr, CODES, CODES * STEP).rounded
+    post_train(nearest, CODES, learned_rounding=False)
+    records = post_train(learned, CODES).rounded
     assert all(record.rounded < 0.8 * record.nearest for record in records[1:])
 
     def error(model):
         return (outputs_of(model.eval(), CODES) - inr(CODES * STEP)).square().mean()
 
     assert error(learned) < 0.8 * error(nearest)
-    finalise(learned)
+    settle(learned, CODESX)
     reference = evaluate(learned, CODES)
     assert scale == "float" or reference.dtype == "float32"
     # The last layer multiplies the transform of the sine's codes.
     sine = nn.Sequential(*list(learned)[:-1])(CODES)
     signs = learned.linears[-1].weight_quant.hadamard_signs.numpy().astype(np.int64)
     rotated = hadamard_transform_int(sine.int().numpy().astype(np.int64), signs=signs)
-    last = learned.integer_layers(CODES)[-1]
+    last = layer_codes(learned, CODES)[-1]
     assert np.array_equal(last.x.numpy(), rotated)
     assert np.array_equal(reference.accumulators, rotated @ last.weight.numpy().astype(np.int64).T)
 

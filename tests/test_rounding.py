@@ -11,10 +11,18 @@ from brevitas.graph.gptq import gptq_mode
 from brevitas.inject.enum import ScalingImplType
 from torch import nn
 
-from dhq_brevitas.calibration import calibrate
-from dhq_brevitas.inr import Inr, QuantInr
-from dhq_brevitas.rounding import Fit, float_targets, post_train, round_codes, round_weights
-from dhq_brevitas.specs import InrSpec, QuantSpec
+from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.quant_spec import QuantSpec
+from dhq_brevitas.inr.quantized import QuantInr
+from dhq_brevitas.inr.spec import InrSpec
+from dhq_brevitas.quantization.calibration import calibrate
+from dhq_brevitas.quantization.post_training import (
+    Fit,
+    float_targets,
+    post_train,
+    round_codes,
+    round_weights,
+)
 
 # Of low frequency, so that the activations are strongly correlated, as after training.
 SPEC = InrSpec(hidden=16, layers=2, out_features=3, parameters={"omega": 6.0})
@@ -85,8 +93,8 @@ def test_an_input_without_correlations_leaves_nothing_to_gain():
 def test_a_network_is_rounded_better_than_to_nearest(quant):
     inr = network()
     nearest, learned = (build(inr, weight_bits=4, **quant) for _ in range(2))
-    post_train(nearest, inr, CODES, CODES * STEP, learned_rounding=False)
-    records = post_train(learned, inr, CODES, CODES * STEP).rounded
+    post_train(nearest, CODES, learned_rounding=False)
+    records = post_train(learned, CODES).rounded
     assert [record.name for record in records] == ["linear0", "linear1", "linear2"]
     assert all(record.rounded <= record.nearest for record in records)
     # Measured 0.2 to 0.5; nothing in the method guarantees a factor.
@@ -96,7 +104,7 @@ def test_a_network_is_rounded_better_than_to_nearest(quant):
 def test_the_quantizers_reproduce_the_rounded_weights():
     inr = network()
     model = build(inr, scheme="dhq", scale="float", weight_bits=4)
-    post_train(model, inr, CODES, CODES * STEP)
+    post_train(model, CODES)
     for layer in model.linears[1:]:
         rotated = layer.weight_quant.rotate_weight(layer.weight)
         assert torch.allclose(layer.quant_weight().value, rotated, atol=1e-6)
@@ -106,7 +114,7 @@ def test_biases_make_up_for_a_lost_mean():
     inr = network()
     model = build(inr, scheme="stock", scale="float", weight_bits=2)
     targets = float_targets(model, inr, CODES * STEP)
-    post_train(model, inr, CODES, CODES * STEP)
+    post_train(model, CODES)
     with torch.no_grad():
         mean = model.eval()(CODES).mean(dim=0)
     assert torch.allclose(mean.double(), targets[-1].mean(dim=0), atol=1e-3)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dhq_brevitas import files, signals
+from dhq_brevitas.signals import pictures as signals
+from dhq_brevitas.util import files
 
 
 def picture_file(tmp_path, array, name="picture.png", mode=None):

@@ -8,18 +8,21 @@ import pytest
 import torch
 from brevitas.core.restrict_val import PowerOfTwoRestrictValue
 
-from dhq_brevitas.calibration import calibrate
-from dhq_brevitas.inr import Inr, QuantInr
-from dhq_brevitas.proxies import HadamardWeightQuantProxy
-from dhq_brevitas.signals import pixel_codes
-from dhq_brevitas.specs import InrSpec, QuantSpec, plan_layers
+from dhq_brevitas.inr.integers import layer_codes
+from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.quant_spec import QuantSpec, plan_layers
+from dhq_brevitas.inr.quantized import QuantInr, shapes_of_inr
+from dhq_brevitas.inr.spec import InrSpec
+from dhq_brevitas.nn.proxies import HadamardWeightQuantProxy
+from dhq_brevitas.quantization.calibration import calibrate
+from dhq_brevitas.signals.pictures import pixel_codes
 
 SPEC = InrSpec(hidden=16, layers=2, out_features=3)
 CODES = torch.from_numpy(pixel_codes(8, 8)).float()
 
 
 def plans(**quant):
-    return plan_layers(SPEC, QuantSpec(**quant), 4)
+    return plan_layers(shapes_of_inr(SPEC, 4), QuantSpec(**quant))
 
 
 def changed(index, **values):
@@ -30,7 +33,9 @@ def changed(index, **values):
 
 def test_explicit_plans_replace_the_other_options():
     layers = tuple(plans(weight_bits=5, act_bits=7, signs_seed=3))
-    assert plan_layers(SPEC, QuantSpec(weight_bits=2, layers=layers), 4) == list(layers)
+    assert plan_layers(shapes_of_inr(SPEC, 4), QuantSpec(weight_bits=2, layers=layers)) == list(
+        layers
+    )
     assert [plan.signs_seed for plan in layers] == [None, 4, 5]
     assert [plan.weights for plan in layers] == [32, 256, 48]
 
@@ -58,7 +63,7 @@ def test_every_layer_is_built_as_its_own_plan_says():
     ]
     assert powers == [False, True, False]
     assert [model.activation0.table_bit_width, model.activation1.table_bit_width] == [9, 12]
-    assert model.integer_layers(CODES)[1].x.abs().max() <= 32
+    assert layer_codes(model, CODES)[1].x.abs().max() <= 32
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,14 @@ from PIL import Image
 from scipy.io import wavfile
 from skimage.transform import radon
 
-from dhq_brevitas import tasks
-from dhq_brevitas.inr import Inr
-from dhq_brevitas.signals import psnr
-from dhq_brevitas.specs import InrSpec
-from dhq_brevitas.tasks import TASKS, Problem, get_task, register_task
-from dhq_brevitas.tasks.shapes import mesh_of
-from dhq_brevitas.tasks.tomography import radon_weights
-from dhq_brevitas.training import TrainSpec, fit_float, tensor_psnr
+from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.spec import InrSpec
+from dhq_brevitas.inr.training import TrainSpec, fit_float, tensor_psnr
+from dhq_brevitas.signals import tasks
+from dhq_brevitas.signals.metrics import psnr
+from dhq_brevitas.signals.tasks import TASKS, Problem, get_task, register_task
+from dhq_brevitas.signals.tasks.shapes import mesh_of
+from dhq_brevitas.signals.tasks.tomography import radon_weights
 
 SOURCES = {
     "picture": ("astronaut", 16),

@@ -6,12 +6,12 @@ import signal
 import pytest
 import torch
 
-from dhq_brevitas import training
-from dhq_brevitas.calibration import calibrate
-from dhq_brevitas.inr import Inr, QuantInr
-from dhq_brevitas.signals import coordinate_bits, coordinate_step, load_image, pixel_codes
-from dhq_brevitas.specs import InrSpec, QuantSpec
-from dhq_brevitas.training import (
+from dhq_brevitas.inr import training
+from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.quant_spec import QuantSpec
+from dhq_brevitas.inr.quantized import QuantInr
+from dhq_brevitas.inr.spec import InrSpec
+from dhq_brevitas.inr.training import (
     Interrupted,
     TrainSpec,
     batch_indices,
@@ -19,6 +19,8 @@ from dhq_brevitas.training import (
     tensor_psnr,
     train_quantized,
 )
+from dhq_brevitas.quantization.calibration import calibrate
+from dhq_brevitas.signals.pictures import coordinate_bits, coordinate_step, load_image, pixel_codes
 
 pytestmark = pytest.mark.filterwarnings("ignore:Named tensors")
 SIZE = 16

@@ -32,20 +32,23 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from dhq_brevitas.calibration import calibrate
-from dhq_brevitas.families import FAMILIES, get_family
-from dhq_brevitas.files import atomic_path, read_json, text_digest, write_json
-from dhq_brevitas.freezing import fine_tuning_rate, freeze_quantized
-from dhq_brevitas.inr import Inr, QuantInr
-from dhq_brevitas.measure import measure_layers
-from dhq_brevitas.planner import make_plan
-from dhq_brevitas.plans import layers_to_json
-from dhq_brevitas.reference import evaluate, finalise
-from dhq_brevitas.rounding import post_train
-from dhq_brevitas.signals import psnr
-from dhq_brevitas.specs import InrSpec, QuantSpec
-from dhq_brevitas.tasks import TASKS, Problem, get_task
-from dhq_brevitas.training import TrainSpec, fit_float, train_quantized
+from dhq_brevitas.analysis.layer_table import measure_layers
+from dhq_brevitas.inr.families import FAMILIES, get_family
+from dhq_brevitas.inr.integers import evaluate
+from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.quant_spec import QuantSpec
+from dhq_brevitas.inr.quantized import QuantInr
+from dhq_brevitas.inr.spec import InrSpec
+from dhq_brevitas.inr.training import TrainSpec, fit_float, train_quantized
+from dhq_brevitas.planning.plan_file import layers_to_json
+from dhq_brevitas.planning.search import make_plan
+from dhq_brevitas.quantization.calibration import calibrate
+from dhq_brevitas.quantization.fine_tuning import fine_tuning_rate, freeze_quantized
+from dhq_brevitas.quantization.post_training import post_train
+from dhq_brevitas.quantization.settle import settle
+from dhq_brevitas.signals.metrics import psnr
+from dhq_brevitas.signals.tasks import TASKS, Problem, get_task
+from dhq_brevitas.util.files import atomic_path, read_json, text_digest, write_json
 
 SOURCES = {"audio": "chord", "shape": "torus", "tomography": "phantom"}
 # Sizes beside --size, which is that of pictures.
@@ -197,7 +200,7 @@ class Row:
     def quantize(self, quant: Mapping[str, Any]) -> dict[str, Any]:
         model = self.trained(quant)
         layers = measure_layers(model, self.problem.inputs)
-        finalise(model)
+        settle(model, CODESX)
         outputs = evaluate(model, self.problem.inputs).outputs
         return {"psnr": psnr(self.problem.values, outputs), "layers": layers}
 
@@ -228,17 +231,17 @@ class Row:
             progress=False,
             project=problem.project,
         )
-        finalise(model)
+        settle(model, CODESX)
         outputs = evaluate(model, codes).outputs
         return {"psnr": psnr(problem.values, outputs), "layers": layers_to_json(plan.layers)}
 
     def map_to_finn(self) -> dict[str, Any]:
         from dhq_brevitas.export import export_qonnx
         from dhq_brevitas.finn_flow import build_dataflow, execute_dataflow
-        from dhq_brevitas.stages import run_qonnx_graph
+        from dhq_brevitas.run.chain_stages import run_qonnx_graph
 
         model, codes = self.quantized({}), self.problem.inputs
-        finalise(model)
+        settle(model, CODESX)
         graph = export_qonnx(model, args=codes[:1])
         expected, _ = run_qonnx_graph(graph, codes.numpy(), progress=False)
         with tempfile.TemporaryDirectory() as folder:

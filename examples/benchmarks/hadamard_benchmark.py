@@ -18,7 +18,7 @@ import torch
 from brevitas.graph.hadamard import matmul_hadU
 from torch import Tensor
 
-from dhq_brevitas.hadamard import hadamard_matrix, hadamard_transform
+from dhq_brevitas.nn.hadamard import hadamard_matrix, hadamard_transform
 
 
 def median_ms(contenders: dict[str, Callable[[], Tensor]], repeat: int) -> dict[str, float]:

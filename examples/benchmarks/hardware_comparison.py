@@ -19,9 +19,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from dhq_brevitas import cli
-from dhq_brevitas.files import atomic_path, check_writable_folder, read_json, write_json
 from dhq_brevitas.finn_flow.synthesis import Yosys
+from dhq_brevitas.run import cli
+from dhq_brevitas.util.files import atomic_path, check_writable_folder, read_json, write_json
 from hardware.designs import MATRIX, Design, baseline_designs, matrix_design, quantized_design
 from hardware.energy import energy_ratio
 from hardware.tables import CLAIMS, claims, draw, energy_table, parts_table, table

@@ -22,11 +22,7 @@ from brevitas.quant.fixed_point import Int8ActPerTensorFixedPoint, Int8WeightPer
 from brevitas.quant.scaled_int import Int32Bias
 from torch import nn
 
-from dhq_brevitas import (
-    Int8DHQActPerTensorFixedPoint,
-    Int8DHQWeightPerChannelFixedPoint,
-    QuantSine,
-)
+from dhq_brevitas import Int8DHQActPerTensorFixedPoint, Int8DHQWeightPerChannelFixedPoint, QuantSine
 
 SCHEMES = {
     "stock, no input quantizer": (Int8WeightPerChannelFixedPoint, None),

@@ -22,10 +22,10 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
-from dhq_brevitas.files import atomic_path, check_writable_folder, read_json, write_json
-from dhq_brevitas.inr import Inr
-from dhq_brevitas.specs import InrSpec
-from dhq_brevitas.training import TrainSpec, fit_float
+from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.spec import InrSpec
+from dhq_brevitas.inr.training import TrainSpec, fit_float
+from dhq_brevitas.util.files import atomic_path, check_writable_folder, read_json, write_json
 from quality.report import write_report
 from quality.schemes import SCHEMES, Job, run_cell
 

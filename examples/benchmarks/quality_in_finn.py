@@ -21,16 +21,17 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from dhq_brevitas.export import export_qonnx
-from dhq_brevitas.files import check_writable_folder, read_json, write_json
 from dhq_brevitas.finn_flow import build_dataflow, execute_dataflow
 from dhq_brevitas.finn_flow.rtlsim import enable_verilator
 from dhq_brevitas.finn_flow.stitching import simulate_stitched, stitch
-from dhq_brevitas.plans import read_plan
-from dhq_brevitas.reference import evaluate, finalise
-from dhq_brevitas.report import text_table
-from dhq_brevitas.rounding import drawn
-from dhq_brevitas.specs import QuantSpec
-from dhq_brevitas.stages import run_qonnx_graph
+from dhq_brevitas.inr.integers import evaluate
+from dhq_brevitas.inr.quant_spec import QuantSpec
+from dhq_brevitas.planning.plan_file import read_plan
+from dhq_brevitas.quantization.post_training import drawn
+from dhq_brevitas.quantization.settle import settle
+from dhq_brevitas.run.chain_stages import run_qonnx_graph
+from dhq_brevitas.util.files import check_writable_folder, read_json, write_json
+from dhq_brevitas.util.tables import text_table
 from quality.schemes import Job, frozen, prepare
 from quality_benchmark import cell_key, job_of, parse
 

@@ -23,12 +23,12 @@ from qonnx.custom_op.registry import getCustomOp
 from qonnx.util.basic import qonnx_make_model
 from tqdm import tqdm
 
-from dhq_brevitas.files import write_json
 from dhq_brevitas.finn_flow.ops import DOMAIN
 from dhq_brevitas.finn_flow.stitching.prepare import generate_nodes
 from dhq_brevitas.finn_flow.synthesis.design import node_sources, read_resources
 from dhq_brevitas.finn_flow.synthesis.resources import Resources
 from dhq_brevitas.finn_flow.synthesis.yosys import Yosys
+from dhq_brevitas.util.files import write_json
 
 PART = "xczu3eg-sbva484-1-e"
 # Functions of tables: one period of a sine wraps; the others are clipped, z from -1 to 1.

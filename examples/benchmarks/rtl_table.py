@@ -11,8 +11,8 @@ exported, built for two targets and simulated as one Verilog design on every pix
 import argparse
 from pathlib import Path
 
-from dhq_brevitas import cli
-from dhq_brevitas.runs import RunFolder
+from dhq_brevitas.run import cli
+from dhq_brevitas.run.folder import RunFolder
 
 # Pixels on a side: fewer for the widest network, which simulates slowest.
 SIZES = {64: 64, 128: 64, 256: 32}

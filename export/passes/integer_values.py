@@ -10,7 +10,7 @@ import numpy as np
 from onnx import NodeProto, helper
 from qonnx.util.basic import get_by_name
 
-from dhq_brevitas.hadamard import hadamard_transform_int
+from dhq_brevitas.nn.hadamard import hadamard_transform_int
 
 ZERO = np.zeros(())
 

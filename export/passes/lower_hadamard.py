@@ -10,7 +10,7 @@ from qonnx.custom_op.registry import getCustomOp
 from qonnx.transformation.base import Transformation
 
 from dhq_brevitas.export.hadamard_op import DOMAIN, OP_TYPE
-from dhq_brevitas.hadamard import hadamard_transform_int
+from dhq_brevitas.nn.hadamard import hadamard_transform_int
 
 
 class LowerHadamardToMatMul(Transformation):

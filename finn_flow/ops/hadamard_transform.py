@@ -13,7 +13,7 @@ from qonnx.custom_op.general.quant import max_int, min_int
 from dhq_brevitas.export.hadamard_op import output_datatype
 from dhq_brevitas.finn_flow.errors import FlowError
 from dhq_brevitas.finn_flow.ops.channelwise import ChannelwiseOp
-from dhq_brevitas.hadamard import MAX_ORDER, hadamard_transform_int
+from dhq_brevitas.nn.hadamard import MAX_ORDER, hadamard_transform_int
 
 # A delay line from this depth on is block RAM, as in hadamard_delay.sv.
 BLOCK_RAM_DEPTH = 256

@@ -12,7 +12,6 @@ import numpy as np
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
-from dhq_brevitas.files import write_json
 from dhq_brevitas.finn_flow.build import DEFAULT_FPGA_PART
 from dhq_brevitas.finn_flow.errors import FlowError
 from dhq_brevitas.finn_flow.rtlsim.compiler import compile_design
@@ -22,6 +21,7 @@ from dhq_brevitas.finn_flow.stitching.folder import FILE_LIST, write_folder
 from dhq_brevitas.finn_flow.stitching.prepare import fifos, generate_nodes, insert_infrastructure
 from dhq_brevitas.finn_flow.stitching.simulate import StreamFormat, run_signal
 from dhq_brevitas.finn_flow.stitching.top import make_top
+from dhq_brevitas.util.files import write_json
 
 DEFAULT_TOP = "dhq_accelerator"
 FOLDER_PROPERTY = "dhq_stitched_folder"

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dhq_brevitas import cli
-from dhq_brevitas.plans import read_plan
+from dhq_brevitas.planning.plan_file import read_plan
+from dhq_brevitas.run import cli
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

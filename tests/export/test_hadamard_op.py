@@ -10,7 +10,7 @@ from qonnx.custom_op.registry import getCustomOp
 from qonnx.transformation.infer_datatypes import InferDataTypes
 
 from dhq_brevitas.export.hadamard_op import output_datatype, output_range
-from dhq_brevitas.hadamard import hadamard_transform_int
+from dhq_brevitas.nn.hadamard import hadamard_transform_int
 from graphs import hadamard_model
 
 

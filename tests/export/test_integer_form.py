@@ -10,7 +10,6 @@ from onnx import helper
 from qonnx.core.datatype import DataType
 from qonnx.core.onnx_exec import execute_onnx
 
-from dhq_brevitas.calibration import calibrate
 from dhq_brevitas.export import (
     InexactAccumulatorWarning,
     ToIntegerForm,
@@ -19,10 +18,14 @@ from dhq_brevitas.export import (
     to_integer_form,
 )
 from dhq_brevitas.export.passes.integer_values import fraction_bits
-from dhq_brevitas.inr import Inr, QuantInr
-from dhq_brevitas.reference import evaluate, finalise
-from dhq_brevitas.specs import InrSpec, QuantSpec
-from dhq_brevitas.stages import run_qonnx_graph
+from dhq_brevitas.inr.integers import evaluate
+from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.quant_spec import QuantSpec
+from dhq_brevitas.inr.quantized import QuantInr
+from dhq_brevitas.inr.spec import InrSpec
+from dhq_brevitas.quantization.calibration import calibrate
+from dhq_brevitas.quantization.settle import settle
+from dhq_brevitas.run.chain_stages import run_qonnx_graph
 from graphs import make_model, quant_node
 from networks import INPUT_BITS, grid_codes, outputs_of, sine_network
 
@@ -129,7 +132,7 @@ def test_biases_beyond_float32_are_exact():
     model = QuantInr.from_float(network, QuantSpec(scale="float"), 2**-6, INPUT_BITS)
     x = grid_codes(400, seed=1)
     calibrate(model, x)
-    finalise(model)
+    settle(model, CODESX)
     first = copy.deepcopy(model).double().integer_layers(x.double())[0]
     assert first.bias.abs().max() > 2**24
 

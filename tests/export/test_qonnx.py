@@ -16,7 +16,7 @@ from qonnx.core.onnx_exec import execute_onnx
 from qonnx.util.cleanup import cleanup_model
 from torch import nn
 
-import dhq_brevitas.quantizers as q
+import dhq_brevitas.nn.quantizers as q
 from dhq_brevitas.export import (
     ExportError,
     LowerHadamardToMatMul,

@@ -10,11 +10,14 @@ import torch
 from dhq_brevitas.export import export_qonnx
 from dhq_brevitas.finn_flow import build_dataflow
 from dhq_brevitas.finn_flow.estimates import LayerEstimator
-from dhq_brevitas.hardware import Limits, Resources, layer_codes
-from dhq_brevitas.inr import Inr, QuantInr
-from dhq_brevitas.reference import finalise
-from dhq_brevitas.rounding import post_train
-from dhq_brevitas.specs import InrSpec, QuantSpec
+from dhq_brevitas.inr.integers import layer_codes
+from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.quant_spec import QuantSpec
+from dhq_brevitas.inr.quantized import QuantInr
+from dhq_brevitas.inr.spec import InrSpec
+from dhq_brevitas.planning.limits import Limits, Resources
+from dhq_brevitas.quantization.post_training import post_train
+from dhq_brevitas.quantization.settle import settle
 
 PART = "xczu3eg-sbva484-1-e"
 CODES = torch.cartesian_prod(torch.arange(-8.0, 8.0), torch.arange(-8.0, 8.0))
@@ -43,7 +46,7 @@ def test_estimates_of_a_network_are_those_of_its_build(tmp_path):
     estimates = LayerEstimator(cycles, PART)(layers)
     total = sum(estimates, Resources())
 
-    finalise(model)
+    settle(model, CODESX)
     model.eval()
     graph = export_qonnx(model, args=CODES[:1])
     result = build_dataflow(graph, tmp_path, cycles_per_sample=cycles, progress=False)

@@ -115,7 +115,7 @@ def test_layers_are_specialised_with_variant(siren, built, variants, tmp_path):
     assert kinds == ["MVAU_rtl", "LookupActivation_rtl", "HadamardTransform_rtl", "MVAU_rtl"]
     assert not any(lacks_variant(n) for n in result.model.graph.node)
     assert result.samples_compared == 100
-    # The same folding and the same estimates as before, under the specialised names.
+    # The same folding and the same estimates as before, under the specialized names.
     for before, after in zip(built.report["layers"], result.report["layers"], strict=True):
         same = {k: v for k, v in after.items() if k not in ("name", "op_type")}
         assert same == {k: v for k, v in before.items() if k not in ("name", "op_type")}

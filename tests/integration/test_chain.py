@@ -11,16 +11,19 @@ import numpy as np
 import pytest
 import torch
 
-from dhq_brevitas.calibration import calibrate
 from dhq_brevitas.export import export_qonnx, run_qonnx
-from dhq_brevitas.families import FAMILIES, get_family
 from dhq_brevitas.finn_flow import build_dataflow, execute_dataflow
-from dhq_brevitas.inr import Inr, QuantInr
-from dhq_brevitas.reference import evaluate, finalise
-from dhq_brevitas.signals import coordinate_bits, coordinate_step, load_image, pixel_codes
-from dhq_brevitas.specs import InrSpec, QuantSpec
-from dhq_brevitas.stages import run_qonnx_graph
-from dhq_brevitas.training import TrainSpec, fit_float
+from dhq_brevitas.inr.families import FAMILIES, get_family
+from dhq_brevitas.inr.integers import evaluate
+from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.quant_spec import QuantSpec
+from dhq_brevitas.inr.quantized import QuantInr
+from dhq_brevitas.inr.spec import InrSpec
+from dhq_brevitas.inr.training import TrainSpec, fit_float
+from dhq_brevitas.quantization.calibration import calibrate
+from dhq_brevitas.quantization.settle import settle
+from dhq_brevitas.run.chain_stages import run_qonnx_graph
+from dhq_brevitas.signals.pictures import coordinate_bits, coordinate_step, load_image, pixel_codes
 from networks import grid_codes, outputs_of, sine_network
 
 SAMPLES = 300
@@ -110,7 +113,7 @@ def test_inr_of_a_family(family, quant, tmp_path):
     fit_float(inr, CODES * STEP, target, spec, progress=False)
     model = QuantInr.from_float(inr, QuantSpec(**quant), STEP, BITS, CODES)
     calibrate(model, CODES)
-    finalise(model)
+    settle(model, CODESX)
     reference = evaluate(model, CODES)
     assert len(np.unique(reference.accumulators)) > 10
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dhq_brevitas import cli, quantize_stages
-from dhq_brevitas.runs import RunFolder
+from dhq_brevitas.run import cli, quantize_stages
+from dhq_brevitas.run.folder import RunFolder
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore"),

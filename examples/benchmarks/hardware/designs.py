@@ -11,7 +11,6 @@ import numpy as np
 from qonnx.core.modelwrapper import ModelWrapper
 
 from dhq_brevitas.export import LowerHadamardToMatMul
-from dhq_brevitas.files import read_json
 from dhq_brevitas.finn_flow import build_dataflow
 from dhq_brevitas.finn_flow.rtlsim import enable_verilator
 from dhq_brevitas.finn_flow.rtlsim.sources import DATA_FOLDER, Sources
@@ -20,9 +19,10 @@ from dhq_brevitas.finn_flow.stitching.simulate import StreamFormat
 from dhq_brevitas.finn_flow.synthesis import Resources, Yosys
 from dhq_brevitas.finn_flow.synthesis.design import read_resources, stitched_sources
 from dhq_brevitas.finn_flow.synthesis.sources import patch_for_yosys
-from dhq_brevitas.options import FitOptions
-from dhq_brevitas.runs import RunFolder
-from dhq_brevitas.stages import Stage, load_float, load_problem
+from dhq_brevitas.run.chain_stages import Stage, load_float, load_problem
+from dhq_brevitas.run.folder import RunFolder
+from dhq_brevitas.run.options import FitOptions
+from dhq_brevitas.util.files import read_json
 from hardware.activity import Activity, measure_activity
 from hardware.baselines import SineLayer, fixed_baseline, float_baseline
 

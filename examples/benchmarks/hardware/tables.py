@@ -10,9 +10,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from qonnx.core.modelwrapper import ModelWrapper
 
-from dhq_brevitas.files import atomic_path
 from dhq_brevitas.finn_flow.stitching import open_stitched
 from dhq_brevitas.finn_flow.synthesis import Resources, synthesize_design
+from dhq_brevitas.util.files import atomic_path
 from hardware.designs import Design, float_parts
 from hardware.energy import ENERGIES, dynamic_energy
 

@@ -26,8 +26,8 @@ from torch.ao.quantization import (
     prepare_qat,
 )
 
-from dhq_brevitas.hadamard import hadamard_transform
-from dhq_brevitas.training import TrainSpec, batch_indices, tensor_psnr
+from dhq_brevitas.inr.training import TrainSpec, batch_indices, tensor_psnr
+from dhq_brevitas.nn.hadamard import hadamard_transform
 
 LLOYD_STEPS = 50
 LEARNING_RATE = 1e-4

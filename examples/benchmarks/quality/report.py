@@ -10,7 +10,7 @@ from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from dhq_brevitas.files import atomic_path, read_json
+from dhq_brevitas.util.files import atomic_path, read_json
 
 Cell = dict[str, Any]
 COLUMNS = {"ptq": "PTQ", "qat": "QAT"}

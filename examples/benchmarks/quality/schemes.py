@@ -34,17 +34,27 @@ from skimage.metrics import structural_similarity
 from skimage.transform import resize
 from torch import Tensor
 
-from dhq_brevitas.allocation import weight_bits
-from dhq_brevitas.files import check_writable_folder, write_json
-from dhq_brevitas.freezing import freeze_quantized
-from dhq_brevitas.inr import Inr, QuantInr
-from dhq_brevitas.planner import make_plan
-from dhq_brevitas.plans import plan_to_json, read_plan
-from dhq_brevitas.reference import finalise
-from dhq_brevitas.rounding import PostTrained, post_train
-from dhq_brevitas.signals import coordinate_bits, coordinate_step, load_image, pixel_codes, psnr
-from dhq_brevitas.specs import InrSpec, LayerPlan, QuantSpec, ScaleKind, Scheme
-from dhq_brevitas.training import TrainSpec, fit_float, train_quantized
+from dhq_brevitas.inr.layer_plan import LayerPlan
+from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.quant_spec import QuantSpec, Scheme
+from dhq_brevitas.inr.quantized import QuantInr
+from dhq_brevitas.inr.spec import InrSpec
+from dhq_brevitas.inr.training import TrainSpec, fit_float, train_quantized
+from dhq_brevitas.nn.scales import ScaleKind
+from dhq_brevitas.planning.alternatives import weight_bits
+from dhq_brevitas.planning.plan_file import plan_to_json, read_plan
+from dhq_brevitas.planning.search import make_plan
+from dhq_brevitas.quantization.fine_tuning import freeze_quantized
+from dhq_brevitas.quantization.post_training import PostTrained, post_train
+from dhq_brevitas.quantization.settle import settle
+from dhq_brevitas.signals.metrics import psnr
+from dhq_brevitas.signals.pictures import (
+    coordinate_bits,
+    coordinate_step,
+    load_image,
+    pixel_codes,
+)
+from dhq_brevitas.util.files import check_writable_folder, write_json
 from quality import baselines
 
 Quality = dict[str, float]
@@ -203,7 +213,7 @@ def frozen(run: Run, model: QuantInr, post: PostTrained) -> None:
     """Our fine-tuning, of a network whose rounding was learned."""
     training = TrainSpec(run.qat, run.batch, LEARNING_RATE)
     freeze_quantized(model, run.data.codes, run.data.target, training, post, progress=False)
-    finalise(model)
+    settle(model, CODESX)
 
 
 def uniform(run: Run, learned: bool = False, first: int | None = 12, **options: Any) -> Any:

@@ -3,7 +3,7 @@
 """Integer references of the kernels in NumPy, and the packing of integers into stream words.
 
 Nothing else is imported: every simulation loads this module, and loading torch takes longer than
-most simulations. A test compares ``transform`` with ``dhq_brevitas.hadamard``.
+most simulations. A test compares ``transform`` with ``dhq_brevitas.nn.hadamard``.
 """
 
 import numpy as np

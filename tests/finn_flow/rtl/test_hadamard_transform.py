@@ -16,7 +16,7 @@ import pytest
 from reference import transform
 from simulate import Bits, Instance, build, simulate
 
-from dhq_brevitas.hadamard import hadamard_transform_int
+from dhq_brevitas.nn.hadamard import hadamard_transform_int
 
 SCENARIOS = 7
 WIDTHS = (8, 4, 12, 1, 24, 16, 2)

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dhq_brevitas import cli, finn_flow
-from dhq_brevitas.runs import RunFolder
+from dhq_brevitas import finn_flow
+from dhq_brevitas.run import cli
+from dhq_brevitas.run.folder import RunFolder
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 HEIGHT, WIDTH = 16, 20

@@ -10,10 +10,10 @@ import shutil
 import pytest
 from qonnx.core.modelwrapper import ModelWrapper
 
-from dhq_brevitas import cli
-from dhq_brevitas.files import file_digest
 from dhq_brevitas.finn_flow.ops import DOMAIN
 from dhq_brevitas.finn_flow.synthesis import sources
+from dhq_brevitas.run import cli
+from dhq_brevitas.util.files import file_digest
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
