@@ -4,6 +4,7 @@
 # make demo: a bundled picture through to the checked dataflow graph, in runs/demo.
 # make test: lint, types and tests, with FINN and, for the core, with the newer Brevitas and PyTorch.
 # make test-rtl: the benches of the RTL kernels in full, of which make test runs a part.
+# make test-exhaustive: every test that make test leaves out (marker exhaustive).
 # All set up their virtual environments first, and again whenever pyproject.toml or the lines
 # below change what they hold; PYTHON chooses the interpreter (3.11 or newer).
 
@@ -15,21 +16,24 @@ CORE_REQUIREMENTS := --editable '.[test]' torch==2.13.0 brevitas==0.13.4
 CONTENT := $(shell (cat pyproject.toml; echo $(REQUIREMENTS) $(CORE_REQUIREMENTS)) | cksum | tr ' ' -)
 READY := $(VENV)/ready-$(CONTENT)
 CORE_READY := $(CORE_VENV)/ready-$(CONTENT)
-PYTEST := -m pytest -q -n 2
-# Their default form, a part of make test, has every size of the kernels once.
-RTL_TESTS := tests/rtl tests/rtlsim
-# What needs FINN, and so is left out of the core environment.
-FINN_TESTS := tests/finn_flow tests/integration tests/rtl tests/rtlsim tests/stitching tests/synthesis
+# worksteal gives each process neighboring tests, which share what their module sets up.
+PYTEST := -m pytest -q -n 2 --dist worksteal --durations=20
+RTL_TESTS := $(addprefix tests/finn_flow/,rtl rtlsim stitching)
+# What other versions of Brevitas and PyTorch can change: quantizers and their proxies, activations,
+# training, calibration, export. The other tests are of this package's own Python, or need FINN.
+CORE_TESTS := tests/export tests/test_examples.py $(patsubst %,tests/test_%.py,activations \
+	calibration families freezing hadamard inr quantizers rotation_after rounding training)
 export OMP_NUM_THREADS ?= 1
 
 .NOTPARALLEL:
-.PHONY: help demo test lint types test-finn test-core test-rtl clean
+.PHONY: help demo test lint types test-finn test-core test-rtl test-exhaustive clean
 
 help:
 	@echo "make demo   fit, quantize, export, map to FINN and check a bundled picture (runs/demo)"
 	@echo "make test   lint, types, all tests"
 	@echo "make lint types test-finn test-core   the parts of make test"
 	@echo "make test-rtl  kernel benches with every variant and width (a quarter of an hour)"
+	@echo "make test-exhaustive  all that make test leaves out: these, networks of every width"
 	@echo "make clean  remove the virtual environments and runs/"
 
 # Two cores do one job here, so PyTorch gets both.
@@ -54,8 +58,11 @@ test-finn: $(READY)
 test-rtl: $(READY)
 	$(VENV)/bin/python $(PYTEST) $(RTL_TESTS) -m "exhaustive or not exhaustive"
 
+test-exhaustive: $(READY)
+	$(VENV)/bin/python $(PYTEST) -m exhaustive
+
 test-core: $(CORE_READY)
-	$(CORE_VENV)/bin/python $(PYTEST) $(addprefix --ignore=,$(FINN_TESTS))
+	$(CORE_VENV)/bin/python $(PYTEST) $(CORE_TESTS)
 
 # $(call install,FOLDER,REQUIREMENTS,STAMP)
 define install

@@ -75,7 +75,7 @@ def direction(problem: Problem, outputs: np.ndarray) -> dict[str, float]:
     return {"cosine": float(((problem.values * outputs).sum(axis=1) / (lengths + 1e-9)).mean())}
 
 
-def as_colours(problem: Problem, outputs: np.ndarray) -> np.ndarray:
+def as_colors(problem: Problem, outputs: np.ndarray) -> np.ndarray:
     """The two slopes as red and green."""
     return problem.grid(np.concatenate([outputs, np.zeros_like(outputs[:, :1])], axis=1))
 
@@ -83,14 +83,14 @@ def as_colours(problem: Problem, outputs: np.ndarray) -> np.ndarray:
 def write(problem: Problem, outputs: np.ndarray, stem: Path) -> Path:
     """The field as .png."""
     path = stem.with_suffix(".png")
-    save_image(path, as_colours(problem, outputs))
+    save_image(path, as_colors(problem, outputs))
     return path
 
 
 def compare(path: Path, problem: Problem, panels: Sequence[tuple[str, np.ndarray]]) -> None:
     """Field, reconstructions, difference."""
-    shown = [(title, as_colours(problem, outputs)) for title, outputs in panels]
-    save_comparison(path, as_colours(problem, problem.values), shown)
+    shown = [(title, as_colors(problem, outputs)) for title, outputs in panels]
+    save_comparison(path, as_colors(problem, problem.values), shown)
 
 
 TASK = Task(

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
-"""``synthesise_design``: every node of a stitched accelerator, and all of it, out of context."""
+"""``synthesize_design``: every node of a stitched accelerator, and all of it, out of context."""
 
 import json
 import re
@@ -37,7 +37,7 @@ class NodeSynthesis:
         name: of the node.
         op_type: of the node.
         folding: PE, SIMD, where it has them.
-        resources: synthesised out of context.
+        resources: synthesized out of context.
         estimate: FINN's and our operators' own, by the names of ``resources``.
     """
 
@@ -48,7 +48,7 @@ class NodeSynthesis:
     estimate: dict[str, int]
 
     def as_json(self) -> dict[str, Any]:
-        """One flat dictionary; a ratio, synthesised by estimated, where neither is zero."""
+        """One flat dictionary; a ratio, synthesized by estimated, where neither is zero."""
         values: dict[str, Any] = {"name": self.name, "op_type": self.op_type, **self.folding}
         values |= asdict(self.resources)
         values |= {f"{name}_estimate": number for name, number in self.estimate.items()}
@@ -63,7 +63,7 @@ class DesignSynthesis:
     """A stitched accelerator.
 
     Attributes:
-        total: all of it, flattened and synthesised as one.
+        total: all of it, flattened and synthesized as one.
         nodes: each by itself, from input to output.
         fpga_part: part whose family was mapped to.
         family: Yosys's name of that family.
@@ -89,7 +89,7 @@ class DesignSynthesis:
         }
 
 
-def synthesise_design(
+def synthesize_design(
     design: StitchedDesign, fpga_part: str, *, progress: bool = True
 ) -> DesignSynthesis:
     """Resources of a stitched accelerator and of each of its nodes, by Yosys.
@@ -116,7 +116,7 @@ def synthesise_design(
     pool = ThreadPoolExecutor(processors())
     try:
         futures: dict[Future, str] = {
-            pool.submit(yosys.synthesise, sources, top, family): name
+            pool.submit(yosys.synthesize, sources, top, family): name
             for name, (sources, top) in jobs.items()
         }
         with tqdm(total=len(jobs), desc="synthesis", unit="design", disable=not progress) as bar:
@@ -151,7 +151,7 @@ def stitched_sources(design: StitchedDesign) -> Sources:
 
 
 def read_resources(entry: Path) -> Resources:
-    """Resources of a folder that :meth:`Yosys.synthesise` left."""
+    """Resources of a folder that :meth:`Yosys.synthesize` left."""
     cells: Mapping[str, int] = json.loads((entry / CELLS).read_text())
     return Resources.of_cells(cells)
 

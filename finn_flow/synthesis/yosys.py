@@ -57,7 +57,7 @@ for command in sys.stdin.read().splitlines():
 
 
 class SynthesisError(FlowError):
-    """A design could not be synthesised."""
+    """A design could not be synthesized."""
 
 
 class Yosys:
@@ -116,7 +116,7 @@ class Yosys:
             for process in self._running:
                 process.kill()
 
-    def synthesise(
+    def synthesize(
         self,
         sources: Sources,
         top: str,
@@ -125,10 +125,10 @@ class Yosys:
         parameters: Mapping[str, object] | None = None,
         options: Sequence[str] = (),
     ) -> Path:
-        """Folder with the mapped netlist, from the cache if the same was synthesised before.
+        """Folder with the mapped netlist, from the cache if the same was synthesized before.
 
         Args:
-            sources: what to synthesise, as :func:`read_sources` gives it.
+            sources: what to synthesize, as :func:`read_sources` gives it.
             top: name of the top module.
             family: see :func:`~dhq_brevitas.finn_flow.synthesis.parts.part_family`.
             parameters: of the top module.
@@ -172,7 +172,7 @@ class Yosys:
         try:
             return cache_entry(synthesis_cache_dir(), f"{_safe(top)}-{key[:32]}", build)
         except SynthesisError as error:
-            raise SynthesisError(f"{top} cannot be synthesised: {error}") from error
+            raise SynthesisError(f"{top} cannot be synthesized: {error}") from error
 
     def cell_model(self, name: str) -> str:
         """Verilog of a Xilinx cell in Yosys's library, without its timing."""

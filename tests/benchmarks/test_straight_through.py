@@ -7,7 +7,6 @@ import signal
 
 import pytest
 import torch
-from quality.straight_through import quantized_groups, train_quantized
 
 from dhq_brevitas.inr import training
 from dhq_brevitas.inr.network import Inr
@@ -24,6 +23,7 @@ from dhq_brevitas.nn.scales import LEARNED
 from dhq_brevitas.quantization.calibration import calibrate
 from dhq_brevitas.signals.grid import code_bits, grid_codes, grid_step
 from dhq_brevitas.signals.pictures import load_image
+from quality.straight_through import quantized_groups, train_quantized
 
 pytestmark = pytest.mark.filterwarnings("ignore:Named tensors")
 SIZE = 16

@@ -112,7 +112,6 @@ def test_flipped_parameter_is_found(siren, tmp_path, step):
         build_dataflow(siren.build(), tmp_path, verify_inputs=x, steps=steps, progress=False)
     error = info.value
     assert 0 < error.differing <= error.compared == 400 * 3
-    assert 0 <= error.first_sample < 400
     assert f"first at sample {error.first_sample}" in str(error)
     # What was computed before the step that errs is kept.
     assert (tmp_path / "intermediate_models" / f"{steps[-3].__name__}.onnx").is_file()

@@ -1,37 +1,71 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
-"""Brevitas to FINN over the sizes, depths and widths that users choose, every code compared."""
+"""PyTorch, QONNX and FINN give the same codes, every one compared.
+
+Networks of Brevitas layers as a user would build them, and INRs of every family from the float
+network on. By default a few that have all properties between them; marked ``exhaustive`` the sizes,
+depths and widths one by one.
+"""
 
 import numpy as np
 import pytest
+import torch
 
 from dhq_brevitas.export import export_qonnx, run_qonnx
 from dhq_brevitas.finn_flow import build_dataflow, execute_dataflow
+from dhq_brevitas.inr.families import FAMILIES, get_family
+from dhq_brevitas.inr.integers import evaluate
+from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.quant_spec import QuantSpec
+from dhq_brevitas.inr.quantized import QuantInr
+from dhq_brevitas.inr.spec import InrSpec
+from dhq_brevitas.inr.training import TrainSpec, fit_float
+from dhq_brevitas.quantization.calibration import calibrate
+from dhq_brevitas.quantization.settle import settle
+from dhq_brevitas.run.chain_stages import run_qonnx_graph
+from dhq_brevitas.signals.pictures import coordinate_bits, coordinate_step, load_image, pixel_codes
 from networks import grid_codes, outputs_of, sine_network
 
 SAMPLES = 300
-
 NETWORKS = [
-    *[{"hidden": hidden, "layers": 1} for hidden in (64, 96, 256)],
-    *[{"layers": layers} for layers in range(5)],
-    *[{"weight_bits": bits} for bits in range(2, 13)],
-    *[{"act_bits": bits} for bits in range(2, 13)],
-    *[{"weight_bits": bits, "act_bits": bits} for bits in (2, 3, 12)],
-    *[{"phase_bits": bits} for bits in (4, 16)],
-    {"outputs": 1},
-    {"signs": 5},
+    {},
+    {"layers": 4, "outputs": 1, "signs": 5},
+    {"layers": 0, "phase_bits": 4},
+    {"hidden": 96, "scale": "Dyadic"},
+    {"weight_bits": 2, "act_bits": 2},
+    {"weight_bits": 12, "act_bits": 12},
     {"side": "output", "signs": 5},
-    {"scheme": "stock"},
-    {"after": True, "hidden": 64, "weight_bits": 4, "signs": 5},
     {"after": True, "hidden": 24, "scale": "Dyadic"},
-    {"scale": "Dyadic"},
-    {"scale": "Float"},
     {"scale": "Float", "scheme": "stock", "phase_bits": 14},
 ]
+MORE_NETWORKS = [
+    *[{"hidden": hidden} for hidden in (64, 96, 256)],
+    *[{"layers": layers} for layers in (0, 2, 3, 4)],
+    *[{"weight_bits": bits} for bits in (2, 3, 4, 5, 6, 7, 9, 10, 11, 12)],
+    *[{"act_bits": bits} for bits in (2, 3, 4, 5, 6, 7, 9, 10, 11, 12)],
+    {"weight_bits": 3, "act_bits": 3},
+    *[{"phase_bits": bits} for bits in (4, 16)],
+    {"scheme": "stock"},
+    {"after": True, "hidden": 64, "weight_bits": 4, "signs": 5},
+    {"scale": "Float"},
+]
+
+SIDE = 16
+STEP, BITS = coordinate_step(SIDE, SIDE), coordinate_bits(SIDE, SIDE)
+CODES = torch.from_numpy(pixel_codes(SIDE, SIDE)).float()
+# The default runs of test_run.py have other families. The outputs of a Gaussian have no sign.
+INRS = [("hosc", {}), ("quadinr", {}), ("gaussian", {"scheme": "stock"})]
+MORE_INRS = [(family, {}) for family in FAMILIES if (family, {}) not in INRS]
+MORE_INRS += [("relu", {"scale": "float", "signs_seed": 1})]
 
 
-@pytest.mark.parametrize("options", NETWORKS, ids=str)
-def test_every_level_gives_the_same_codes(options, tmp_path):
+def exhaustive(cases: list) -> list:
+    """The same cases, left out by default."""
+    return [pytest.param(*case, marks=pytest.mark.exhaustive) for case in cases]
+
+
+@pytest.mark.parametrize("options", NETWORKS + exhaustive([(n,) for n in MORE_NETWORKS]), ids=str)
+def test_brevitas_layers(options, tmp_path):
     network = sine_network(**options)
     x = grid_codes(SAMPLES, seed=3)
     graph = export_qonnx(network, args=x[:1])
@@ -44,9 +78,17 @@ def test_every_level_gives_the_same_codes(options, tmp_path):
     )
     assert result.samples_compared == 20
     codes = execute_dataflow(result.model, result.host.encode(x.numpy()), progress=False)
-    np.testing.assert_array_equal(codes, np.rint(codes))
     np.testing.assert_array_equal(result.host.decode(codes), exported)
-    assert all(n.op_type.split("_")[-1] != "hls" for n in result.model.graph.node)
+    kinds = [node.op_type for node in result.model.graph.node]
+    layers = options.get("layers", 1)
+    assert kinds.count("MVAU_rtl") == layers + 2
+    assert kinds.count("LookupActivation_rtl") == layers + 1
+    if options.get("scheme") == "stock":
+        rotated = 0
+    else:
+        # At the output side the last layer has no rotation, at the input side the first.
+        rotated = layers if options.get("side") == "output" else layers + 1
+    assert kinds.count("HadamardTransform_rtl") == rotated
 
 
 def test_a_flipped_weight_is_seen(tmp_path):
@@ -61,3 +103,27 @@ def test_a_flipped_weight_is_seen(tmp_path):
     result.model.set_initializer(mvau.input[1], weight)
     after = execute_dataflow(result.model, result.host.encode(x.numpy()), progress=False)
     assert (before != after).any()
+
+
+@pytest.mark.parametrize(("family", "quant"), INRS + exhaustive(MORE_INRS), ids=str)
+def test_inr_of_a_family(family, quant, tmp_path):
+    inr = Inr(InrSpec(hidden=16, layers=2, out_features=1, family=family))
+    target = torch.from_numpy(load_image("camera", SIDE, grey=True).pixels).flatten(0, 1)
+    spec = TrainSpec(30, 4096, get_family(family).learning_rate)
+    fit_float(inr, CODES * STEP, target, spec, progress=False)
+    model = QuantInr.from_float(inr, QuantSpec(**quant), STEP, BITS, CODES)
+    calibrate(model, CODES)
+    settle(model, CODESX)
+    reference = evaluate(model, CODES)
+    assert len(np.unique(reference.accumulators)) > 10
+
+    graph = export_qonnx(model, args=CODES[:1])
+    codes, _ = run_qonnx_graph(graph, CODES.numpy(), progress=False)
+    np.testing.assert_array_equal(codes, reference.accumulators)
+
+    result = build_dataflow(graph, tmp_path, cycles_per_sample=64, progress=False)
+    found = execute_dataflow(result.model, result.host.encode(CODES.numpy()), progress=False)
+    np.testing.assert_array_equal(found, reference.accumulators)
+    kinds = [node.op_type for node in result.model.graph.node]
+    assert kinds.count("LookupActivation_rtl") == len(inr.activations)
+    assert kinds.count("MVAU_rtl") == len(inr.linears)

@@ -596,14 +596,3 @@ CODES = np.ones((2, 96), np.int64)
 def test_bad_input(call: Callable[[], object], error: type[Exception], message: str):
     with pytest.raises(error, match=message):
         call()
-
-
-# --- the example -------------------------------------------------------------------------------
-
-
-def test_benchmark_refuses_an_order_without_transform():
-    script = Path(__file__).parents[2] / "examples" / "benchmarks" / "hadamard_benchmark.py"
-    command = [sys.executable, "-W", "ignore", script, "--order", "100"]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert run.returncode == 2
-    assert "order=100 is not a power of two" in run.stderr

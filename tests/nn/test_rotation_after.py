@@ -70,7 +70,7 @@ def test_codes_are_rotated_exactly(order, signs, scale):
     stock.rotates_after = False
     stock._depth = 1  # as in a nested call: quantizes only
     codes = (stock(x).value / stock.scale()).detach().numpy().astype(np.int64)
-    assert (codes.min(), codes.max()) >= (-128, 100)
+    assert np.abs(codes).max() > 100
     diagonal = None if signs is None else random_signs(32, signs).numpy().astype(np.int64)
     expected = hadamard_transform_int(codes, order=order, signs=diagonal)
 
@@ -186,7 +186,7 @@ def test_rounding_sees_the_rotated_codes(scale):
     _, nearest = quantized(scale=scale, signs_seed=2)
     post_train(nearest, CODES, learned_rounding=False)
     records = post_train(learned, CODES).rounded
-    assert all(record.rounded <= record.nearest for record in records)
+    assert all(record.rounded < 0.8 * record.nearest for record in records[1:])
 
     def error(model):
         return (outputs_of(model.eval(), CODES) - inr(CODES * STEP)).square().mean()

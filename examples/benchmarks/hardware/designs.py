@@ -1,0 +1,207 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""The designs that hardware_comparison.py compares: simulated, synthesized, switching counted."""
+
+import math
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from qonnx.core.modelwrapper import ModelWrapper
+
+from dhq_brevitas.export import LowerHadamardToMatMul
+from dhq_brevitas.finn_flow import build_dataflow
+from dhq_brevitas.finn_flow.rtlsim import enable_verilator
+from dhq_brevitas.finn_flow.rtlsim.sources import DATA_FOLDER, Sources
+from dhq_brevitas.finn_flow.stitching import open_stitched, simulate_stitched, stitch
+from dhq_brevitas.finn_flow.stitching.simulate import StreamFormat
+from dhq_brevitas.finn_flow.synthesis import Resources, Yosys
+from dhq_brevitas.finn_flow.synthesis.design import read_resources, stitched_sources
+from dhq_brevitas.finn_flow.synthesis.sources import patch_for_yosys
+from dhq_brevitas.run.chain_stages import Stage, load_float, load_problem
+from dhq_brevitas.run.folder import RunFolder
+from dhq_brevitas.run.options import FitOptions
+from dhq_brevitas.util.files import read_json
+from hardware.activity import Activity, measure_activity
+from hardware.baselines import SineLayer, fixed_baseline, float_baseline
+
+MATRIX = "W8A8 DHQ, ±1 matrix"
+CHECKED_SAMPLES = 48
+
+
+@dataclass
+class Design:
+    """One row of the table.
+
+    ``resources`` as of :class:`Resources`; ``activity``, an :class:`Activity`; ``energy``, the
+    fields of :class:`EnergyRatio`, relative to float32.
+    """
+
+    name: str
+    psnr: float
+    cycles_per_sample: float
+    latency_cycles: int
+    differing: int
+    compared: int
+    resources: dict[str, int] = field(default_factory=dict)
+    netlist_differing: int = 0
+    netlist_compared: int = 0
+    activity: Activity | None = None
+    energy: dict[str, Any] = field(default_factory=dict)
+
+    def value(self, key: str) -> float:
+        """A figure by its name."""
+        for part in (self.resources, self.energy):
+            if key in part:
+                return float(part[key])
+        return float(getattr(self, key))
+
+    def synthesize(
+        self,
+        sources: Sources,
+        top: str,
+        formats: tuple[StreamFormat, StreamFormat],
+        inputs: np.ndarray,
+        expected: np.ndarray,
+        energy: bool,
+    ) -> None:
+        """Resources on UltraScale+; with ``energy``, activity of the netlist, which is compared."""
+        entry = Yosys().synthesize(sources, top, "xcup")
+        self.resources = asdict(read_resources(entry))
+        if not energy:
+            return
+        # Neighbours in a picture are alike; what is counted goes along a row of it.
+        self.activity, outputs = measure_activity(entry, top, inputs, *formats)
+        wanted = expected[: len(outputs)].reshape(outputs.shape)
+        self.netlist_differing = int(np.count_nonzero(outputs != wanted))
+        self.netlist_compared = outputs.size
+
+
+def quantized_design(name: str, folder: Path, energy: bool) -> Design:
+    """The row of a run folder."""
+    summary = read_json(folder / "summary.json")
+    stitched = open_stitched(ModelWrapper(str(folder / "stitched" / "stitched.onnx")))
+    design = Design(
+        name,
+        summary["psnr_rtl"],
+        summary["cycles_per_sample"],
+        summary["latency_cycles"],
+        summary["mismatch_finn_rtl"],
+        summary["codes_compared"],
+    )
+    design.synthesize(
+        stitched_sources(stitched),
+        stitched.top,
+        (stitched.input_format, stitched.output_format),
+        load_stage(folder)[0],
+        RunFolder(folder).array("finn.npz", "codes"),
+        energy,
+    )
+    return design
+
+
+def matrix_design(folder: Path, work: Path, cycles_per_sample: int, energy: bool) -> Design:
+    """The network of ``folder`` with its rotations as matrices of ±1, built in ``work``."""
+    enable_verilator()
+    graph = ModelWrapper(str(folder / "model.onnx")).transform(LowerHadamardToMatMul())
+    built = build_dataflow(graph, work, cycles_per_sample=cycles_per_sample)
+    stitched = stitch(built.model, work / "stitched")
+    codes, stage = load_stage(folder)
+    inputs = built.host.encode(codes)
+    outputs, stats = simulate_stitched(stitched, inputs)
+    expected = RunFolder(folder).array("finn.npz", "codes")
+    design = Design(
+        MATRIX,
+        _psnr(stage, built.host.decode(outputs)),
+        float(stats.cycles_per_sample or math.nan),
+        stats.latency_cycles,
+        int(np.count_nonzero(outputs != expected)),
+        outputs.size,
+    )
+    formats = (stitched.input_format, stitched.output_format)
+    sources = stitched_sources(stitched)
+    design.synthesize(sources, stitched.top, formats, inputs, expected, energy)
+    return design
+
+
+def load_stage(folder: Path) -> tuple[np.ndarray, Stage]:
+    """(coordinate codes of the picture, the stage they come from)."""
+    earlier = {stage: record.options for stage, record in RunFolder(folder).chain().items()}
+    problem = load_problem(FitOptions(**earlier["fit"]))
+    stage = Stage(RunFolder(folder), "", earlier, False, print, problem)
+    return stage.codes.numpy().astype(np.int64), stage
+
+
+def _psnr(stage: Stage, outputs: np.ndarray) -> float:
+    return float(stage.quality("x", np.asarray(outputs, np.float32))["psnr_x"])
+
+
+def baseline_layers(folder: Path) -> tuple[list[SineLayer], Stage, np.ndarray]:
+    """(layers of the float network folded as those of ``folder``, its stage, coordinate codes)."""
+    codes, stage = load_stage(folder)
+    network = load_float(stage)
+    report = read_json(folder / "build" / "build.json")["report"]
+    lanes = [n["PE"] * n["SIMD"] for n in report["layers"] if n["op_type"].startswith("MVAU")]
+    layers = []
+    for index, linear in enumerate(network.linears):
+        sine = index < len(network.activations)
+        factor = 1.0
+        if sine:
+            activation = network.activations[index]
+            factor = activation.gain / activation.period
+        weight = linear.weight.detach().double().numpy() * factor
+        bias = linear.bias.detach().double().numpy() * factor
+        if index == 0:
+            weight = weight * stage.problem.step
+        if sine:
+            bias = bias - np.rint(bias)
+        layers.append(SineLayer(weight, bias, sine, lanes[index]))
+    return layers, stage, codes
+
+
+def baseline_designs(folder: Path, energy: bool) -> list[Design]:
+    """Float32 and 16 bit fixed point, folded as the layers of ``folder`` are."""
+    layers, stage, codes = baseline_layers(folder)
+    designs = []
+    for name, make in (("float32", float_baseline), ("16 bit fixed", fixed_baseline)):
+        baseline = make(layers)
+        checked = codes[:: max(1, len(codes) // CHECKED_SAMPLES)]
+        outputs, stats = baseline.simulate(checked)
+        expected = baseline.reference(baseline.encode(codes))
+        differing = np.count_nonzero(outputs != expected[:: max(1, len(codes) // CHECKED_SAMPLES)])
+        design = Design(
+            name,
+            _psnr(stage, baseline.decode(expected)),
+            float(stats.cycles_per_sample or math.nan),
+            stats.latency_cycles,
+            int(differing),
+            outputs.size,
+        )
+        sources, inputs = patch_for_yosys(baseline.sources), baseline.encode(codes)
+        design.synthesize(sources, "baseline", baseline.formats, inputs, expected, energy)
+        designs.append(design)
+    return designs
+
+
+def float_parts(folder: Path) -> list[tuple[str, Resources]]:
+    """(title, resources) of the float32 units, as many as the design has."""
+    layers, _, _ = baseline_layers(folder)
+    sources = patch_for_yosys(float_baseline(layers).sources)
+    sources.texts["part_sine.sv"] = (
+        "module part_sine (input logic clk, input logic [31:0] t, output logic [31:0] y);\n"
+        f'  baseline_fp32_sine #(.TABLE_FILE("{DATA_FOLDER}/baseline/sine.mem")) unit (.*);\n'
+        "endmodule\n"
+    )
+    lanes = sum(layer.lanes for layer in layers)
+    # A tree of SIMD - 1 adders and an accumulator an output: as many adders as multipliers.
+    units = {
+        f"{lanes} multipliers": "baseline_fp32_multiply",
+        f"{lanes} adders": "baseline_fp32_add",
+        f"{sum(layer.sine for layer in layers)} sines": "part_sine",
+    }
+    parts = []
+    for title, unit in units.items():
+        found = read_resources(Yosys().synthesize(sources, unit, "xcup"))
+        parts.append((title, sum([found] * int(title.split()[0]), Resources())))
+    return parts

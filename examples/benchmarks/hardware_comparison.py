@@ -1,0 +1,143 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""DHQ's hardware claims beside what open tools measure: one network in seven datapaths.
+
+    python examples/benchmarks/hardware_comparison.py [IMAGE] --out DIR [--size 48]
+
+All compute the same SIREN for the same picture with the same number of multiply-accumulate units a
+layer: float32 and 16 bit fixed point on datapaths of our own, the quantized ones on FINN's and this
+package's layers. Each is simulated in RTL (Verilator) and synthesized (Yosys); then the netlist is
+simulated, its outputs are compared and its switching activity is counted for a model of energy
+(--no-energy leaves this out: large netlists take Verilator minutes). Writes table.md,
+comparison.json and comparison.png; work that is done is not repeated.
+"""
+
+import argparse
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+from tqdm import tqdm
+
+from dhq_brevitas.finn_flow.synthesis import Yosys
+from dhq_brevitas.run import cli
+from dhq_brevitas.util.files import atomic_path, check_writable_folder, read_json, write_json
+from hardware.designs import MATRIX, Design, baseline_designs, matrix_design, quantized_design
+from hardware.energy import energy_ratio
+from hardware.tables import CLAIMS, claims, draw, energy_table, parts_table, table
+
+QUANTIZED: dict[str, list[str]] = {
+    "W8A8": ["--scheme", "stock"],
+    "W8A8 DHQ": [],
+    "W4A8 DHQ": ["--weight-bits", "4"],
+    "W4A4 DHQ": ["--weight-bits", "4", "--act-bits", "4"],
+}
+
+
+def run(*arguments: object) -> None:
+    """``dhq`` in this process; ends this one if it fails."""
+    status = cli.main([str(argument) for argument in arguments])
+    if status:
+        raise SystemExit(status)
+
+
+def quantized_runs(options: argparse.Namespace) -> dict[str, Path]:
+    """Run folders of the quantized networks, all from one float fit, simulated in RTL."""
+    folders = {name: options.out / _plain(name) for name in QUANTIZED}
+    first = folders["W8A8 DHQ"]
+    network = [
+        *("--size", options.size, "--hidden", options.hidden, "--layers", options.layers),
+        *("--steps", options.steps),
+    ]
+    common = ["--qat-steps", options.qat_steps, "--cycles-per-sample", options.cycles_per_sample]
+    run("fit", options.image, "--out", first, *network)
+    for name, folder in folders.items():
+        if not (folder / "fit.json").is_file():
+            folder.mkdir(parents=True, exist_ok=True)
+            for file in ["fit.json", *read_json(first / "fit.json")["files"]]:
+                shutil.copy(first / file, folder / file)
+        print(f"-- {name}", flush=True)
+        run(
+            *("run", options.image, "--out", folder, "--level", "stitched"),
+            *network,
+            *common,
+            *QUANTIZED[name],
+        )
+    return folders
+
+
+def _plain(name: str) -> str:
+    return name.replace(" ", "_").replace(",", "").replace("±", "pm").lower()
+
+
+def all_designs(options: argparse.Namespace, folders: dict[str, Path]) -> list[Design]:
+    """Every row of the table."""
+    reference = folders["W8A8 DHQ"]
+    designs: list[Design] = []
+    with tqdm(total=3 + len(folders), desc="designs", unit="design") as bar:
+        designs += baseline_designs(reference, options.energy)
+        bar.update(2)
+        for name, folder in folders.items():
+            designs.append(quantized_design(name, folder, options.energy))
+            bar.update()
+        work = options.out / _plain(MATRIX)
+        matrix = matrix_design(reference, work, options.cycles_per_sample, options.energy)
+        designs.insert(4, matrix)
+        bar.update()
+    for design in designs if options.energy else ():
+        design.energy = asdict(energy_ratio(design.activity, designs[0].activity))
+    return designs
+
+
+def facts(options: argparse.Namespace) -> str:
+    """How the figures were made."""
+    text = (
+        f"{options.image} at {options.size}, {options.layers} sine layers of {options.hidden}, "
+        f"{options.cycles_per_sample} cycles a sample asked for; {Yosys().version}, synth_xilinx "
+        "-family xcup, before placement; latency and cycles from RTL simulation with Verilator"
+    )
+    if options.energy:
+        text += (
+            "; energy: examples/benchmarks/hardware/energy.py, with every energy moved and a "
+            "static share of 0 to 50% in parentheses"
+        )
+    return text
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("image", nargs="?", default="astronaut", help="picture (%(default)s)")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for results")
+    parser.add_argument("--size", type=int, default=48, help="pixels (%(default)s)")
+    parser.add_argument("--hidden", type=int, default=64, help="width (%(default)s)")
+    parser.add_argument("--layers", type=int, default=2, help="sine layers (%(default)s)")
+    parser.add_argument("--steps", type=int, default=2000, help="of the fit (%(default)s)")
+    parser.add_argument("--qat-steps", type=int, default=300, help="fine-tuning (%(default)s)")
+    parser.add_argument("--cycles-per-sample", type=int, default=128, help="folding (%(default)s)")
+    parser.add_argument(
+        "--no-energy", dest="energy", action="store_false", help="do not simulate netlists"
+    )
+    options = parser.parse_args()
+    options.out = check_writable_folder(options.out).resolve()
+    folders = quantized_runs(options)
+    designs = all_designs(options, folders)
+    tables = [table(designs), claims({design.name: design for design in designs})]
+    if options.energy:
+        tables.append(energy_table(designs))
+    tables.append(parts_table(folders["W8A8 DHQ"]))
+    settings = facts(options)
+    text = "\n".join([*(line for part in tables for line in [*part, ""]), settings, ""])
+    with atomic_path(options.out / "table.md") as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    write_json(
+        options.out / "comparison.json",
+        {"designs": [asdict(d) for d in designs], "claims": CLAIMS, "settings": settings},
+    )
+    draw(designs, options.out / "comparison.png")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

