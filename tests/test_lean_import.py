@@ -58,7 +58,7 @@ import dhq_brevitas.export
 
 
 def test_unknown_name():
-    with pytest.raises(AttributeError, match="module 'dhq_brevitas' has no attribute 'fitt'"):
+    with pytest.raises(AttributeError, match="No dhq_brevitas attribute fitt"):
         dhq_brevitas.fitt  # noqa: B018
     with pytest.raises(ImportError, match="cannot import name 'fitt'"):
         exec("from dhq_brevitas import fitt")
