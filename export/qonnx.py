@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from dhq_brevitas.export.execute import run_qonnx
 from dhq_brevitas.export.passes.gather_tables import GatherNDToGather
 from dhq_brevitas.export.passes.integer_form import to_integer_form
+from dhq_brevitas.quantization.post_training import check_finite
 from dhq_brevitas.util.files import atomic_path, check_folder_of
 from dhq_brevitas.util.hooks import evaluating
 
@@ -73,15 +74,28 @@ def export_qonnx(
     with evaluating(model):
         with torch.no_grad():
             expected = model(example)
+        plain = model
         if isinstance(expected, QuantTensor):
-            expected = expected.value
-        graph = _brevitas_export(model, example, dynamo)
+            expected, plain = expected.value, _PlainOutput(model)
+        graph = _brevitas_export(plain, example, dynamo)
     graph = cleanup_model(graph).transform(GatherNDToGather())
     graph = to_integer_form(graph, multiplier_bits)
     _check_output(graph, example.numpy(), expected.numpy())
     if export_path is not None:
         save_model(graph, export_path)
     return graph
+
+
+class _PlainOutput(nn.Module):
+    """``model`` with the values of its output, without their scale and bit width."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        output = self.model(x)  # under dynamo a tensor
+        return getattr(output, "value", output)
 
 
 def save_model(model: ModelWrapper, path: str | os.PathLike[str]) -> None:
@@ -128,6 +142,7 @@ def _check_arguments(model: nn.Module, args: Tensor) -> None:
 
 
 def _check_model(model: nn.Module) -> None:
+    check_finite(model, scales=True)
     proxies = [m for m in model.modules() if isinstance(m, QuantProxyFromInjector)]
     if not any(proxy.is_quant_enabled for proxy in proxies):
         raise ValueError(

@@ -310,11 +310,13 @@ def check_samples(inputs: Tensor) -> None:
         raise ValueError("inputs: the calibration data hold NaN or infinity; remove those samples")
 
 
-def check_finite(model: nn.Module) -> None:
-    """ValueError, naming the parameter, if one of a model's parameters is not finite."""
+def check_finite(model: nn.Module, scales: bool = False) -> None:
+    """ValueError, naming it, if one of a model's weights and biases is not finite.
+
+    ``scales``: nor one of the scales, which before calibration may hold anything.
+    """
     for name, parameter in model.named_parameters():
-        # Scales that Brevitas has not set yet may hold anything.
-        own = name.rpartition(".")[2] in ("weight", "bias")
+        own = scales or name.rpartition(".")[2] in ("weight", "bias")
         if own and not bool(torch.isfinite(parameter).all()):
             raise ValueError(
                 f"{name} holds NaN or infinity, as after a training that diverged; train it anew "

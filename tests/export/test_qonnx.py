@@ -1,5 +1,6 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -262,3 +263,23 @@ class TestBadInput:
                 dynamo=False,
                 opset_version=13,
             )
+
+
+@pytest.mark.parametrize("dynamo", [False, True])
+def test_an_output_with_its_scale_is_exported_as_values(dynamo):
+    network = sine_network(scale="FixedPoint")
+    sine = network[:-1]
+    x = grid_codes(30)
+    graph = export_qonnx(sine, args=x[:1], dynamo=dynamo)
+    assert type(sine(x)).__name__ == "IntQuantTensor"
+    np.testing.assert_array_equal(run_qonnx(graph, x), outputs_of(sine, x).numpy())
+
+
+@pytest.mark.parametrize("name", ["weight", "bias", "input_quant"])
+def test_what_is_not_finite_is_named(name):
+    network = sine_network(scale="Float")
+    found = [n for n, _ in network.named_parameters() if name in n]
+    with torch.no_grad():
+        network.get_parameter(found[0]).view(-1)[0] = float("nan")
+    with pytest.raises(ValueError, match=rf"{re.escape(found[0])} holds NaN or infinity"):
+        export_qonnx(network, args=grid_codes(1))
