@@ -21,8 +21,7 @@ PYTEST := -m pytest -q -n 2 --dist worksteal --durations=20
 RTL_TESTS := $(addprefix tests/finn_flow/,rtl rtlsim stitching)
 # What other versions of Brevitas and PyTorch can change: quantizers and their proxies, activations,
 # training, calibration, export. The other tests are of this package's own Python, or need FINN.
-CORE_TESTS := tests/export tests/test_examples.py $(patsubst %,tests/test_%.py,activations \
-	calibration families freezing hadamard inr quantizers rotation_after rounding training)
+CORE_TESTS := $(addprefix tests/,export inr nn quantization test_examples.py)
 export OMP_NUM_THREADS ?= 1
 
 .NOTPARALLEL:

@@ -243,15 +243,7 @@ def fit(
     (64, 1)
     """
     points = points_of(coordinates)
-    samples = np.asarray(values)
-    samples = samples[:, None] if samples.ndim == 1 else samples
-    if samples.ndim != 2 or len(samples) != len(points) or samples.dtype.kind not in "iuf":
-        raise ValueError(
-            f"values of shape {np.shape(values)} must be numbers [{len(points)}] or "
-            f"[{len(points)}, channels], a row for each of the coordinates"
-        )
-    if not np.isfinite(samples).all():
-        raise ValueError("values hold NaN or infinity; remove those samples")
+    samples = _samples(values, len(points))
     low, high = float(samples.min()), float(samples.max())
     if low == high:
         raise ValueError(f"values are all {low:g}; there is nothing to fit")
@@ -274,6 +266,20 @@ def fit(
     goal = torch.from_numpy(target).to(on)
     trained = fit_float(network, inputs, goal, training, progress=progress)
     return Fitted(network.cpu(), grid, low, high, codes, target, trained.psnr)
+
+
+def _samples(values: np.ndarray, points: int) -> np.ndarray:
+    """Values as numbers [points, channels]; ValueError for anything else."""
+    samples = np.asarray(values)
+    samples = samples[:, None] if samples.ndim == 1 else samples
+    if samples.ndim != 2 or len(samples) != points or samples.dtype.kind not in "iuf":
+        raise ValueError(
+            f"values of shape {np.shape(values)} must be numbers [{points}] or "
+            f"[{points}, channels], a row for each of the coordinates"
+        )
+    if not np.isfinite(samples).all():
+        raise ValueError("values hold NaN or infinity; remove those samples")
+    return samples
 
 
 def _from_unit(outputs: np.ndarray, low: float, high: float) -> np.ndarray:

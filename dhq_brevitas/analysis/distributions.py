@@ -198,7 +198,7 @@ def _turns(probe: Probe, index: int) -> list[Rotation]:
 
 def _describe(x: Tensor) -> TensorAnalysis:
     peak = float(x.abs().max())
-    counts, _ = np.histogram(x.numpy(), bins=BINS, range=(-peak, peak) if peak else (-1, 1))
+    counts, _ = np.histogram(x.cpu().numpy(), bins=BINS, range=(-peak, peak) if peak else (-1, 1))
     shares = (counts / counts.sum()).round(6).tolist()
     return TensorAnalysis(kurtosis(x), classify(x), shares, peak)
 

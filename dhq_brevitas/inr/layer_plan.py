@@ -154,7 +154,8 @@ def check_plans(plans: Sequence[LayerPlan], shapes: Sequence[LayerShape]) -> Non
                 f"outputs, the network's layer has {shape.in_features} and {shape.out_features}"
             )
         given = table_bits if shape.given_bits is None else shape.given_bits
-        if plan.rotation != Side.INPUT and plan.act_bits != given:
+        # Without either, the layer quantizes its input itself, as the plan says.
+        if plan.rotation != Side.INPUT and given is not None and plan.act_bits != given:
             raise ValueError(
                 f"{plan.name}: act_bits={plan.act_bits} must be {given}, the width of what the "
                 f"layer is given, since rotation={str(plan.rotation)!r} does not quantize it again"

@@ -34,7 +34,7 @@ class Fold:
     bias: float = 1.0
 
 
-def set_fold(linear: nn.Module, fold: Fold) -> None:
+def set_fold(linear: Any, fold: Fold) -> None:
     """Notes on a layer what was folded into it."""
     linear.dhq_fold = fold
 

@@ -35,6 +35,7 @@ __all__ = [
     "TrainingRun",
     "batch_indices",
     "check_data",
+    "evaluated_psnr",
     "fit_float",
     "tensor_psnr",
 ]
@@ -103,6 +104,17 @@ def tensor_psnr(output: Tensor, target: Tensor) -> float:
     return math.inf if error == 0 else 10 * math.log10(4 / error)
 
 
+def evaluated_psnr(
+    model: nn.Module, inputs: Tensor, target: Tensor, project: Projection | None
+) -> float:
+    """:func:`tensor_psnr` of what the model gives on ``inputs``; it is left in evaluation mode."""
+    model.eval()
+    with torch.no_grad():
+        outputs = model(inputs)
+        outputs = getattr(outputs, "value", outputs)
+        return tensor_psnr(outputs if project is None else project(outputs), target)
+
+
 def fit_float(
     model: nn.Module,
     inputs: Tensor,
@@ -132,10 +144,7 @@ def fit_float(
     groups = [{"params": list(model.parameters())}]
     run = TrainingRun(model, lambda: groups, spec, checkpoint, key, project)
     run.train(inputs, target, "fit", progress)
-    model.eval()
-    with torch.no_grad():
-        psnr = tensor_psnr(run.predict(inputs), target)
-    return run.finish(psnr, spec.steps)
+    return run.finish(evaluated_psnr(model, inputs, target, project), spec.steps)
 
 
 def check_data(inputs: Tensor, target: Tensor, project: Projection | None) -> None:
@@ -238,6 +247,7 @@ class TrainingRun:
     def predict(self, inputs: Tensor) -> Tensor:
         """What is compared with the target."""
         outputs = self.model(inputs)
+        outputs = getattr(outputs, "value", outputs)
         return outputs if self.project is None else self.project(outputs)
 
     def _one_step(self, inputs: Tensor, target: Tensor) -> Tensor:

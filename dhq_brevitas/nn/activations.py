@@ -242,7 +242,8 @@ class QuantLookupActivation(QuantNonLinearActLayer):
     def with_bits(self, table_bit_width: int, bit_width: int) -> "QuantLookupActivation":
         """The same function with other widths of address and output, in evaluation mode."""
         widths = {"table_bit_width": table_bit_width, "bit_width": bit_width}
-        return QuantLookupActivation(**self._options | widths).eval()
+        table = QuantLookupActivation(**self._options | widths).eval()
+        return table.to(self.lookup.table.device)
 
     def forward(self, input: Tensor | QuantTensor) -> Tensor | QuantTensor:
         x = input.value if isinstance(input, QuantTensor) else input

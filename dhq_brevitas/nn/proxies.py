@@ -120,7 +120,8 @@ class HadamardWeightQuantProxy(WeightQuantProxyFromInjector):
         super().__init__(quant_layer, quant_injector)
         self._depth = 0
         self.rotated_size = size
-        self._side, self._order, self._seed = Side(side), order, None
+        self._side, self._order = Side(side), order
+        self._seed: int | None = None
         signs = self._checked_signs(option("hadamard_signs"), size)
         self.register_buffer("hadamard_signs", signs if order > 1 else None)
         per_channel = "CHANNEL" in str(quant_injector.scaling_per_output_type)

@@ -117,7 +117,7 @@ class Rotation:
         """(x · D)(I ⊗ H) · scale along ``axis``; shape and dtype of ``x`` are kept."""
         if self.order == 1:
             return x
-        d = self.signs.to(x.dtype) if signs and self.signs is not None else None
+        d = self.signs.to(x) if signs and self.signs is not None else None
         moved = x.movedim(axis, -1)
         return hadamard_transform(moved, order=self.order, signs=d, scale=scale).movedim(-1, axis)
 
@@ -128,4 +128,4 @@ class Rotation:
             return x
         shape = [1] * x.ndim
         shape[axis] = -1
-        return x * self.signs.to(x.dtype).view(shape)
+        return x * self.signs.to(x).view(shape)

@@ -46,7 +46,7 @@ from dhq_brevitas.inr.training import (
     TrainResult,
     TrainSpec,
     check_data,
-    tensor_psnr,
+    evaluated_psnr,
 )
 from dhq_brevitas.nn.proxies import HadamardWeightQuantProxy
 from dhq_brevitas.nn.rotation import Rotation
@@ -118,15 +118,7 @@ def freeze_quantized(
         for layer in layers_of(model, inputs[:1])
         if layer.linear.weight_quant.is_quant_enabled
     ]
-
-    def quality() -> float:
-        model.eval()
-        with torch.no_grad():
-            outputs = model(inputs)
-            outputs = getattr(outputs, "value", outputs)
-            return tensor_psnr(outputs if project is None else project(outputs), target)
-
-    start_quality = quality()
+    start_quality = evaluated_psnr(model, inputs, target, project)
     if spec.steps == 0:
         return TrainResult(start_quality, 0, 0.0)
     rounded = {name: value.clone() for name, value in model.state_dict().items()}
@@ -145,7 +137,7 @@ def freeze_quantized(
                 after_step=freezer.restore,
             )
             freezer.advance(1.0)
-    end_quality = quality()
+    end_quality = evaluated_psnr(model, inputs, target, project)
     if end_quality >= start_quality and allowed():
         return run.finish(end_quality, spec.steps)
     model.load_state_dict(rounded)

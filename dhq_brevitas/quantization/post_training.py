@@ -110,7 +110,7 @@ def damped_hessian(x: Tensor) -> tuple[Tensor, float]:
     x = x - x.mean(dim=0)
     hessian = x.T @ x / len(x)
     damping = max(DAMPING * hessian.diagonal().mean().item(), SMALLEST_DAMPING)
-    return hessian + damping * torch.eye(len(hessian), dtype=torch.float64), damping
+    return hessian + damping * torch.eye(len(hessian)).to(hessian), damping
 
 
 def round_codes(
@@ -126,7 +126,7 @@ def round_codes(
 
     Returns float64 [m, n] of integers. Rounding of a single value is half to even.
     """
-    columns = torch.arange(len(hessian))
+    columns = torch.arange(len(hessian), device=hessian.device)
     start, _ = freeze_columns(hessian, target, step, low, high, columns, len(columns))
     codes = torch.round(start / step)
     gradient = (codes * step - target) @ hessian

@@ -28,7 +28,6 @@ from dhq_brevitas.inr.integers import evaluate
 from dhq_brevitas.inr.quant_spec import QuantSpec
 from dhq_brevitas.planning.plan_file import read_plan
 from dhq_brevitas.quantization.post_training import drawn
-from dhq_brevitas.quantization.settle import settle
 from dhq_brevitas.run.chain_stages import run_qonnx_graph
 from dhq_brevitas.util.files import check_writable_folder, read_json, write_json
 from dhq_brevitas.util.tables import text_table

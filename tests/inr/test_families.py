@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
 import math
-import sys
 from functools import cache
 
 import numpy as np

@@ -16,7 +16,7 @@ from brevitas.quant.shifted_scaled_int import ShiftedUint8ActPerTensorFloat
 from torch import nn
 
 import dhq_brevitas.nn.quantizers as q
-from dhq_brevitas.export.passes.integer_values import Rotated
+from dhq_brevitas.export.passes.integer_form.values import Rotated
 from dhq_brevitas.inr.integers import LayerCodes, evaluate, layer_codes
 from dhq_brevitas.inr.network import Inr
 from dhq_brevitas.inr.quant_spec import QuantSpec, plan_layers

@@ -38,7 +38,7 @@ def run(stage: Stage, options: SynthOptions) -> Results:
     from qonnx.core.modelwrapper import ModelWrapper
 
     from dhq_brevitas.finn_flow.stitching import stitch
-    from dhq_brevitas.finn_flow.synthesis import Yosys, part_family, synthesise_design
+    from dhq_brevitas.finn_flow.synthesis import Yosys, part_family, synthesize_design
 
     built = stage.earlier(BuildOptions)
     part = options.fpga_part or built.fpga_part
@@ -51,7 +51,7 @@ def run(stage: Stage, options: SynthOptions) -> Results:
         fpga_part=part,
         clk_period_ns=built.clk_ns,
     )
-    result = synthesise_design(design, part, progress=stage.progress)
+    result = synthesize_design(design, part, progress=stage.progress)
     total = result.total
     stage.say(
         f"{result.tool}, {part}: {total.lut} LUT ({total.lutram} of them memory), {total.ff} FF, "
@@ -63,12 +63,12 @@ def run(stage: Stage, options: SynthOptions) -> Results:
 def synthesis_rows(summary: Mapping[str, Any]) -> list[list[str]]:
     """Table of a synthesis, a heading first: every layer, FIFOs and converters, sum, whole.
 
-    Where there is an estimate, a cell is ``synthesised / estimated = ratio``.
+    Where there is an estimate, a cell is ``synthesized / estimated = ratio``.
     """
     nodes: Sequence[Mapping[str, Any]] = summary.get("synthesis_nodes", [])
     if not nodes:
         return []
-    rows = [["synthesised / estimated", *COLUMNS.values()]]
+    rows = [["synthesized / estimated", *COLUMNS.values()]]
     for node in nodes:
         if _infrastructure(node) is None:
             folding = " ".join(f"{key} {node[key]}" for key in ("PE", "SIMD") if key in node)

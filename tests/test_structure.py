@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
-"""Imports go down a ladder of packages, and only run/ reaches the two siblings.
+"""Imports go down a ladder of packages, and only run/ reaches the two siblings; sizes.
 
 Read from the syntax trees, so that imports inside functions and under TYPE_CHECKING count, too.
 """
@@ -121,3 +121,35 @@ def test_a_fault_is_seen(module, source, message):
 def test_what_is_allowed_is_no_fault():
     source = "from dhq_brevitas.inr import spec\nfrom dhq_brevitas.export import run_qonnx"
     assert faults("dhq_brevitas.run.a", source, set(modules())) == []
+
+
+# -- sizes -----------------------------------------------------------------------------------------
+
+MOST_LINES, MOST_LINES_A_FUNCTION = 400, 60
+
+
+def too_long(source: str) -> list[str]:
+    """ "module" and names of functions that are longer than they may be."""
+    found = ["module"] if len(source.splitlines()) > MOST_LINES else []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef) and node.end_lineno is not None:
+            lines = node.end_lineno - node.lineno + 1
+            # A longer one says so in its docstring, with the reason.
+            if lines > MOST_LINES_A_FUNCTION and "Long because" not in (
+                ast.get_docstring(node) or ""
+            ):
+                found.append(node.name)
+    return found
+
+
+@pytest.mark.parametrize("folder", ["dhq_brevitas", "export", "finn_flow"])
+def test_modules_and_functions_are_short(folder):
+    found = {str(p): too_long(p.read_text()) for p in (ROOT / folder).rglob("*.py")}
+    assert {path: names for path, names in found.items() if names} == {}
+
+
+def test_a_long_function_is_seen():
+    """Negative control."""
+    body = "\n".join(["    x = 1"] * 60)
+    assert too_long(f"def f():\n{body}\n") == ["f"]
+    assert too_long("x = 1\n" * 401) == ["module"]
