@@ -158,6 +158,15 @@ def shown(tmp_path, monkeypatch) -> dict[str, Any]:
     }
 
 
+def make_run(path: str) -> None:
+    """A run folder as far as the quantized network."""
+    folder = RunFolder(path)
+    folder.path.mkdir(parents=True)
+    fit = FitOptions("astronaut", size=16, hidden=8, layers=1, steps=0)
+    for stage, options in {"fit": fit, "quantize": QuantizeOptions(qat_steps=0)}.items():
+        run_stage(folder, stage, options, progress=False, say=lambda text: None)
+
+
 PUBLIC = [
     "Fitted.load",
     "Fitted.quantize",
@@ -198,13 +207,44 @@ def test_examples_of_docstrings(name, shown):
     if name == "Quantized.build" and not HAS_FINN:
         pytest.skip("a build needs FINN")
     if name == "load_run":
-        folder = RunFolder("runs/astronaut")
-        folder.path.mkdir(parents=True)
-        fit = FitOptions("astronaut", size=16, hidden=8, layers=1, steps=0)
-        for stage, options in {"fit": fit, "quantize": QuantizeOptions(qat_steps=0)}.items():
-            run_stage(folder, stage, options, progress=False, say=lambda text: None)
+        make_run("runs/astronaut")
     runner = doctest.DocTestRunner()
     for examples in examples_of(name, shown):
         runner.run(examples)
     assert runner.summarize(verbose=False).failed == 0
     assert runner.tries > 0, f"{name} shows no example"
+
+
+# -- Python in the documents -----------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ["README.md", "docs/families.md", "docs/planning.md"])
+def test_python(name, shown, monkeypatch):
+    """Every block runs, the later ones with the names of the earlier; trained for two steps.
+
+    Of blocks that map to FINN, which is tested elsewhere, only the imports run.
+    """
+    for function in (dhq.fit, dhq.quantize):
+        monkeypatch.setitem(function.__kwdefaults__, "steps", 2)
+        monkeypatch.setitem(function.__kwdefaults__, "progress", False)
+    monkeypatch.setitem(dhq.plan.__kwdefaults__, "progress", False)
+    quantize = dhq.Fitted.quantize
+    monkeypatch.setattr(dhq.Fitted, "quantize", lambda self, spec: quantize(self, spec, steps=2))
+    make_run("runs/demo")
+    names = {**shown, "target": torch.zeros(256, 1)}
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(), flags=re.DOTALL)
+    assert blocks
+    for block in blocks:
+        if "finn_flow" in block:
+            compile(block, name, "exec")
+            assert missing_imports(block) == []
+        else:
+            exec(block, names)
+
+
+def missing_imports(block: str) -> list[str]:
+    """Names that a block imports from this package and that are not there."""
+    found = re.findall(r"^from (dhq_brevitas[\w.]*) import (.+)$", block, flags=re.MULTILINE)
+    names = [f"{module}.{name}" for module, names in found for name in names.split(", ")]
+    return [name for name in names if not exists(name)]
