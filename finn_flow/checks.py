@@ -14,11 +14,11 @@ from qonnx.custom_op.registry import getCustomOp
 from dhq_brevitas.export.graph import only_consumer
 from dhq_brevitas.finn_flow.elementwise import AFFINE_OPS, MONOTONE_OPS, QUANT_OPS
 from dhq_brevitas.finn_flow.errors import FlowError, UnsupportedNodeError
-from dhq_brevitas.finn_flow.ops import DOMAIN, ChannelwiseOp, is_hardware, layer_kind
+from dhq_brevitas.finn_flow.ops import DOMAIN, LAYERS, ChannelwiseOp, is_hardware, layer_kind
 from dhq_brevitas.finn_flow.ranges import quant_parameters
 
 # What the conversion can leave as RTL; MVAU and Thresholding are FINN's.
-HARDWARE_LAYERS = ("MVAU", "Thresholding", "HadamardTransform", "LookupActivation")
+HARDWARE_LAYERS = ("MVAU", "Thresholding", *(layer.__name__ for layer in LAYERS))
 
 _REMEDIES = {
     "MatMul": "a MatMul needs integer codes at its input and constant integer weights annotated "

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What a reconstruction task is: data to fit, a reference to compare with, and how to show it."""
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -153,11 +154,14 @@ class Problem:
         return project
 
     def digest(self) -> str:
-        """SHA-256 of all data."""
+        """SHA-256 of all data, in hexadecimal."""
         arrays = [self.codes, self.values, self.fit_codes, self.fit_values]
         arrays += self.projection or ()
-        kinds = [None if a is None else [a.shape, a.tobytes().hex()] for a in arrays]
-        return text_digest([self.shape, self.step, kinds])
+        shapes = [None if a is None else [str(a.dtype), *a.shape] for a in arrays]
+        digest = hashlib.sha256(text_digest([self.shape, self.step, shapes]).encode())
+        for array in arrays:
+            digest.update(b"" if array is None else np.ascontiguousarray(array))
+        return digest.hexdigest()
 
     def grid(self, values: np.ndarray) -> np.ndarray:
         """Values [N, c] on the grid: [*shape, c]."""
