@@ -56,9 +56,12 @@ def missing_links(document: Path, text: str) -> list[str]:
 
 
 def missing_paths(text: str) -> list[str]:
-    """Those that look like paths of this repository; words in capitals stand for names."""
+    """Those that look like paths of this repository and are not there.
+
+    NAME stands for a name. "In `path`:" introduces a file that a reader is shown how to make.
+    """
     named = re.findall(rf"(?<![\w./])((?:{FOLDERS})/[\w./-]*\w)", text)
-    examples = re.findall(r"^\*\*.* In `(.+?)`[:,]", text, flags=re.MULTILINE)
+    examples = re.findall(r"\bIn\s`([^`]+)`[:,]", text)
     return [
         path
         for path in named
@@ -122,11 +125,10 @@ def test_commands(document):
     """``dhq`` takes the options that are shown, and make has the targets."""
     targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     for command in commands(document.read_text()):
-        program, *arguments = shlex.split(command.split("[")[0]) or [""]
-        if program == "dhq":
-            build_parser().parse_args(arguments)
-        if program == "make":
-            assert arguments[0] in targets, command
+        if command.startswith("dhq "):
+            build_parser().parse_args(shlex.split(command)[1:])
+        if command.startswith("make "):
+            assert command.split()[1] in targets, command
 
 
 # -- what is shown in Python -----------------------------------------------------------------------
