@@ -23,6 +23,7 @@ from dhq_brevitas.export.execute import run_qonnx
 from dhq_brevitas.export.passes.gather_tables import GatherNDToGather
 from dhq_brevitas.export.passes.integer_form import to_integer_form
 from dhq_brevitas.util.files import atomic_path, check_folder_of
+from dhq_brevitas.util.hooks import evaluating
 
 # Root mean square difference, relative to that of the output, above which an export is wrong
 # rather than rounded differently.
@@ -69,17 +70,12 @@ def export_qonnx(
     _check_arguments(model, example)
     example = example.detach()
     _check_model(model)
-    training = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
+    with evaluating(model):
         with torch.no_grad():
             expected = model(example)
         if isinstance(expected, QuantTensor):
             expected = expected.value
         graph = _brevitas_export(model, example, dynamo)
-    finally:
-        for module, mode in training.items():
-            module.training = mode
     graph = cleanup_model(graph).transform(GatherNDToGather())
     graph = to_integer_form(graph, multiplier_bits)
     _check_output(graph, example.numpy(), expected.numpy())

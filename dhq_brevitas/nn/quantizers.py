@@ -45,6 +45,7 @@ from brevitas.quant.scaled_int import (
 from brevitas.quant.solver.act import ActQuantSolver
 from brevitas.quant.solver.weight import WeightQuantSolver
 
+from dhq_brevitas.nn import inference as _inference  # noqa: F401  registers its handlers
 from dhq_brevitas.nn.proxies import HadamardActQuantProxy, HadamardWeightQuantProxy
 from dhq_brevitas.nn.scales import (
     DyadicScale,
