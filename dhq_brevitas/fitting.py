@@ -83,6 +83,11 @@ class Fitted:
         """Quantizes (default W8A8), fine-tunes for ``steps`` and settles a copy of the network.
 
         As ``dhq quantize`` does (:func:`dhq_brevitas.quantization.recipe.quantize_in_place`).
+
+        >>> spec = dhq.QuantSpec(weight_bits=6, rotation="after")
+        >>> quantized = fitted.quantize(spec, steps=0, progress=False)
+        >>> [plan.weight_bits for plan in quantized.model.plans]
+        [12, 6]
         """
         on = resolve_device(device)
         inputs = torch.from_numpy(self.codes).float()
@@ -99,7 +104,10 @@ class Fitted:
         return Quantized(model, self.grid, self.low, self.high, psnr(self.target, outputs))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes all of it to one file, whole or not at all; see :meth:`load`."""
+        """Writes all of it to one file, whole or not at all; see :meth:`load`.
+
+        >>> fitted.save("ring.pt")
+        """
         spec = self.network.spec
         state = {
             "format": FORMAT,
@@ -126,6 +134,11 @@ class Fitted:
 
         A family of your own must have been registered
         (:func:`dhq_brevitas.inr.families.register_family`). Raises ValueError for another file.
+
+        >>> fitted.save("ring.pt")
+        >>> again = dhq.Fitted.load("ring.pt")
+        >>> bool((again(coordinates) == fitted(coordinates)).all())
+        True
         """
         try:
             state = torch.load(path, weights_only=True)
@@ -173,6 +186,10 @@ class Quantized:
         """The QONNX graph (a ``ModelWrapper``), written to ``path`` if one is given.
 
         See :func:`dhq_brevitas.export.export_qonnx`.
+
+        >>> graph = quantized.export("ring.onnx")
+        >>> [node.op_type for node in graph.graph.node if node.op_type == "HadamardTransform"]
+        ['HadamardTransform']
         """
         features = self.model.linears[0].in_features
         return backends.export(self.model, torch.zeros(1, features), path)
@@ -182,6 +199,10 @@ class Quantized:
 
         ``options`` and result are those of :func:`dhq_brevitas.finn_flow.build_dataflow`. Raises
         ModuleNotFoundError, with what to install, without FINN.
+
+        >>> result = quantized.build("build", cycles_per_sample=64)
+        >>> result.report["cycles_per_sample_estimate"] <= 64
+        True
         """
         return backends.build(self.export(), folder, **options)
 
@@ -216,6 +237,10 @@ def fit(
         device: "cpu", "cuda", or "auto": CUDA where it is. The result is on the CPU.
 
     Raises ValueError for arrays that do not fit together, NaN, infinity, or constant values.
+
+    >>> fitted = fit(coordinates, values, hidden=8, layers=1, steps=2, progress=False)
+    >>> fitted(coordinates).shape
+    (64, 1)
     """
     points = points_of(coordinates)
     samples = _samples(values, len(points))

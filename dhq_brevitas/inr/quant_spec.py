@@ -56,6 +56,9 @@ class QuantSpec:
         signs_seed: None for the plain transform, or the seed of random ±1 signs.
         layers: one plan a linear layer, which then replaces all of the above; None: they are made
             from the above by :func:`plan_layers`.
+
+    >>> QuantSpec(weight_bits=6, scale="dyadic", rotation="after").scale
+    <ScaleKind.DYADIC: 'dyadic'>
     """
 
     scheme: Scheme = Scheme.DHQ

@@ -28,6 +28,9 @@ class InrSpec:
         in_features: coordinates, out_features: samples (3 for RGB, 1 for grey).
         family: name of an INR family, see :func:`dhq_brevitas.inr.families.get_family`.
         parameters: the family's numbers, such as ω; those not given have their defaults.
+
+    >>> InrSpec(hidden=16, layers=1, family="gaussian", parameters={"scale": 10.0}).sizes
+    [(2, 16), (16, 3)]
     """
 
     hidden: int = 128

@@ -63,6 +63,15 @@ def calibrate(model: nn.Module, inputs: Tensor, refine: bool = True) -> list[Cal
     Scales that are constant, or computed anew from the weights at each step, are left alone. The
     model comes back in the mode it was in. Returns one record a calibrated quantizer, in the order
     of execution. Raises ValueError if a tensor holds NaN or infinity.
+
+    >>> import brevitas.nn as qnn
+    >>> from dhq_brevitas import Int8DHQActPerTensorFloat, Int8DHQWeightPerChannelFloatMSE
+    >>> layer = qnn.QuantLinear(
+    ...     16, 4, bias=True, weight_quant=Int8DHQWeightPerChannelFloatMSE,
+    ...     input_quant=Int8DHQActPerTensorFloat,
+    ... )
+    >>> [(record.name, len(record.step)) for record in calibrate(layer, torch.randn(64, 16))]
+    [('input_quant', 1), ('weight_quant', 4)]
     """
     records: list[Calibration] = []
     hooks = [

@@ -83,7 +83,10 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
     """The run in ``folder``, as ``dhq run --out`` left it.
 
     >>> run = load_run("runs/astronaut")
-    >>> run.quantized_network(run.problem.inputs)
+    >>> run.summary["signal"]["shape"]
+    [16, 16]
+    >>> run.quantized_network(run.problem.inputs).shape
+    torch.Size([256, 3])
 
     Raises FileNotFoundError when there is no such folder.
     """
