@@ -4,6 +4,7 @@
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +31,22 @@ def test_brevitas_to_finn(tmp_path):
     assert "PyTorch and QONNX differ in 0 of 4096 samples" in text
     assert "QONNX and FINN differ in 0 of 4096 samples" in text
     assert "MVAU_rtl -> LookupActivation" in text
+    assert (tmp_path / "model.onnx").exists()
+
+
+def test_own_model(tmp_path):
+    """Within the bits asked for; a hand that stays at the shoulder is off by 0.6."""
+    options = ["--hidden", 16, "--steps", 100, "--weight-bits", 5]
+    text = run("examples/own_model.py", "--out", tmp_path, *options)
+    layers = re.findall(r"(\w+): W(\d+)A\d+, rotated: \w+", text)
+    weights = {"joints": 32, "mix": 256, "hand": 32}
+    assert [name for name, _ in layers] == list(weights)
+    # The first layer's weights may have the 12 bits of a uniform network's.
+    assert sum(weights[name] * int(bits) for name, bits in layers) <= 32 * 12 + 288 * 5
+    assert float(re.search(r"quantized: off by (\S+)", text)[1]) < 0.1
+    assert "PyTorch and QONNX differ in 0 of 8192 codes" in text
+    if importlib.util.find_spec("finn") is not None:
+        assert "QONNX and FINN differ in 0 of 8192 codes" in text
     assert (tmp_path / "model.onnx").exists()
 
 

@@ -39,16 +39,17 @@ from dhq_brevitas.inr.network import Inr
 from dhq_brevitas.inr.quant_spec import QuantSpec
 from dhq_brevitas.inr.quantized import QuantInr
 from dhq_brevitas.inr.spec import InrSpec
-from dhq_brevitas.inr.training import TrainSpec, fit_float, train_quantized
+from dhq_brevitas.inr.training import TrainSpec, fit_float
 from dhq_brevitas.planning.plan_file import layers_to_json
 from dhq_brevitas.planning.search import make_plan
 from dhq_brevitas.quantization.calibration import calibrate
-from dhq_brevitas.quantization.fine_tuning import fine_tuning_rate, freeze_quantized
-from dhq_brevitas.quantization.post_training import post_train
+from dhq_brevitas.quantization.fine_tuning import fine_tuning_rate
+from dhq_brevitas.quantization.recipe import quantize_in_place
 from dhq_brevitas.quantization.settle import settle
 from dhq_brevitas.signals.metrics import psnr
 from dhq_brevitas.signals.tasks import TASKS, Problem, get_task
 from dhq_brevitas.util.files import atomic_path, read_json, text_digest, write_json
+from quality.straight_through import train_quantized
 
 SOURCES = {"audio": "chord", "shape": "torus", "tomography": "phantom"}
 # Sizes beside --size, which is that of pictures.
@@ -174,14 +175,19 @@ class Row:
     @property
     def fine_tuning(self) -> TrainSpec:
         """As dhq quantize does it."""
-        return TrainSpec(self.options.qat_steps, 8192, fine_tuning_rate(self.family))
+        rate = get_family(self.family).learning_rate
+        return TrainSpec(self.options.qat_steps, 8192, fine_tuning_rate(rate))
+
+    def unquantized(self, quant: QuantSpec) -> QuantInr:
+        """The network with quantizers that are not calibrated."""
+        problem = self.problem
+        return QuantInr.from_float(
+            self.network(), quant, problem.step, problem.bits, problem.inputs
+        )
 
     def quantized(self, quant: Mapping[str, Any]) -> QuantInr:
-        problem = self.problem
-        model = QuantInr.from_float(
-            self.network(), QuantSpec(**quant), problem.step, problem.bits, problem.inputs
-        )
-        calibrate(model, problem.inputs)
+        model = self.unquantized(QuantSpec(**quant))
+        calibrate(model, self.problem.inputs)
         return model
 
     def trained(self, quant: Mapping[str, Any]) -> QuantInr:
@@ -200,50 +206,35 @@ class Row:
     def quantize(self, quant: Mapping[str, Any]) -> dict[str, Any]:
         model = self.trained(quant)
         layers = measure_layers(model, self.problem.inputs)
-        settle(model, CODESX)
+        settle(model, self.problem.inputs)
         outputs = evaluate(model, self.problem.inputs).outputs
         return {"psnr": psnr(self.problem.values, outputs), "layers": layers}
 
     def plan(self) -> dict[str, Any]:
-        problem, network, codes = self.problem, self.network(), self.problem.inputs
-        coordinates = codes * problem.step
-
-        def build(spec: QuantSpec) -> QuantInr:
-            return QuantInr.from_float(network, spec, problem.step, problem.bits, codes)
-
-        plan = make_plan(
-            build,
-            network,
-            codes,
-            coordinates,
-            QuantSpec(scheme="stock"),
-            progress=False,
-            max_trials=PLANNER_TRIALS,
-        )
-        model = build(QuantSpec(layers=plan.layers))
-        post = post_train(model, network, codes, coordinates)
-        freeze_quantized(
+        problem, codes, stock = self.problem, self.problem.inputs, QuantSpec(scheme="stock")
+        model = self.unquantized(stock)
+        plan = make_plan(model, codes, stock, progress=False, max_trials=PLANNER_TRIALS)
+        model = self.unquantized(QuantSpec(layers=plan.layers))
+        quantize_in_place(
             model,
-            problem.fit_inputs,
+            codes,
             problem.fit_target,
             self.fine_tuning,
-            post,
-            progress=False,
+            fit_inputs=problem.fit_inputs,
             project=problem.project,
+            progress=False,
         )
-        settle(model, CODESX)
         outputs = evaluate(model, codes).outputs
         return {"psnr": psnr(problem.values, outputs), "layers": layers_to_json(plan.layers)}
 
     def map_to_finn(self) -> dict[str, Any]:
-        from dhq_brevitas.export import export_qonnx
+        from dhq_brevitas.export import export_qonnx, run_qonnx
         from dhq_brevitas.finn_flow import build_dataflow, execute_dataflow
-        from dhq_brevitas.run.chain_stages import run_qonnx_graph
 
         model, codes = self.quantized({}), self.problem.inputs
-        settle(model, CODESX)
+        settle(model, codes)
         graph = export_qonnx(model, args=codes[:1])
-        expected, _ = run_qonnx_graph(graph, codes.numpy(), progress=False)
+        expected, _ = run_qonnx(graph, codes, codes=True)
         with tempfile.TemporaryDirectory() as folder:
             built = build_dataflow(graph, folder, cycles_per_sample=256, progress=False)
             inputs = built.host.encode(codes.numpy())

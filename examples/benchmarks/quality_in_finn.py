@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from dhq_brevitas.export import export_qonnx
+from dhq_brevitas.export import export_qonnx, run_qonnx
 from dhq_brevitas.finn_flow import build_dataflow, execute_dataflow
 from dhq_brevitas.finn_flow.rtlsim import enable_verilator
 from dhq_brevitas.finn_flow.stitching import simulate_stitched, stitch
@@ -28,7 +28,7 @@ from dhq_brevitas.inr.integers import evaluate
 from dhq_brevitas.inr.quant_spec import QuantSpec
 from dhq_brevitas.planning.plan_file import read_plan
 from dhq_brevitas.quantization.post_training import drawn
-from dhq_brevitas.run.chain_stages import run_qonnx_graph
+from dhq_brevitas.quantization.settle import settle
 from dhq_brevitas.util.files import check_writable_folder, read_json, write_json
 from dhq_brevitas.util.tables import text_table
 from quality.schemes import Job, frozen, prepare
@@ -63,11 +63,11 @@ def in_finn(job: Job, bits: str, scheme: str, qat: int) -> dict[str, Any]:
     model, post = run.post_trained(QuantSpec(layers=read_plan(run.plan_file)))
     if qat:
         frozen(run, model, post)
-    finalise(model.eval())
+    settle(model.eval(), run.data.codes)
     codes = run.data.codes[drawn(len(run.data.codes), SAMPLES)]
     reference = evaluate(model, codes).accumulators
     graph = export_qonnx(model, args=codes[:1])
-    expected, _ = run_qonnx_graph(graph, codes.numpy(), progress=False)
+    expected, _ = run_qonnx(graph, codes, codes=True)
     with tempfile.TemporaryDirectory() as folder:
         built = build_dataflow(graph, folder, cycles_per_sample=CYCLES_PER_SAMPLE, progress=False)
         inputs = built.host.encode(codes.numpy())

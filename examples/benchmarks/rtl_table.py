@@ -12,7 +12,7 @@ import argparse
 from pathlib import Path
 
 from dhq_brevitas.run import cli
-from dhq_brevitas.run.folder import RunFolder
+from dhq_brevitas.run.loading import load_run
 
 # Pixels on a side: fewer for the widest network, which simulates slowest.
 SIZES = {64: 64, 128: 64, 256: 32}
@@ -33,7 +33,7 @@ def simulate(out: Path, hidden: int, size: int, cycles: int) -> list[str]:
     arguments = ["run", "astronaut", "--out", out, *options]
     if cli.main([str(argument) for argument in arguments]):
         raise SystemExit(f"hidden {hidden}, {cycles} cycles a sample failed")
-    summary = RunFolder(out).summary()
+    summary = load_run(out).summary
     return [str(hidden), str(cycles), *(format(summary[key], spec) for _, key, spec in COLUMNS)]
 
 

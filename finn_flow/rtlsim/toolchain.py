@@ -110,6 +110,7 @@ def _call(command: list[str], folder: Path, environment: dict[str, str]) -> str:
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
+        errors="replace",  # Verilator quotes bytes that are no text
         check=False,
     )
     output = result.stdout + result.stderr

@@ -22,9 +22,10 @@ from dhq_brevitas.inr.spec import InrSpec
 from dhq_brevitas.inr.training import TrainSpec, fit_float
 from dhq_brevitas.quantization.calibration import calibrate
 from dhq_brevitas.quantization.settle import settle
-from dhq_brevitas.run.chain_stages import run_qonnx_graph
-from dhq_brevitas.signals.pictures import coordinate_bits, coordinate_step, load_image, pixel_codes
-from networks import grid_codes, outputs_of, sine_network
+from dhq_brevitas.signals.grid import code_bits, grid_codes, grid_step
+from dhq_brevitas.signals.pictures import load_image
+from networks import grid_codes as random_codes
+from networks import outputs_of, sine_network
 
 SAMPLES = 300
 NETWORKS = [
@@ -51,8 +52,9 @@ MORE_NETWORKS = [
 ]
 
 SIDE = 16
-STEP, BITS = coordinate_step(SIDE, SIDE), coordinate_bits(SIDE, SIDE)
-CODES = torch.from_numpy(pixel_codes(SIDE, SIDE)).float()
+GRID = grid_codes((SIDE, SIDE))
+STEP, BITS = grid_step((SIDE, SIDE)), code_bits(GRID)
+CODES = torch.from_numpy(GRID).float()
 # The default runs of test_run.py have other families. The outputs of a Gaussian have no sign.
 INRS = [("hosc", {}), ("quadinr", {}), ("gaussian", {"scheme": "stock"})]
 MORE_INRS = [(family, {}) for family in FAMILIES if (family, {}) not in INRS]
@@ -67,7 +69,7 @@ def exhaustive(cases: list) -> list:
 @pytest.mark.parametrize("options", NETWORKS + exhaustive([(n,) for n in MORE_NETWORKS]), ids=str)
 def test_brevitas_layers(options, tmp_path):
     network = sine_network(**options)
-    x = grid_codes(SAMPLES, seed=3)
+    x = random_codes(SAMPLES, seed=3)
     graph = export_qonnx(network, args=x[:1])
     exported = run_qonnx(graph, x.numpy())
     if options.get("scale") != "Float":
@@ -93,7 +95,7 @@ def test_brevitas_layers(options, tmp_path):
 
 def test_a_flipped_weight_is_seen(tmp_path):
     # Negative control of the comparison above.
-    x = grid_codes(SAMPLES, seed=3)
+    x = random_codes(SAMPLES, seed=3)
     graph = export_qonnx(sine_network(), args=x[:1])
     result = build_dataflow(graph, tmp_path, progress=False)
     before = execute_dataflow(result.model, result.host.encode(x.numpy()), progress=False)
@@ -113,12 +115,12 @@ def test_inr_of_a_family(family, quant, tmp_path):
     fit_float(inr, CODES * STEP, target, spec, progress=False)
     model = QuantInr.from_float(inr, QuantSpec(**quant), STEP, BITS, CODES)
     calibrate(model, CODES)
-    settle(model, CODESX)
+    settle(model, CODES)
     reference = evaluate(model, CODES)
     assert len(np.unique(reference.accumulators)) > 10
 
     graph = export_qonnx(model, args=CODES[:1])
-    codes, _ = run_qonnx_graph(graph, CODES.numpy(), progress=False)
+    codes, _ = run_qonnx(graph, CODES, codes=True)
     np.testing.assert_array_equal(codes, reference.accumulators)
 
     result = build_dataflow(graph, tmp_path, cycles_per_sample=64, progress=False)

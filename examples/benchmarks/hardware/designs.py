@@ -19,9 +19,9 @@ from dhq_brevitas.finn_flow.stitching.simulate import StreamFormat
 from dhq_brevitas.finn_flow.synthesis import Resources, Yosys
 from dhq_brevitas.finn_flow.synthesis.design import read_resources, stitched_sources
 from dhq_brevitas.finn_flow.synthesis.sources import patch_for_yosys
-from dhq_brevitas.run.chain_stages import Stage, load_float, load_problem
-from dhq_brevitas.run.folder import RunFolder
-from dhq_brevitas.run.options import FitOptions
+from dhq_brevitas.run.loading import Run, load_run
+from dhq_brevitas.signals.metrics import psnr
+from dhq_brevitas.signals.tasks import Problem
 from dhq_brevitas.util.files import read_json
 from hardware.activity import Activity, measure_activity
 from hardware.baselines import SineLayer, fixed_baseline, float_baseline
@@ -80,7 +80,8 @@ class Design:
 
 def quantized_design(name: str, folder: Path, energy: bool) -> Design:
     """The row of a run folder."""
-    summary = read_json(folder / "summary.json")
+    run = load_run(folder)
+    summary = run.summary
     stitched = open_stitched(ModelWrapper(str(folder / "stitched" / "stitched.onnx")))
     design = Design(
         name,
@@ -94,8 +95,8 @@ def quantized_design(name: str, folder: Path, energy: bool) -> Design:
         stitched_sources(stitched),
         stitched.top,
         (stitched.input_format, stitched.output_format),
-        load_stage(folder)[0],
-        RunFolder(folder).array("finn.npz", "codes"),
+        run.problem.codes,
+        run.folder.array("finn.npz", "codes"),
         energy,
     )
     return design
@@ -107,13 +108,13 @@ def matrix_design(folder: Path, work: Path, cycles_per_sample: int, energy: bool
     graph = ModelWrapper(str(folder / "model.onnx")).transform(LowerHadamardToMatMul())
     built = build_dataflow(graph, work, cycles_per_sample=cycles_per_sample)
     stitched = stitch(built.model, work / "stitched")
-    codes, stage = load_stage(folder)
-    inputs = built.host.encode(codes)
+    run = load_run(folder)
+    inputs = built.host.encode(run.problem.codes)
     outputs, stats = simulate_stitched(stitched, inputs)
-    expected = RunFolder(folder).array("finn.npz", "codes")
+    expected = run.folder.array("finn.npz", "codes")
     design = Design(
         MATRIX,
-        _psnr(stage, built.host.decode(outputs)),
+        _psnr(run.problem, built.host.decode(outputs)),
         float(stats.cycles_per_sample or math.nan),
         stats.latency_cycles,
         int(np.count_nonzero(outputs != expected)),
@@ -125,22 +126,13 @@ def matrix_design(folder: Path, work: Path, cycles_per_sample: int, energy: bool
     return design
 
 
-def load_stage(folder: Path) -> tuple[np.ndarray, Stage]:
-    """(coordinate codes of the picture, the stage they come from)."""
-    earlier = {stage: record.options for stage, record in RunFolder(folder).chain().items()}
-    problem = load_problem(FitOptions(**earlier["fit"]))
-    stage = Stage(RunFolder(folder), "", earlier, False, print, problem)
-    return stage.codes.numpy().astype(np.int64), stage
+def _psnr(problem: Problem, outputs: np.ndarray) -> float:
+    return psnr(problem.values, np.asarray(outputs, np.float32))
 
 
-def _psnr(stage: Stage, outputs: np.ndarray) -> float:
-    return float(stage.quality("x", np.asarray(outputs, np.float32))["psnr_x"])
-
-
-def baseline_layers(folder: Path) -> tuple[list[SineLayer], Stage, np.ndarray]:
-    """(layers of the float network folded as those of ``folder``, its stage, coordinate codes)."""
-    codes, stage = load_stage(folder)
-    network = load_float(stage)
+def baseline_layers(run: Run) -> list[SineLayer]:
+    """Layers of the run's float network, folded as those of its accelerator."""
+    network, folder = run.float_network, run.folder.path
     report = read_json(folder / "build" / "build.json")["report"]
     lanes = [n["PE"] * n["SIMD"] for n in report["layers"] if n["op_type"].startswith("MVAU")]
     layers = []
@@ -153,16 +145,17 @@ def baseline_layers(folder: Path) -> tuple[list[SineLayer], Stage, np.ndarray]:
         weight = linear.weight.detach().double().numpy() * factor
         bias = linear.bias.detach().double().numpy() * factor
         if index == 0:
-            weight = weight * stage.problem.step
+            weight = weight * run.problem.step
         if sine:
             bias = bias - np.rint(bias)
         layers.append(SineLayer(weight, bias, sine, lanes[index]))
-    return layers, stage, codes
+    return layers
 
 
 def baseline_designs(folder: Path, energy: bool) -> list[Design]:
     """Float32 and 16 bit fixed point, folded as the layers of ``folder`` are."""
-    layers, stage, codes = baseline_layers(folder)
+    run = load_run(folder)
+    layers, codes = baseline_layers(run), run.problem.codes
     designs = []
     for name, make in (("float32", float_baseline), ("16 bit fixed", fixed_baseline)):
         baseline = make(layers)
@@ -172,7 +165,7 @@ def baseline_designs(folder: Path, energy: bool) -> list[Design]:
         differing = np.count_nonzero(outputs != expected[:: max(1, len(codes) // CHECKED_SAMPLES)])
         design = Design(
             name,
-            _psnr(stage, baseline.decode(expected)),
+            _psnr(run.problem, baseline.decode(expected)),
             float(stats.cycles_per_sample or math.nan),
             stats.latency_cycles,
             int(differing),
@@ -186,7 +179,7 @@ def baseline_designs(folder: Path, energy: bool) -> list[Design]:
 
 def float_parts(folder: Path) -> list[tuple[str, Resources]]:
     """(title, resources) of the float32 units, as many as the design has."""
-    layers, _, _ = baseline_layers(folder)
+    layers = baseline_layers(load_run(folder))
     sources = patch_for_yosys(float_baseline(layers).sources)
     sources.texts["part_sine.sv"] = (
         "module part_sine (input logic clk, input logic [31:0] t, output logic [31:0] y);\n"

@@ -39,7 +39,7 @@ from dhq_brevitas.inr.network import Inr
 from dhq_brevitas.inr.quant_spec import QuantSpec, Scheme
 from dhq_brevitas.inr.quantized import QuantInr
 from dhq_brevitas.inr.spec import InrSpec
-from dhq_brevitas.inr.training import TrainSpec, fit_float, train_quantized
+from dhq_brevitas.inr.training import TrainSpec, fit_float
 from dhq_brevitas.nn.scales import ScaleKind
 from dhq_brevitas.planning.alternatives import weight_bits
 from dhq_brevitas.planning.plan_file import plan_to_json, read_plan
@@ -47,15 +47,12 @@ from dhq_brevitas.planning.search import make_plan
 from dhq_brevitas.quantization.fine_tuning import freeze_quantized
 from dhq_brevitas.quantization.post_training import PostTrained, post_train
 from dhq_brevitas.quantization.settle import settle
+from dhq_brevitas.signals.grid import code_bits, grid_codes, grid_step
 from dhq_brevitas.signals.metrics import psnr
-from dhq_brevitas.signals.pictures import (
-    coordinate_bits,
-    coordinate_step,
-    load_image,
-    pixel_codes,
-)
+from dhq_brevitas.signals.pictures import load_image
 from dhq_brevitas.util.files import check_writable_folder, write_json
 from quality import baselines
+from quality.straight_through import train_quantized
 
 Quality = dict[str, float]
 
@@ -89,6 +86,7 @@ class Job:
 
     def data(self) -> Data:
         """The central square of the picture, ``size`` pixels a side."""
+        shape = (self.size, self.size)
         pixels = load_image(self.picture).pixels
         height, width, channels = pixels.shape
         side = min(height, width)
@@ -97,15 +95,15 @@ class Job:
         if side != self.size:
             square = resize(
                 square,
-                (self.size, self.size),
+                shape,
                 order=1,
                 mode="reflect",
                 anti_aliasing=side > self.size,
             )
-        codes = torch.from_numpy(pixel_codes(self.size, self.size)).float()
+        codes = torch.from_numpy(grid_codes(shape)).float()
         return Data(
             codes,
-            codes * coordinate_step(self.size, self.size),
+            codes * grid_step(shape),
             torch.from_numpy(square.astype(np.float32)).reshape(-1, channels),
             self.size,
         )
@@ -130,16 +128,13 @@ class Run:
     plan_file: Path
 
     def build(self, spec: QuantSpec) -> QuantInr:
-        side = self.data.side
-        return QuantInr.from_float(
-            self.network, spec, coordinate_step(side, side), coordinate_bits(side, side)
-        )
+        step, codes = grid_step((self.data.side, self.data.side)), self.data.codes
+        return QuantInr.from_float(self.network, spec, step, code_bits(codes.numpy()), codes)
 
     def post_trained(self, spec: QuantSpec, learned: bool = True) -> tuple[QuantInr, PostTrained]:
         """The network after post-training quantization, and what that returned."""
         model = self.build(spec)
-        data = self.data
-        return model, post_train(model, self.network, data.codes, data.coordinates, learned)
+        return model, post_train(model, self.data.codes, learned)
 
     def quality(self, model: Callable[[Tensor], Tensor], inputs: Tensor) -> Quality:
         with torch.no_grad():
@@ -213,7 +208,7 @@ def frozen(run: Run, model: QuantInr, post: PostTrained) -> None:
     """Our fine-tuning, of a network whose rounding was learned."""
     training = TrainSpec(run.qat, run.batch, LEARNING_RATE)
     freeze_quantized(model, run.data.codes, run.data.target, training, post, progress=False)
-    settle(model, CODESX)
+    settle(model, run.data.codes)
 
 
 def uniform(run: Run, learned: bool = False, first: int | None = 12, **options: Any) -> Any:
@@ -231,8 +226,8 @@ def planned(run: Run, **options: Any) -> Any:
     """Our planner, with the bits of the uniform scheme whose first layer has 12."""
     if not run.plan_file.exists():
         base = QuantSpec(weight_bits=run.weight_bits, act_bits=run.act_bits, **options)
-        data = run.data
-        plan = make_plan(run.build, run.network, data.codes, data.coordinates, base, progress=False)
+        model = run.build(QuantSpec(scheme=Scheme.STOCK))
+        plan = make_plan(model, run.data.codes, base, progress=False)
         check_writable_folder(run.plan_file.parent)
         write_json(run.plan_file, plan_to_json(plan))
     layers = read_plan(run.plan_file)

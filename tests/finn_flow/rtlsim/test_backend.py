@@ -213,6 +213,15 @@ def test_message_of_the_design(tmp_path):
         compile_design(collect([path]), "broken")
 
 
+def test_messages_with_bytes_that_are_no_text(tmp_path):
+    program = tmp_path / "compiler"
+    program.write_text("#!/bin/sh\nprintf 'error: \\231 is bad' >&2; exit 1\n")
+    program.chmod(0o755)
+    toolchain = Toolchain(program, tmp_path, program, "")
+    with pytest.raises(SimulationError, match="error: \ufffd is bad"):
+        toolchain.compile([], tmp_path)
+
+
 def test_missing_memory_is_an_error(tmp_path):
     path = tmp_path / "accumulator.sv"
     path.write_text(ACCUMULATOR % "./gone.dat")

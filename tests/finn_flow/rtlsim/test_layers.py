@@ -122,7 +122,7 @@ def test_layers_without_verilog_are_named():
         simulate_nodes(thresholding(count=7), codes("INT11", 4, 8), progress=False)
     abstract = hadamard()
     abstract.graph.node[0].domain = "finn.custom_op.fpgadataflow"
-    with pytest.raises(UnsupportedNodeError, match=r"layer.*not speciali[sz]ed to RTL"):
+    with pytest.raises(UnsupportedNodeError, match=r"layer.*not specialized to RTL"):
         simulate_nodes(abstract, codes("INT6", 4, 32), progress=False)
 
 

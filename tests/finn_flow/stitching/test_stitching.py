@@ -11,8 +11,8 @@ import pytest
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
-from dhq_brevitas.export import export_qonnx
-from dhq_brevitas.finn_flow import FlowError, build_dataflow, execute_dataflow, with_batch_size
+from dhq_brevitas.export import export_qonnx, set_batch_size
+from dhq_brevitas.finn_flow import FlowError, build_dataflow, execute_dataflow
 from dhq_brevitas.finn_flow.rtlsim import SimulationError, enable_verilator
 from dhq_brevitas.finn_flow.stitching import (
     StitchedDesign,
@@ -142,7 +142,7 @@ def test_rtlsim_exec_of_finn(design, signal, expected, tmp_path, traced):
     from finn.core.rtlsim_exec import rtlsim_exec
 
     enable_verilator()
-    model = with_batch_size(design.model, 20)
+    model = set_batch_size(design.model, 20)
     if traced:
         model.set_metadata_prop("rtlsim_trace", str(tmp_path / "whole.fst"))
     context = {model.graph.input[0].name: signal[:20].astype(np.float32)}
@@ -232,9 +232,9 @@ def test_flipped_bit_is_detected(design, signal, expected, tmp_path, kind):
 
 
 def test_codes_that_do_not_fit(design):
-    with pytest.raises(FlowError, match=r"shape \[4, 3\] do not fit.*\[2\]"):
+    with pytest.raises(FlowError, match=r"shape \[4, 3\] do not fit.*\[samples, 2\]"):
         simulate_stitched(design, np.zeros((4, 3), int), progress=False)
-    with pytest.raises(FlowError, match="64 and do not all fit INT7"):
+    with pytest.raises(FlowError, match="64 and does not fit INT7"):
         simulate_stitched(design, np.full((4, 2), 64), progress=False)
 
 

@@ -80,7 +80,7 @@ def test_graph_that_is_not_specialized(built, tmp_path, capsys):
     (folder / "build.json").write_text(json.dumps(record))
     assert re.fullmatch(
         rf"dhq: error: node {node.name} \(op_type MVAU\) cannot be simulated: it is not "
-        r"speciali[sz]ed to RTL; run step_dhq_specialize_layers first",
+        r"specialized to RTL; run step_dhq_specialize_layers first",
         failure(capsys, "--out", folder),
     )
 

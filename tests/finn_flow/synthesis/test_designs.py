@@ -17,7 +17,7 @@ from dhq_brevitas.finn_flow.synthesis import (
     synthesize_design,
 )
 from dhq_brevitas.finn_flow.synthesis.sources import patched
-from dhq_brevitas.run.synth import synthesis_rows
+from dhq_brevitas.run.stages.synth import synthesis_rows
 from layer_graphs import hadamard
 
 COUNTER = """
