@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dhq_brevitas.inr.families import Activation, Family, default_initialise
+from dhq_brevitas.inr.families import Activation, Family, default_initialize
 from dhq_brevitas.run import cli
 from dhq_brevitas.signals.grid import grid_codes, grid_step
 from dhq_brevitas.signals.pictures import save_comparison, save_image
@@ -46,7 +46,7 @@ FAMILY = Family(
     name="sinc",
     paper="Saratchandran et al. 2024, arXiv:2402.05427",
     activation=activation,
-    initialise=default_initialise,
+    initialize=default_initialize,
     learning_rate=2e-3,
     parameters={"omega": 20.0},
 )

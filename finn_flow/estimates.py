@@ -3,7 +3,7 @@
 """What the layers of a quantized network will take, without exporting and building it.
 
 The hardware layers are made from a network's integers with the functions that the build's passes
-use on the exported graph, folded by the build's own step, and asked by FINN's own analyses. The
+use on the exported graph, folded by the build's own step, and asked by FINN's own analyzes. The
 sums are those that ``build_dataflow`` reports for that network, in a small part of its time; DSPs
 are its ``dsp_rtl_estimate``.
 """

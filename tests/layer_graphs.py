@@ -163,7 +163,7 @@ def lookup(
 
 
 def sine_table(bits: int) -> np.ndarray:
-    """round(127·sin) at the centres of 2^bits bins: odd, and a quarter wave holds it."""
+    """round(127·sin) at the centers of 2^bits bins: odd, and a quarter wave holds it."""
     n = 1 << bits
     return np.rint(127 * np.sin(2 * np.pi * (np.arange(n) + 0.5) / n)).astype(np.int64)
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The networks of the papers in plain PyTorch, written from their formulas, to compare ours with.
 
-They share nothing with dhq_brevitas: own layers, own initialisation, PyTorch's global generator.
+They share nothing with dhq_brevitas: own layers, own initialization, PyTorch's global generator.
 """
 
 import math

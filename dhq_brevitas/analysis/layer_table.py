@@ -26,11 +26,11 @@ MAX_SAMPLES = 4096
 
 def kurtosis(x: Tensor) -> float | None:
     """E[(x - μ)⁴] / E[(x - μ)²]² over all values (normal 3, uniform 1.8); None if constant."""
-    centred = x.double() - x.double().mean()
-    variance = centred.square().mean()
+    centerd = x.double() - x.double().mean()
+    variance = centerd.square().mean()
     if variance == 0:
         return None
-    return float((centred**4).mean() / variance**2)
+    return float((centerd**4).mean() / variance**2)
 
 
 def measure_layers(model: nn.Module, inputs: Tensor) -> list[dict[str, Any]]:

@@ -39,7 +39,7 @@ class Inr(nn.Module):
             linears[0].requires_grad_(False)
             trained = linears[1:]
         for index, linear in enumerate(trained):
-            family.initialise(linear, index, len(trained) - 1, spec.parameters, generator)
+            family.initialize(linear, index, len(trained) - 1, spec.parameters, generator)
         self.layers = nn.ModuleList(linears)
 
     @property

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Fitting a float INR and fine-tuning a quantized one, interruptible and resumed exactly.
 
-Both minimise the mean squared error with Adam on random minibatches. Nothing random is carried from
+Both minimize the mean squared error with Adam on random minibatches. Nothing random is carried from
 step to step: the samples of step s and its learning rate are functions of s and the seed. A
 checkpoint of weights, optimizer and s therefore resumes to the same bits as a run that was never
 interrupted (on the same machine with the same number of threads).

@@ -34,7 +34,7 @@ class LookupTable(nn.Module):
     """f at the centers of the address bins; the function between the two quantizers.
 
     Input: position t = code · 2^-P of a periodic function (in periods) or code · 2^-(P-1) of
-    another (in units of the limit, -1 ≤ t < 1), float of any shape. Output: f at the centre of the
+    another (in units of the limit, -1 ≤ t < 1), float of any shape. Output: f at the center of the
     bin, of the same shape and type.
 
     The entries are taken in float64 and rounded to float32 once. Evaluation reads the table, and so

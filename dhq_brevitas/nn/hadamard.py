@@ -36,7 +36,7 @@ _FLOAT_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _MAX_DENSE_ORDER = 64
 # Larger CPU tensors go in pieces of this many elements: the memory of the intermediate product is
 # then reused rather than mapped anew, which takes as long as the arithmetic. Smaller pieces gain
-# nothing and synchronise the threads more often, which hurts where other programs want the cores.
+# nothing and synchronize the threads more often, which hurts where other programs want the cores.
 _CHUNK_ELEMENTS = 1 << 22
 # The CUDA kernel works on multiples of eight elements.
 _CUDA_KERNEL_MIN_ORDER = 8
@@ -106,7 +106,7 @@ def hadamard_transform(
         order: block size, a power of two from 1 to 4096 that divides n. None means n, which must
             then be a power of two itself; ``order=largest_order(n)`` always works.
         signs: constant ±1 tensor of shape [n] (no gradient flows to it), None for all +1.
-        scale: finite factor. None means 1/√order (orthonormal), 1.0 the unnormalised transform.
+        scale: finite factor. None means 1/√order (orthonormal), 1.0 the unnormalized transform.
 
     Returns:
         A new tensor with the shape, dtype and device of ``x``.
@@ -146,7 +146,7 @@ def hadamard_transform(
 def hadamard_transform_int(
     codes: np.ndarray, *, order: int | None = None, signs: np.ndarray | None = None
 ) -> np.ndarray:
-    """Exact unnormalised transform (x · D) (I ⊗ H) of integers; the reference for all others.
+    """Exact unnormalized transform (x · D) (I ⊗ H) of integers; the reference for all others.
 
     A butterfly in int64, sharing no arithmetic with :func:`hadamard_transform`.
 

@@ -56,7 +56,7 @@ def calibrate(model: nn.Module, inputs: Tensor, refine: bool = True) -> list[Cal
     """Sets every learned scale of ``model`` from its weights and from one pass over ``inputs``.
 
     Weights: MinMaxObserver or PerChannelMinMaxObserver, as the scale has one value or one a
-    channel; activations: HistogramObserver, whose range minimises the squared error of its
+    channel; activations: HistogramObserver, whose range minimizes the squared error of its
     histogram. With ``refine`` the step of least squared error on the tensor itself is taken (see
     :func:`step_of_least_error`); power-of-two and dyadic scales only take steps they can hold.
 

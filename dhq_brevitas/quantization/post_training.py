@@ -3,7 +3,7 @@
 """Post-training rounding that looks at what a layer is fed with, rather than at its weights alone.
 
 A layer with quantized inputs X [N, n] shall give the pre-activations T [N, m] of the float network.
-With centred X and T, H = XᵀX/N and C = TᵀX/N, the best unrounded weights are W* = C H⁻¹, and codes
+With centerd X and T, H = XᵀX/N and C = TᵀX/N, the best unrounded weights are W* = C H⁻¹, and codes
 Q on a grid of step s cost
 
     |X (sQ - W*)ᵀ|² / N  =  tr (sQ - W*) H (sQ - W*)ᵀ.

@@ -73,7 +73,7 @@ def load_image(
         grey: turn RGB into luminance (0.2125 R + 0.7154 G + 0.0721 B).
 
     Integer pixels are divided by the largest value of their type (255 or 65535) to v in [0, 1]; the
-    result is 2·v - 1. Grey keeps 16 bits, colour is read with 8. Alpha is dropped, not blended; of
+    result is 2·v - 1. Grey keeps 16 bits, color is read with 8. Alpha is dropped, not blended; of
     several frames the first is taken.
     Raises ValueError when there is no such picture, when it cannot be read, when it is too small
     (under 8 pixels on a side, before or after scaling), or when ``size`` is under 8.
@@ -130,7 +130,7 @@ def _read(path: Path, notes: list[str]) -> np.ndarray:
                 if upright.has_transparency_data:
                     notes.append(f"{path.name} has an alpha channel; it is dropped")
                 if deep:
-                    notes.append(f"{path.name} has 16-bit colours; they are read as 8-bit")
+                    notes.append(f"{path.name} has 16-bit colors; they are read as 8-bit")
                 return np.asarray(upright.convert("RGB"))
     except UnidentifiedImageError:
         return _read_other(path, notes)
@@ -139,7 +139,7 @@ def _read(path: Path, notes: list[str]) -> np.ndarray:
 
 
 def _read_other(path: Path, notes: list[str]) -> np.ndarray:
-    """TIFF that Pillow does not know, such as float colours, through tifffile."""
+    """TIFF that Pillow does not know, such as float colors, through tifffile."""
     import tifffile
 
     try:

@@ -49,7 +49,7 @@ def compile_design(
     *,
     trace: bool = False,
     defines: tuple[str, ...] = (),
-    optimise: bool = True,
+    optimize: bool = True,
 ) -> Path:
     """Shared object of the module ``top``, from the cache if the same was compiled before.
 
@@ -58,14 +58,14 @@ def compile_design(
         top: name of the top module.
         trace: with the code for FST waveforms.
         defines: preprocessor macros, for example ``("FINN_SIMULATION",)``.
-        optimise: the C++; without, it compiles faster and simulates slower.
+        optimize: the C++; without, it compiles faster and simulates slower.
 
     SimulationError with Verilator's message if it rejects the design, and the remedy if known. FINN
     names the top module of a layer after its node.
     """
     tools = find_toolchain()
     flags = [*VERILATOR_FLAGS, *(f"-D{name}" for name in defines), *(["--trace-fst"] * trace)]
-    cxx_flags = [*CXX_FLAGS, *([] if optimise else ["-O0"])]
+    cxx_flags = [*CXX_FLAGS, *([] if optimize else ["-O0"])]
     key = sources.digest(tools.version, top, *flags, *cxx_flags, HARNESS.read_text())
 
     def build(folder: Path, entry: Path) -> None:

@@ -53,7 +53,7 @@ INPUTS = torch.cartesian_prod(torch.linspace(-1, 1, 8), torch.linspace(-1, 1, 8)
 
 
 @pytest.mark.parametrize("linear", [nn.Linear, qnn.QuantLinear])
-def test_any_model_of_linear_layers_is_analysed(linear, tmp_path):
+def test_any_model_of_linear_layers_is_analyzed(linear, tmp_path):
     first, last = analyze_layers(model(linear), INPUTS, weight_bits=6, act_bits=8)
     assert (first.name, last.name) == ("0", "2")
     assert set(last.weight_sqnr) == {"none", "input 32", "input 32, signs", "input 16"}

@@ -168,7 +168,7 @@ def test_tables_of_the_comparison():
     assert len({row.count("|") for row in rows}) == 1
     saved = 100 * (designs["W8A8 DHQ"].energy["value"] - 1)
     assert -50 < saved < 0
-    assert f"| energy, modelled | -40.1% | {saved:+.1f}% |" in "\n".join(claims(designs))
+    assert f"| energy, modeled | -40.1% | {saved:+.1f}% |" in "\n".join(claims(designs))
     rows = energy_table(list(designs.values()))
     assert len({row.count("|") for row in rows}) == 1
     # What nothing makes switch: clock and block RAM only.

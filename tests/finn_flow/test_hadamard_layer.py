@@ -85,7 +85,7 @@ def test_exact_growth(datatype, order, expected):
 @pytest.mark.parametrize(
     ("output", "narrow"), [("INT4", 0), ("INT4", 1), ("UINT5", 0), ("INT9", 0)]
 )
-def test_requantiser_rounds_half_to_even(rng, shift, output, narrow):
+def test_requantizer_rounds_half_to_even(rng, shift, output, narrow):
     model = layer_model(
         (500, 16), 16, "INT6", requantShift=shift, outputDataType=output, narrow=narrow
     )

@@ -37,7 +37,7 @@ def test_signs_that_negate_a_whole_row_cost_a_bit():
     assert run_qonnx(result, np.array([[-128, -128]])).tolist() == [[256, 0]]
 
 
-def test_normalised_square_order_leaves_a_power_of_two(rng, transformed):
+def test_normalized_square_order_leaves_a_power_of_two(rng, transformed):
     model = GraphBuilder(16, datatype="INT8").hadamard(16, normalize=1).model(16)
     result = transformed(model, InferHadamardTransform())
     assert [n.op_type for n in result.graph.node] == ["HadamardTransform", "Mul"]

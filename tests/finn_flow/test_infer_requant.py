@@ -152,7 +152,7 @@ def test_fused_scale_stays_behind(transformed):
         rotated([0.5, 0.25] * 8),
     ],
 )
-def test_other_requantisers_are_not_fused(transformed, builder):
+def test_other_requantizers_are_not_fused(transformed, builder):
     result = convert(transformed, builder)
     assert [n.op_type for n in result.graph.node] == ["HadamardTransform", "Thresholding"]
     assert getCustomOp(result.graph.node[0]).get_nodeattr("requantShift") == -1

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
-"""FINN's own passes and analyses on layers of this package."""
+"""FINN's own passes and analyzes on layers of this package."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def built(siren, tmp_path_factory):
     return build_dataflow(siren.build(), folder, cycles_per_sample=32, progress=False)
 
 
-def test_every_layer_is_rtl_and_seen_by_finns_analyses(built):
+def test_every_layer_is_rtl_and_seen_by_finns_analyzes(built):
     kinds = [n.op_type for n in built.model.graph.node]
     assert kinds == ["MVAU_rtl", "LookupActivation_rtl", "HadamardTransform_rtl", "MVAU_rtl"]
     assert {n.domain for n in built.model.graph.node} == {"finn.custom_op.fpgadataflow.rtl"}

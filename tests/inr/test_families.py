@@ -83,7 +83,7 @@ def test_quality_of_the_paper(family):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_initialisation_of_the_paper(family):
+def test_initialization_of_the_paper(family):
     torch.manual_seed(0)
     plain = paper_network(family, 64, 2, 3)
     ours = trained_linears(Inr(InrSpec(hidden=64, layers=2, family=family)))
@@ -192,12 +192,12 @@ def test_encoding_is_exact_in_hardware():
 
 OWN_FAMILY = """
 import torch
-from dhq_brevitas.inr.families import Activation, Family, default_initialise
+from dhq_brevitas.inr.families import Activation, Family, default_initialize
 
 def activation(parameters, index):
     return Activation(torch.tanh, gain=parameters["gain"], limit=4.0)
 
-FAMILY = Family("tanh", "nobody", activation, default_initialise, 1e-3, {"gain": 5.0})
+FAMILY = Family("tanh", "nobody", activation, default_initialize, 1e-3, {"gain": 5.0})
 """
 
 
@@ -220,7 +220,7 @@ def test_a_registered_family(monkeypatch):
             "cosine",
             "nobody",
             lambda parameters, index: Activation(torch.cos, gain=20.0, period=2 * math.pi),
-            family.initialise,
+            family.initialize,
             1e-3,
             {"omega": 20.0},
         )

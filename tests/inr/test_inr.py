@@ -138,7 +138,7 @@ def test_size_without_rotation():
 # -- float network ---------------------------------------------------------------------------------
 
 
-def test_siren_formula_and_initialisation():
+def test_siren_formula_and_initialization():
     parameters = {"omega": 10.0, "omega_first": 20.0}
     spec = InrSpec(hidden=40, layers=2, out_features=1, parameters=parameters)
     model = Inr(spec, seed=3)

@@ -49,7 +49,7 @@ def test_period_in_radians_is_the_default():
 
 
 @pytest.mark.parametrize("activation", FUNCTIONS, ids=lambda a: a[0].__name__)
-def test_floor_and_bin_centre_leave_no_bias(activation):
+def test_floor_and_bin_center_leave_no_bias(activation):
     module = activation[0](4, period=1.0, act_quant=None).eval()
     t = (torch.arange(4096) + 0.5) / 4096
     exact = torch.from_numpy(activation[1](2 * np.pi * t.numpy()))
@@ -60,14 +60,14 @@ def test_floor_and_bin_centre_leave_no_bias(activation):
 
 
 @pytest.mark.parametrize("activation", FUNCTIONS, ids=lambda a: a[0].__name__)
-def test_gradient_is_the_derivative_at_the_bin_centre(activation):
+def test_gradient_is_the_derivative_at_the_bin_center(activation):
     module = activation[0](8, period=2.0).train()
     x = torch.linspace(-3, 3, 101, requires_grad=True)
     module(x).sum().backward()
-    centre = 2 * np.pi * (np.floor(x.detach().numpy() / 2 * 256) + 0.5) / 256
-    derivative = np.cos(centre) if activation[0] is QuantSine else -np.sin(centre)
+    center = 2 * np.pi * (np.floor(x.detach().numpy() / 2 * 256) + 0.5) / 256
+    derivative = np.cos(center) if activation[0] is QuantSine else -np.sin(center)
     expected = derivative * np.pi
-    value = activation[1](centre)
+    value = activation[1](center)
     inside = np.abs(value) < 0.99  # the output quantizer passes no gradient where it clips
     np.testing.assert_allclose(x.grad.numpy()[inside], expected[inside], rtol=1e-4, atol=1e-4)
 
@@ -159,8 +159,8 @@ def test_gradient_of_a_function(name):
     assert torch.equal(*gradients)
     bins = 2**12 if "period" in unit else 2**11
     width = next(iter(unit.values())) / bins
-    centre = ((torch.floor(x.detach().double() / width) + 0.5) * width).requires_grad_()
-    (expected,) = torch.autograd.grad(fn(centre).sum(), centre)
+    center = ((torch.floor(x.detach().double() / width) + 0.5) * width).requires_grad_()
+    (expected,) = torch.autograd.grad(fn(center).sum(), center)
     torch.testing.assert_close(gradients[0], expected.float(), rtol=1e-3, atol=1e-3)
 
 

@@ -329,7 +329,7 @@ def test_the_table_says_what_the_alternatives_cost(plan):
     [
         (lambda v: v.pop("layers"), "is no plan: it has no 'layers'"),
         (lambda v: v["layers"][1].pop("order"), r"linear1 lacks \['order'\]"),
-        (lambda v: v["layers"][1].update(colour=3), r"linear1 lacks nothing and has unknown \['co"),
+        (lambda v: v["layers"][1].update(color=3), r"linear1 lacks nothing and has unknown \['co"),
         (lambda v: v["layers"][2].update(weight_bits=40), "linear2: weight_bits=40 is out of ran"),
         (lambda v: v["layers"][2].update(weight_bits="x"), "linear2: "),
         (lambda v: v.update(layers=[]), "'layers' must be a list"),

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """A run folder with everything up to the export, of a colour picture that is not square."""
+    """A run folder with everything up to the export, of a color picture that is not square."""
     folder = tmp_path_factory.mktemp("run")
     picture = folder / "picture.jpg"
     gradient = np.indices((20, 32)).sum(axis=0)[..., None] * np.array([3, 2, 1])

@@ -22,11 +22,11 @@ def ramp(*shape):
     return np.arange(np.prod(shape), dtype=np.int64).reshape(shape)
 
 
-def test_bundled_colour_and_grey():
-    colour = signals.load_image("astronaut", 32)
-    assert colour.pixels.shape == (32, 32, 3)
-    assert colour.pixels.dtype == np.float32
-    assert colour.notes == ()
+def test_bundled_color_and_grey():
+    color = signals.load_image("astronaut", 32)
+    assert color.pixels.shape == (32, 32, 3)
+    assert color.pixels.dtype == np.float32
+    assert color.notes == ()
     grey = signals.load_image("camera", 32)
     assert (grey.shape, grey.channels) == ((32, 32), 1)
     assert signals.load_image("astronaut", 32, grey=True).channels == 1
@@ -46,7 +46,7 @@ def test_sixteen_bits_are_not_cut_to_eight(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.float32])
-def test_deep_colour_tiff(tmp_path, dtype):
+def test_deep_color_tiff(tmp_path, dtype):
     tifffile = pytest.importorskip("tifffile")
     values = (ramp(16, 16, 3) * 83 % 65536).astype(np.uint16)
     stored = values if dtype == np.uint16 else (values / 65535).astype(np.float32)
@@ -141,7 +141,7 @@ def test_too_small(tmp_path):
 
 
 @pytest.mark.parametrize(("height", "width"), [(8, 8), (9, 12), (128, 100), (2, 2), (129, 3)])
-def test_codes_are_centred_and_fit_the_bits(height, width):
+def test_codes_are_centerd_and_fit_the_bits(height, width):
     codes = grid.grid_codes((height, width))
     assert codes.dtype == np.int64
     assert codes.shape == (height * width, 2)

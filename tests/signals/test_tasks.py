@@ -88,7 +88,7 @@ def test_unknown_numbers(task):
 # -- each task -------------------------------------------------------------------------------------
 
 
-def test_super_resolution_gives_means_at_their_centres():
+def test_super_resolution_gives_means_at_their_centers():
     data = problem("super-resolution")
     assert data.shape == (16, 16)  # the odd row and column are left out
     fine = data.grid(data.values)

@@ -10,9 +10,9 @@ from dhq_brevitas.inr.families import finer, gaussian, hosc, quadinr, relu, sire
 from dhq_brevitas.inr.families.base import (
     Activation,
     Family,
-    default_initialise,
+    default_initialize,
     omega_of,
-    siren_initialise,
+    siren_initialize,
     uniform,
 )
 from dhq_brevitas.util.errors import ArgumentError
@@ -22,11 +22,11 @@ __all__ = [
     "FAMILIES",
     "Activation",
     "Family",
-    "default_initialise",
+    "default_initialize",
     "get_family",
     "omega_of",
     "register_family",
-    "siren_initialise",
+    "siren_initialize",
     "uniform",
 ]
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
-"""What an INR family is: its activation, its initialisation, its learning rate.
+"""What an INR family is: its activation, its initialization, its learning rate.
 
 A family describes networks of the form
 
@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-__all__ = ["Activation", "Family", "default_initialise", "omega_of", "siren_initialise", "uniform"]
+__all__ = ["Activation", "Family", "default_initialize", "omega_of", "siren_initialize", "uniform"]
 
 Parameters = Mapping[str, Any]
 
@@ -54,7 +54,7 @@ class Family:
         name: what it is asked for by.
         paper: its source.
         activation: (parameters, index of the layer) -> activation after that linear layer.
-        initialise: (linear layer, its index, index of the last one, parameters, generator), sets
+        initialize: (linear layer, its index, index of the last one, parameters, generator), sets
             weight and bias in place.
         parameters: names of the family's numbers, with their defaults. None stands for a default
             that depends on the network.
@@ -67,7 +67,7 @@ class Family:
     name: str
     paper: str
     activation: Callable[[Parameters, int], Activation]
-    initialise: Callable[[nn.Linear, int, int, Parameters, Generator], None]
+    initialize: Callable[[nn.Linear, int, int, Parameters, Generator], None]
     learning_rate: float
     parameters: Parameters = field(default_factory=dict)
     encoding: Callable[[int, Parameters], tuple[Tensor, Tensor]] | None = None
@@ -100,7 +100,7 @@ def uniform(linear: nn.Linear, weight_bound: float, bias_bound: float, rng: Gene
         linear.bias.uniform_(-bias_bound, bias_bound, generator=rng)
 
 
-def siren_initialise(
+def siren_initialize(
     linear: nn.Linear, index: int, last: int, parameters: Parameters, rng: Generator
 ) -> None:
     """W_0 uniform in ±1/n, the others in ±√(6/n)/ω; biases in ±1/√n.
@@ -112,7 +112,7 @@ def siren_initialise(
     uniform(linear, bound, 1 / math.sqrt(n), rng)
 
 
-def default_initialise(
+def default_initialize(
     linear: nn.Linear, index: int, last: int, parameters: Parameters, rng: Generator
 ) -> None:
     """Weights and biases uniform in ±1/√n: what torch.nn.Linear starts from."""

@@ -5,7 +5,7 @@
 Liu, Zhu, Zhang, Fu, Deng, Ma, Guo, Cao, "FINER: Flexible spectral-bias tuning in Implicit NEural
 Representation by Variable-periodic Activation Functions", CVPR 2024, arXiv:2312.02434. As in the
 authors' code, no gradient passes through the factor |z| + 1, and 5e-4 is the learning rate.
-Initialised as SIREN; the first bias is uniform in ±k, k = ``first_bias`` (None: 1/√n), larger for
+Initialized as SIREN; the first bias is uniform in ±k, k = ``first_bias`` (None: 1/√n), larger for
 signals of higher frequency.
 
 It is not periodic. Its range is the largest |z| of the trained network; at that end the frequency
@@ -22,7 +22,7 @@ from dhq_brevitas.inr.families.base import (
     Family,
     Parameters,
     omega_of,
-    siren_initialise,
+    siren_initialize,
 )
 
 __all__ = ["FAMILY", "variable_sine"]
@@ -38,11 +38,11 @@ def activation(parameters: Parameters, index: int) -> Activation:
     return Activation(partial(variable_sine, omega_of(parameters, index)))
 
 
-def initialise(
+def initialize(
     linear: nn.Linear, index: int, last: int, parameters: Parameters, rng: Generator
 ) -> None:
     """As SIREN, with a first bias in ±first_bias."""
-    siren_initialise(linear, index, last, parameters, rng)
+    siren_initialize(linear, index, last, parameters, rng)
     bound = parameters["first_bias"]
     if index == 0 and bound is not None:
         with torch.no_grad():
@@ -53,7 +53,7 @@ FAMILY = Family(
     name="finer",
     paper="Liu et al. 2024, arXiv:2312.02434",
     activation=activation,
-    initialise=initialise,
+    initialize=initialize,
     learning_rate=5e-4,
     parameters={"omega": 30.0, "omega_first": None, "first_bias": None},
 )

@@ -11,7 +11,7 @@ torch.nn.Linear does. s and the learning rate lie between those that the authors
 import torch
 from torch import Tensor
 
-from dhq_brevitas.inr.families.base import Activation, Family, Parameters, default_initialise
+from dhq_brevitas.inr.families.base import Activation, Family, Parameters, default_initialize
 
 __all__ = ["FAMILY", "LIMIT", "bell"]
 
@@ -36,7 +36,7 @@ FAMILY = Family(
     name="gaussian",
     paper="Ramasinghe and Lucey 2022, arXiv:2111.15135",
     activation=activation,
-    initialise=default_initialise,
+    initialize=default_initialize,
     learning_rate=5e-3,
     parameters={"scale": 20.0},
 )

@@ -4,7 +4,7 @@
 
 Serrano, Szymkowiak, Musialski, "HOSC: A Periodic Activation Function for Preserving Sharp Features
 in Implicit Neural Representations", 2024, arXiv:2401.10967. β is a number here, not learned.
-Initialisation and learning rate as for SIREN.
+Initialization and learning rate as for SIREN.
 """
 
 import math
@@ -18,7 +18,7 @@ from dhq_brevitas.inr.families.base import (
     Family,
     Parameters,
     omega_of,
-    siren_initialise,
+    siren_initialize,
 )
 
 __all__ = ["FAMILY", "hyperbolic_oscillation"]
@@ -39,7 +39,7 @@ FAMILY = Family(
     name="hosc",
     paper="Serrano et al. 2024, arXiv:2401.10967",
     activation=activation,
-    initialise=siren_initialise,
+    initialize=siren_initialize,
     learning_rate=2e-3,
     parameters={"omega": 30.0, "omega_first": None, "beta": 2.0},
 )

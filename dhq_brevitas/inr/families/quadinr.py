@@ -4,7 +4,7 @@
 
 Zhou et al., "QuadINR: Hardware-Efficient Implicit Neural Representations Through Quadratic
 Activation", 2025, arXiv:2508.14374; f(z) = φ(ω z). φ is odd, has a continuous derivative, and is
-1.03 sin(πu/2) plus odd harmonics that fall with the cube of their order. ω, the initialisation and
+1.03 sin(πu/2) plus odd harmonics that fall with the cube of their order. ω, the initialization and
 the learning rate are SIREN's, with which it shares the slope at 0 up to a factor of 2.
 """
 
@@ -16,7 +16,7 @@ from dhq_brevitas.inr.families.base import (
     Family,
     Parameters,
     omega_of,
-    siren_initialise,
+    siren_initialize,
 )
 
 __all__ = ["FAMILY", "parabolas"]
@@ -26,8 +26,8 @@ PERIOD = 4.0
 
 def parabolas(u: Tensor) -> Tensor:
     """φ(u)."""
-    centred = u - PERIOD * torch.floor(u / PERIOD + 0.5)
-    return centred * (2 - centred.abs())
+    centerd = u - PERIOD * torch.floor(u / PERIOD + 0.5)
+    return centerd * (2 - centerd.abs())
 
 
 def activation(parameters: Parameters, index: int) -> Activation:
@@ -39,7 +39,7 @@ FAMILY = Family(
     name="quadinr",
     paper="Zhou et al. 2025, arXiv:2508.14374",
     activation=activation,
-    initialise=siren_initialise,
+    initialize=siren_initialize,
     learning_rate=2e-3,
     parameters={"omega": 30.0, "omega_first": None},
 )

@@ -18,7 +18,7 @@ import math
 import torch
 from torch import Tensor
 
-from dhq_brevitas.inr.families.base import Activation, Family, Parameters, default_initialise
+from dhq_brevitas.inr.families.base import Activation, Family, Parameters, default_initialize
 
 __all__ = ["FAMILY"]
 
@@ -50,7 +50,7 @@ FAMILY = Family(
     name="relu",
     paper="Mildenhall et al. 2020, arXiv:2003.08934",
     activation=activation,
-    initialise=default_initialise,
+    initialize=default_initialize,
     learning_rate=1e-3,
     parameters={"frequencies": 8.0},
     encoding=encoding,

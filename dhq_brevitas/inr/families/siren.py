@@ -17,7 +17,7 @@ from dhq_brevitas.inr.families.base import (
     Family,
     Parameters,
     omega_of,
-    siren_initialise,
+    siren_initialize,
 )
 
 __all__ = ["FAMILY"]
@@ -32,7 +32,7 @@ FAMILY = Family(
     name="siren",
     paper="Sitzmann et al. 2020, arXiv:2006.09661",
     activation=activation,
-    initialise=siren_initialise,
+    initialize=siren_initialize,
     learning_rate=2e-3,
     parameters={"omega": 30.0, "omega_first": None},
 )

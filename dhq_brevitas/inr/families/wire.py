@@ -19,7 +19,7 @@ from dhq_brevitas.inr.families.base import (
     Activation,
     Family,
     Parameters,
-    default_initialise,
+    default_initialize,
     omega_of,
 )
 from dhq_brevitas.inr.families.gaussian import LIMIT, bell
@@ -43,7 +43,7 @@ FAMILY = Family(
     name="wire",
     paper="Saragadam et al. 2023, arXiv:2301.05187",
     activation=activation,
-    initialise=default_initialise,
+    initialize=default_initialize,
     learning_rate=5e-3,
     parameters={"omega": 20.0, "omega_first": None, "scale": 10.0},
 )

@@ -44,7 +44,7 @@ class Problem:
         codes: int64 [N, d], the points of the reconstruction.
         values: float32 [N, c], the reference there, in [-1, 1].
         shape: sides of the grid that the N points are, row by row; their product is N.
-        step: distance of neighbouring codes; codes · step lie in about [-1, 1].
+        step: distance of neighboring codes; codes · step lie in about [-1, 1].
         fit_codes: int64 [M, d], the points that are given; None: all of ``codes``.
         fit_values: float32 [M, c], what is given there; None: ``values``.
         projection: (rows, columns, weights) of a sparse matrix P [K, M] where not the samples are

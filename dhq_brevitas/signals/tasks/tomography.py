@@ -23,13 +23,13 @@ def radon_weights(side: int, angles: np.ndarray) -> tuple[np.ndarray, np.ndarray
     degrees) around pixel side//2 with bilinear interpolation, zero outside, and its columns are
     summed.
     """
-    centre = side // 2
+    center = side // 2
     down, right = np.mgrid[:side, :side]
     rows, columns, weights = [], [], []
     for index, angle in enumerate(np.deg2rad(angles)):
         cos, sin = np.cos(angle), np.sin(angle)
-        x = cos * (right - centre) + sin * (down - centre) + centre
-        y = -sin * (right - centre) + cos * (down - centre) + centre
+        x = cos * (right - center) + sin * (down - center) + center
+        y = -sin * (right - center) + cos * (down - center) + center
         left, top = np.floor(x), np.floor(y)
         for column, x_part in ((left, left + 1 - x), (left + 1, x - left)):
             for row, y_part in ((top, top + 1 - y), (top + 1, y - top)):

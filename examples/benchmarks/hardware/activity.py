@@ -87,7 +87,7 @@ def measure_activity(
         raise SimulationError(f"activity needs {long} samples, not {len(codes)}: give more")
     text, cells = with_counters((entry / NETLIST).read_text(), top)
     sources = Sources({"cells.sv": models_of(text), "netlist.sv": text})
-    library = compile_design(sources, top, optimise=False)
+    library = compile_design(sources, top, optimize=False)
     names = ["cycles", *(f"toggles_{kind}" for kind in KINDS), *(f"bits_{kind}" for kind in KINDS)]
     counts = []
     for samples in RUNS:

@@ -24,7 +24,7 @@ DSP48E2 = """
   initial begin
     a_q = 0; a1_q = 0; b_q = 0; b1_q = 0; c_q = 0; p_q = 0; d_q = 0; ad_q = 0; m_q = 0; op_q = 0;
     if (A_INPUT != "DIRECT" || B_INPUT != "DIRECT" || USE_SIMD != "ONE48" || BMULTSEL != "B")
-      $fatal(1, "DSP48E2: a mode that is not modelled");
+      $fatal(1, "DSP48E2: a mode that is not modeled");
   end
   wire signed [29:0] a = AREG == 0 ? $signed(A) : a_q;
   wire signed [17:0] b = BREG == 0 ? $signed(B) : b_q;
@@ -63,9 +63,9 @@ DSP48E2 = """
     if (RSTM) m_q <= 0;
     if (RSTCTRL) op_q <= 0;
     if (RSTP) p_q <= 0;
-    if (ALUMODE != 4'b0000 && ALUMODE != 4'b0011) $fatal(1, "DSP48E2: ALUMODE is not modelled");
+    if (ALUMODE != 4'b0000 && ALUMODE != 4'b0011) $fatal(1, "DSP48E2: ALUMODE is not modeled");
     if (!(op[3:0] inside {4'b0000, 4'b0101, 4'b1100}) || !(op[6:4] inside {0, 1, 2, 3, 5}))
-      $fatal(1, "DSP48E2: an OPMODE that is not modelled");
+      $fatal(1, "DSP48E2: an OPMODE that is not modeled");
   end
 """
 
@@ -112,7 +112,7 @@ def block_ram(port_bits: int) -> str:
 {contents}{parity}  end
   always @(posedge CLKBWRCLK)
     if ((ENARDEN && WEA != 0 && WRITE_WIDTH_A != 0) || (ENBWREN && WEBWE != 0))
-      $fatal(1, "block RAM: writing is not modelled");
+      $fatal(1, "block RAM: writing is not modeled");
 {ports}"""
 
 

@@ -18,7 +18,7 @@ taken for RATE. They give milliwatts, so single ones are known to ±50%, and whi
 slower second clocks is not known. Therefore every energy is also halved and doubled, or moved as
 far as the other reports are away, if that is more.
 
-Not modelled: glitches, wires that differ in length, placement, clock gating, block RAM that is not
+Not modeled: glitches, wires that differ in length, placement, clock gating, block RAM that is not
 read, wide multiplexers, carries inside a chain, inputs and outputs, configuration.
 """
 

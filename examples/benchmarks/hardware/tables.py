@@ -30,7 +30,7 @@ def table(designs: list[Design]) -> list[str]:
     columns = ["lut", "lutram", "ff", "carry", "dsp", "bram18"]
     lines = [
         "| design | LUT | of these memory | FF | CARRY4 | DSP | BRAM18 | cycles a sample | "
-        "latency, cycles | energy, modelled | PSNR, dB | codes wrong: RTL | netlist |",
+        "latency, cycles | energy, modeled | PSNR, dB | codes wrong: RTL | netlist |",
         "|---|" + "---:|" * 12,
     ]
     for design in designs:
@@ -90,7 +90,7 @@ def claims(designs: dict[str, Design]) -> list[str]:
     rows = [
         ("latency in cycles", CLAIMS["latency"], "latency_cycles"),
         ("cycles a sample", None, "cycles_per_sample"),
-        ("energy, modelled", CLAIMS["energy"], ENERGY),
+        ("energy, modeled", CLAIMS["energy"], ENERGY),
         *((BARS[key], CLAIMS["resources"], key) for key in ("lut", "ff", "dsp", "bram18")),
     ]
     if not designs["float32"].energy:

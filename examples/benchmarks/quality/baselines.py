@@ -74,14 +74,14 @@ def clustered(weight: Tensor, clusters: int) -> Tensor:
     values = weight.flatten()
     if values.numel() <= clusters:
         return weight
-    centres = torch.quantile(values, (torch.arange(clusters) + 0.5) / clusters)
+    centers = torch.quantile(values, (torch.arange(clusters) + 0.5) / clusters)
     for _ in range(LLOYD_STEPS):
-        nearest = torch.bucketize(values, (centres[1:] + centres[:-1]) / 2)
+        nearest = torch.bucketize(values, (centers[1:] + centers[:-1]) / 2)
         count = torch.zeros(clusters).index_add_(0, nearest, torch.ones_like(values))
         total = torch.zeros(clusters).index_add_(0, nearest, values)
-        centres = torch.where(count > 0, total / count.clamp_min(1), centres).sort().values
-    nearest = torch.bucketize(values, (centres[1:] + centres[:-1]) / 2)
-    return centres[nearest].reshape(weight.shape)
+        centers = torch.where(count > 0, total / count.clamp_min(1), centers).sort().values
+    nearest = torch.bucketize(values, (centers[1:] + centers[:-1]) / 2)
+    return centers[nearest].reshape(weight.shape)
 
 
 def torch_ao(run: Any) -> dict[str, Any]:

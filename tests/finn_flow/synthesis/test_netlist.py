@@ -126,7 +126,7 @@ def test_block_ram_wider_than_its_ports():
     assert len(re.findall(r"^  RAMB(?:18|36)E2 ", netlist, re.M)) == 2
     given, wanted = StreamFormat(DataType["UINT9"], 1, 1), StreamFormat(DataType["UINT36"], 3, 1)
     library = compile_design(
-        Sources({"cells.sv": models_of(netlist), "netlist.v": netlist}), "tables", optimise=False
+        Sources({"cells.sv": models_of(netlist), "netlist.v": netlist}), "tables", optimize=False
     )
     outputs, _, _ = run_signal(library, np.arange(512)[:, None], given, wanted)
     assert np.array_equal(outputs, words)
