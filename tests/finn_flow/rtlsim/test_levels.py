@@ -11,7 +11,7 @@ from PIL import Image
 
 from dhq_brevitas import finn_flow
 from dhq_brevitas.run import cli
-from dhq_brevitas.run.folder import RunFolder
+from dhq_brevitas.run.records import RunFolder
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 HEIGHT, WIDTH = 16, 20
