@@ -21,6 +21,7 @@ from dhq_brevitas.inr.integers import LayerCodes, codes_of
 from dhq_brevitas.inr.layer_plan import LayerPlan
 from dhq_brevitas.inr.layers import Layer
 from dhq_brevitas.inr.planned import linear_like
+from dhq_brevitas.nn.activations import QuantLookupActivation
 from dhq_brevitas.planning.alternatives import given_bits
 from dhq_brevitas.planning.limits import Estimator, Resources
 from dhq_brevitas.planning.sensitivity import Probe
@@ -48,6 +49,7 @@ class Prices:
     ) -> None:
         self.probe, self.layers, self.uniform, self.estimate = probe, layers, uniform, estimate
         self._known: dict[tuple[int, LayerPlan], Resources] = {}
+        self._tables: dict[tuple[int, int, int], QuantLookupActivation] = {}
 
     def of(self, layers: Sequence[LayerPlan]) -> Resources:
         """The resources of a plan, about."""
@@ -85,9 +87,9 @@ class Prices:
         linear = linear_like(layer, plan).eval()
         calibrate(linear, given)
         settle_scales(linear)
-        activation = layer.activation
-        if activation is not None and plan.phase_bits is not None and plan.sine_bits is not None:
-            activation = activation.with_bits(plan.phase_bits, plan.sine_bits)
+        activation = None
+        if plan.phase_bits is not None and plan.sine_bits is not None:
+            activation = self._table(index, plan.phase_bits, plan.sine_bits)
         with torch.no_grad():
             return codes_of(replace(layer, linear=linear, given=given, activation=activation))
 
@@ -100,10 +102,18 @@ class Prices:
             quantized = layer.given
             value, scale, zero, bits = x, quantized.scale, quantized.zero_point, quantized.bit_width
             return IntQuantTensor(value, scale, zero, bits, quantized.signed, False)
-        before = self.layers[layer.feeder]
-        assert before.activation is not None
-        bits = given_bits(plan.rotation, plan.act_bits)
-        table = before.activation.with_bits(before.activation.table_bit_width, bits)
+        phase_bits = self.uniform[layer.feeder].phase_bits
+        assert phase_bits is not None
+        table = self._table(layer.feeder, phase_bits, given_bits(plan.rotation, plan.act_bits))
         with torch.no_grad():
             quantizer = table.act_quant.fused_activation_quant_proxy.tensor_quant
             return IntQuantTensor(*quantizer(x), table.act_quant.is_signed, False)
+
+    def _table(self, index: int, phase_bits: int, sine_bits: int) -> QuantLookupActivation:
+        """The table behind a layer, of other widths; few of them serve many alternatives."""
+        key = (index, phase_bits, sine_bits)
+        if key not in self._tables:
+            activation = self.layers[index].activation
+            assert activation is not None
+            self._tables[key] = activation.with_bits(phase_bits, sine_bits)
+        return self._tables[key]
