@@ -204,6 +204,28 @@ def test_scales_that_are_not_finite_are_refused():
         set_scale(quantizer, torch.full((16, 1), float("inf")))
 
 
+def test_signs_without_a_seed_are_in_no_plan():
+    layer = qnn.QuantLinear(
+        8,
+        8,
+        bias=True,
+        weight_quant=dhq.Int8DHQWeightPerChannelFixedPoint,
+        input_quant=dhq.Int8DHQActPerTensorFixedPoint,
+        weight_hadamard_signs=3,
+    )
+    dhq.calibrate(layer, torch.randn(20, 8))
+    assert layer.weight_quant.rotation.signs_seed == 3
+    state = layer.state_dict()
+    layer.load_state_dict(state)
+    assert layer.weight_quant.rotation.signs_seed == 3
+    state["weight_quant.hadamard_signs"] = dhq.random_signs(8, 4)
+    layer.load_state_dict(state)
+    assert layer.weight_quant.rotation.signs_seed is None
+    model = nn.Sequential(layer).eval()
+    with pytest.raises(ValueError, match="0: the signs of its rotation were not drawn from a seed"):
+        plans_of(layers_of(model, torch.randn(3, 8)))
+
+
 def test_a_plan_for_another_network_is_refused():
     chosen = plans_of(layers_of(dhq.quantize(Skip(), CODES, progress=False), CODES))
     with pytest.raises(ValueError, match=r"layer 0 of the plan is 'first', not 'stem\.first'"):

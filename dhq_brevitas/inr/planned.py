@@ -87,7 +87,7 @@ def plans_of(layers: Sequence[Layer]) -> list[LayerPlan]:
     """The plan that these layers follow.
 
     Raises ValueError, naming the layer, for one that no plan describes: weights without a
-    quantizer, or of widths that no plan has.
+    quantizer, or of widths that no plan has, or a rotation whose signs have no seed.
     """
     return [_plan_of(layer) for layer in layers]
 
@@ -97,6 +97,11 @@ def _plan_of(layer: Layer) -> LayerPlan:
     proxy, turn = linear.weight_quant, rotation_of(linear)
     if not proxy.is_quant_enabled:
         raise ValueError(f"{layer.name}: its weight has no quantizer; give it a weight_quant")
+    if turn.signs is not None and turn.signs_seed is None:
+        raise ValueError(
+            f"{layer.name}: the signs of its rotation were not drawn from a seed, so no plan can "
+            "hold them; give weight_hadamard_signs a seed"
+        )
     with torch.no_grad():
         taken = linear.input_quant(layer.given)
     bits: Any = getattr(layer.given if turn.side == Side.AFTER else taken, "bit_width", None)

@@ -213,6 +213,10 @@ class HadamardWeightQuantProxy(WeightQuantProxyFromInjector):
         super()._load_from_state_dict(
             state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
         )
+        if self._seed is not None and self.hadamard_signs is not None:
+            drawn = random_signs(self.rotated_size, self._seed).to(self.hadamard_signs)
+            if not torch.equal(drawn, self.hadamard_signs):
+                self._seed = None  # the signs are those of the state
         key = prefix + "hadamard_signs"
         if config.IGNORE_MISSING_KEYS and key in missing_keys:
             missing_keys.remove(key)
