@@ -18,6 +18,7 @@ from qonnx.util.cleanup import cleanup_model
 from tqdm import tqdm
 
 from dhq_brevitas.export import save_model, set_batch_size
+from dhq_brevitas.export.domains import check_nodes, remove_execution
 from dhq_brevitas.finn_flow.checks import check_single_io, is_integer_form
 from dhq_brevitas.finn_flow.errors import FlowError
 from dhq_brevitas.finn_flow.host_affine import HostAffine
@@ -131,15 +132,26 @@ def _folder(output_dir: str | os.PathLike[str]) -> Path:
 
 
 def _load(model: ModelWrapper | str | os.PathLike[str]) -> ModelWrapper:
+    """A copy of the graph, which neither brings code along nor says what to execute it with."""
     if isinstance(model, ModelWrapper):
-        return ModelWrapper(model.model, make_deepcopy=True)
-    path = Path(model)
+        loaded = ModelWrapper(model.model, make_deepcopy=True)
+    else:
+        loaded = _read(Path(model))
+    try:
+        check_nodes(loaded)
+    except ValueError as error:
+        raise FlowError(f"model: {error}") from error
+    remove_execution(loaded)
+    return loaded
+
+
+def _read(path: Path) -> ModelWrapper:
     if not path.is_file():
-        raise FlowError(f"model={str(model)!r} is not a file; give the path of a QONNX graph")
+        raise FlowError(f"model={str(path)!r} is not a file; give the path of a QONNX graph")
     try:
         return ModelWrapper(str(path))
     except Exception as error:
-        raise FlowError(f"model={str(model)!r} cannot be read as ONNX: {error}") from error
+        raise FlowError(f"model={str(path)!r} cannot be read as ONNX: {error}") from error
 
 
 def _check_arguments(
