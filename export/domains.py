@@ -115,4 +115,3 @@ def _nodes(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
 
 def _registered() -> set[str]:
     return KNOWN | registry._DOMAIN_ALIASES.keys() | registry._OP_REGISTRY.keys()
-

@@ -31,7 +31,7 @@ from dhq_brevitas.finn_flow.steps import (
 )
 from dhq_brevitas.finn_flow.transformations import SeparateEqualInputs
 from dhq_brevitas.finn_flow.verification import StepVerifier
-from dhq_brevitas.util.files import check_writable_folder, write_json
+from dhq_brevitas.util.files import claim_folder, write_json
 
 DEFAULT_FPGA_PART = "xczu3eg-sbva484-1-e"
 MODEL_FILE = "dataflow.onnx"
@@ -82,7 +82,7 @@ def build_dataflow(
     Args:
         model: QONNX graph with one input [batch, …, channels] and one output, or its file. It is
             built for one sample at a time, whatever its batch size.
-        output_dir: folder for all results, created if needed.
+        output_dir: folder for all results: new, empty, or of an earlier build.
         cycles_per_sample: fold so that each layer takes at most this many clock cycles a sample.
         target_fps: the same as samples per second at ``clk_period_ns``; give at most one of the
             two. With neither, every layer has one lane.
@@ -105,6 +105,7 @@ def build_dataflow(
     hardware layer and VerificationError for a step that changed the result.
     """
     source = _load(model)
+    _check_inputs(model, folding_config, output_dir)
     _check_arguments(cycles_per_sample, target_fps, fpga_part, clk_period_ns)
     output = _folder(output_dir)
     config = DhqBuildConfig(
@@ -126,7 +127,7 @@ def build_dataflow(
 
 def _folder(output_dir: str | os.PathLike[str]) -> Path:
     try:
-        return check_writable_folder(output_dir).resolve()
+        return claim_folder(output_dir, "build", [MODEL_FILE, BUILD_FILE]).parent.resolve()
     except ValueError as error:
         raise FlowError(f"output_dir={str(output_dir)!r}: {error}") from error
 
@@ -152,6 +153,22 @@ def _read(path: Path) -> ModelWrapper:
         return ModelWrapper(str(path))
     except Exception as error:
         raise FlowError(f"model={str(path)!r} cannot be read as ONNX: {error}") from error
+
+
+def _check_inputs(
+    model: ModelWrapper | str | os.PathLike[str],
+    folding_config: dict[str, Any] | str | os.PathLike[str] | None,
+    output_dir: str | os.PathLike[str],
+) -> None:
+    """FlowError for an input that would be overwritten."""
+    for name, value in (("model", model), ("folding_config", folding_config)):
+        if not isinstance(value, str | os.PathLike):
+            continue
+        if Path(value).resolve().is_relative_to(Path(output_dir).resolve()):
+            raise FlowError(
+                f"{name}={str(value)!r} is in output_dir={str(output_dir)!r}, where results would "
+                "overwrite it; copy it elsewhere"
+            )
 
 
 def _check_arguments(

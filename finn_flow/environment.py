@@ -49,7 +49,7 @@ def new_build_dir() -> Path:
 
 
 def _locked(folder: Path, operation: int) -> int | None:
-    """Descriptor that keeps a folder of this user locked until it is closed; None without a lock."""
+    """Descriptor that locks a folder of this user until it is closed; None without the lock."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:

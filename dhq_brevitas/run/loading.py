@@ -29,8 +29,8 @@ class Run:
     its files are not those any more.
     """
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self.folder = RunFolder(folder)
+    def __init__(self, folder: str | os.PathLike[str], trust_code: bool = False) -> None:
+        self.folder = RunFolder(folder, trust_code)
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -79,15 +79,20 @@ class Run:
         return self.folder.chosen().get(FitOptions)
 
 
-def load_run(folder: str | os.PathLike[str]) -> Run:
+def load_run(folder: str | os.PathLike[str], trust_code: bool = False) -> Run:
     """The run in ``folder``, as ``dhq run --out`` left it.
 
     >>> run = load_run("runs/astronaut")
     >>> run.quantized_network(run.problem.inputs)
 
+    Args:
+        folder: that of the run.
+        trust_code: whether a family or task in a Python file, which the folder only names, may be
+            executed. Otherwise networks of such a folder are refused with UntrustedCodeError.
+
     Raises FileNotFoundError when there is no such folder.
     """
-    run = Run(folder)
+    run = Run(folder, trust_code)
     if not run.folder.path.is_dir():
         raise FileNotFoundError(f"there is no run folder {run.folder.path}: make one with dhq run")
     return run

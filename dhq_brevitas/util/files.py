@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ __all__ = [
     "atomic_path",
     "check_folder_of",
     "check_writable_folder",
+    "claim_folder",
     "file_digest",
     "read_json",
     "text_digest",
@@ -108,6 +109,8 @@ def check_writable_folder(folder: str | os.PathLike[str]) -> Path:
 
     Raises ValueError that names the folder and the cause.
     """
+    if not os.fspath(folder):
+        raise ValueError("the output folder '' has no name; choose one with --out, '.' is this one")
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -119,3 +122,24 @@ def check_writable_folder(folder: str | os.PathLike[str]) -> Path:
             f"cannot write to the output folder {folder}: {reason}; choose another with --out"
         ) from error
     return folder
+
+
+def claim_folder(folder: str | os.PathLike[str], kind: str, files: Sequence[str] = ()) -> Path:
+    """Makes a new or empty ``folder`` one for a ``kind`` of results, or finds that it is.
+
+    Returns the empty file that marks it, ``.dhq-<kind>``. A folder that holds all of ``files`` is
+    taken for one from before there were marks. Raises ValueError for any other folder, whose files
+    would be overwritten or mixed with ours.
+    """
+    folder = check_writable_folder(folder)
+    mark = folder / f".dhq-{kind}"
+    names = {path.name for path in folder.iterdir()}
+    if mark.exists():  # looked for behind the listing: it is there before any other file is
+        return mark
+    if names and not (files and names.issuperset(files)):
+        raise ValueError(
+            f"the output folder {folder} holds other files than a {kind}'s, which are not to be "
+            "overwritten; choose a new or an empty folder"
+        )
+    mark.touch()
+    return mark
