@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 __all__ = [
     "atomic_path",
     "check_folder_of",
+    "check_regular_file",
     "check_writable_folder",
     "claim_folder",
     "file_digest",
@@ -26,6 +28,11 @@ __all__ = [
     "write_json",
     "write_text",
 ]
+
+#: Bytes of the largest JSON file that is read.
+MAX_JSON_BYTES = 1 << 26
+#: Bytes of the largest picture, sound or mesh that is read.
+MAX_SIGNAL_BYTES = 1 << 30
 
 
 @contextlib.contextmanager
@@ -78,12 +85,29 @@ def write_text(target: str | os.PathLike[str], text: str) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
+def check_regular_file(path: str | os.PathLike[str], limit: int = MAX_SIGNAL_BYTES) -> None:
+    """ValueError unless ``path`` is a file of at most ``limit`` bytes; FileNotFoundError if none.
+
+    A device or a pipe is none: reading it may never end.
+    """
+    found = os.stat(path)
+    if not stat.S_ISREG(found.st_mode):
+        kind = "a folder" if stat.S_ISDIR(found.st_mode) else "a device or a pipe"
+        raise ValueError(f"cannot read {path}: it is {kind}; name a file")
+    if found.st_size > limit:
+        raise ValueError(
+            f"cannot read {path}: it has {found.st_size} bytes, and at most {limit} are read; use "
+            "a smaller file"
+        )
+
+
 def read_json(path: str | os.PathLike[str]) -> Any:
     """The value stored in ``path``, or None when there is no such file.
 
-    Raises ValueError naming the file when it is not JSON.
+    Raises ValueError naming the file when it is not JSON, or more than 64 MiB.
     """
     try:
+        check_regular_file(path, MAX_JSON_BYTES)
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
@@ -129,10 +153,15 @@ def claim_folder(folder: str | os.PathLike[str], kind: str, files: Sequence[str]
 
     Returns the empty file that marks it, ``.dhq-<kind>``. A folder that holds all of ``files`` is
     taken for one from before there were marks. Raises ValueError for any other folder, whose files
-    would be overwritten or mixed with ours.
+    would be overwritten or mixed with ours, and for links in it, through which others would be.
     """
     folder = check_writable_folder(folder)
     mark = folder / f".dhq-{kind}"
+    for path in folder.rglob("*"):
+        if path.is_symlink():
+            raise ValueError(
+                f"{path} is a link, through which results would overwrite other files; remove it"
+            )
     names = {path.name for path in folder.iterdir()}
     if mark.exists():  # looked for behind the listing: it is there before any other file is
         return mark
