@@ -7,6 +7,7 @@ sentence on standard error.
 """
 
 import argparse
+import contextlib
 import logging
 import os
 import signal
@@ -181,6 +182,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     folder = RunFolder(arguments.out, arguments.trust_code)
+    with contextlib.ExitStack() as held:
+        if folder.marked:  # another process may be about to finish what is asked for
+            held.enter_context(folder.locked(_say))
+        return _run_in(folder, arguments, held)
+
+
+def _run_in(folder: RunFolder, arguments: argparse.Namespace, held: contextlib.ExitStack) -> int:
     stages = _chosen_stages(arguments)
     folder.before(next(iter(stages)))  # ahead of making the folder, whose name may be mistyped
     check_writable_folder(arguments.out)
@@ -192,11 +200,11 @@ def _run(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         return _fail(_sentence(error, stages.values()), 2)
     progress = not arguments.quiet and sys.stderr.isatty()
-    with folder.locked(_say):
-        for stage, options in stages.items():
-            record, ran = pipeline.run_stage(folder, stage, options, progress, _say)
-            _say(f"{stage}: {f'{record.seconds:.0f} s' if ran else 'unchanged, skipped'}")
-        report.write_comparison(folder)
+    held.enter_context(folder.locked(_say))
+    for stage, options in stages.items():
+        record, ran = pipeline.run_stage(folder, stage, options, progress, _say)
+        _say(f"{stage}: {f'{record.seconds:.0f} s' if ran else 'unchanged, skipped'}")
+    report.write_comparison(folder)
     _say(f"results in {folder.file('summary.json')}, pictures in {folder.file(report.COMPARISON)}")
     return 0
 

@@ -26,6 +26,8 @@ from dhq_brevitas.util.plugins import code_files
 __all__ = ["MissingStageError", "RunFolder", "StageRecord", "UntrustedCodeError"]
 
 SUMMARY = "summary.json"
+KIND = "run"
+MARK = f".dhq-{KIND}"
 # Part of every key: raise it when a stage computes something else from the same options.
 FORMAT = 3
 
@@ -89,6 +91,11 @@ class RunFolder(Folder):
         self._named: set[Path] = set()
         self._lock: FileLock | None = None
 
+    @property
+    def marked(self) -> bool:
+        """Whether it is marked as a run's."""
+        return self.file(MARK).exists()
+
     @contextlib.contextmanager
     def locked(self, say: Callable[[str], None]) -> Iterator[None]:
         """Makes the folder, and keeps other processes from writing to it.
@@ -97,7 +104,7 @@ class RunFolder(Folder):
         than a run's.
         """
         if self._lock is None:
-            self._lock = FileLock(claim_folder(self.path, "run", ["fit.json"]))
+            self._lock = FileLock(claim_folder(self.path, KIND, ["fit.json"]))
         try:
             self._lock.acquire(timeout=0)
         except Timeout:

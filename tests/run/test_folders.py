@@ -93,3 +93,19 @@ def test_the_second_waits_for_the_first(tmp_path):
     assert done.is_set()
     with FileLock(tmp_path / ".dhq-run", timeout=0):
         pass
+
+
+def test_a_stage_waits_for_the_one_it_builds_on(tmp_path, capsys):
+    """Instead of saying at once that it is missing."""
+    options = FitOptions("camera", size=16, hidden=8, layers=1, steps=2)
+    folder = RunFolder(tmp_path)
+    statuses: list[int] = []
+    with folder.locked(print):
+        thread = threading.Thread(target=lambda: statuses.append(run("analyze", "--out", tmp_path)))
+        thread.start()
+        thread.join(1)
+        assert thread.is_alive()
+        run_stage(folder, "fit", options, progress=False, say=lambda text: None)
+    thread.join(60)
+    assert statuses == [0]
+    assert "waiting for another dhq" in capsys.readouterr().out
