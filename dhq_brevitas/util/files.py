@@ -7,6 +7,7 @@ never a part of one.
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -29,6 +30,8 @@ __all__ = [
     "write_text",
 ]
 
+#: Fewer free bytes, with a file half written, are a full disk.
+FULL_BYTES = 1 << 16
 #: Bytes of the largest JSON file that is read.
 MAX_JSON_BYTES = 1 << 26
 #: Bytes of the largest picture, sound or mesh that is read.
@@ -41,7 +44,8 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
 
     The temporary name keeps the suffix, because writers of pictures choose the format by it. On an
     exception the temporary file is removed and ``target`` is left as it was. Raises
-    FileNotFoundError when its folder does not exist.
+    FileNotFoundError when its folder does not exist, and OSError that names ``target`` when the
+    disk is full, whatever the writer raised then.
     """
     target = Path(target)
     check_folder_of(target)
@@ -55,8 +59,22 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
         os.chmod(temporary, 0o666 & ~_umask())
         yield temporary
         os.replace(temporary, target)
+    except (OSError, RuntimeError) as error:
+        if _disk_is_full(error, target.parent):
+            raise OSError(
+                f"cannot write {target}: the disk is full; free some space and repeat the command"
+            ) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _disk_is_full(error: Exception, folder: Path) -> bool:
+    """Whether that is the cause; PyTorch raises a RuntimeError about positions in the file."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize < FULL_BYTES
 
 
 def check_folder_of(target: str | os.PathLike[str]) -> None:

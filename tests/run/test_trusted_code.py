@@ -4,9 +4,12 @@
 
 import json
 
+import numpy as np
 import pytest
+import torch
 from commands import SMALL, failure, run
 
+from dhq_brevitas.fitting import Fitted, fit
 from dhq_brevitas.inr.families import get_family
 from dhq_brevitas.run.loading import load_run
 from dhq_brevitas.run.pipeline import run_stage
@@ -85,6 +88,17 @@ def test_a_loaded_run_executes_nothing(fitted, mine):
     assert mine.executed
 
 
+def test_a_saved_network_executes_nothing(tmp_path, mine):
+    points = np.linspace(-1, 1, 64, dtype=np.float32)[:, None]
+    fit(points, points, hidden=8, layers=1, steps=1, progress=False).save(tmp_path / "a.pt")
+    state = torch.load(tmp_path / "a.pt", weights_only=True)
+    state["spec"]["family"] = str(mine.path)
+    torch.save(state, tmp_path / "a.pt")
+    with pytest.raises(ValueError, match=r"has the family '.*mine\.py', which is not registered"):
+        Fitted.load(tmp_path / "a.pt")
+    assert not mine.executed
+
+
 def test_code_that_is_trusted(fitted, mine, capsys):
     naming(fitted, "family", mine.path)
     assert run("analyze", "--out", fitted, "--trust-code") == 0
@@ -106,15 +120,28 @@ def test_another_fit_replaces_one_with_code(fitted, mine):
 
 def test_an_edited_file_makes_the_fit_run_again(tmp_path, mine, capsys):
     out = tmp_path / "out"
-    fit = ["fit", "camera", "--out", out, "--size", 16, "--hidden", 16, "--layers", 1, "--steps", 2]
-    fit += ["--family", mine.path]
-    assert run(*fit) == 0
-    assert run(*fit) == 0
+    command = [
+        "fit",
+        "camera",
+        "--out",
+        out,
+        "--size",
+        16,
+        "--hidden",
+        16,
+        "--layers",
+        1,
+        "--steps",
+        2,
+    ]
+    command += ["--family", mine.path]
+    assert run(*command) == 0
+    assert run(*command) == 0
     assert "fit: unchanged, skipped" in capsys.readouterr().out
     mine.write(10.0)
     status, line = failure(capsys, "analyze", "--out", out, "--trust-code")
     assert status == 1
     assert "analyze needs the result of fit" in line
-    assert run(*fit) == 0
+    assert run(*command) == 0
     assert "fit: unchanged" not in capsys.readouterr().out
     assert get_family(str(mine.path)).parameters["omega"] == 10.0

@@ -1,11 +1,13 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
+import errno
 import os
+from types import SimpleNamespace
 
 import pytest
 
 from dhq_brevitas.planning.plan_file import read_plan
-from dhq_brevitas.util.files import MAX_JSON_BYTES, claim_folder, read_json
+from dhq_brevitas.util.files import MAX_JSON_BYTES, atomic_path, claim_folder, read_json
 
 
 def test_folders_that_are_claimed(tmp_path):
@@ -46,3 +48,25 @@ def test_plans_and_records_are_files_of_bounded_size(tmp_path, reader):
         file.truncate(MAX_JSON_BYTES + 1)  # takes no space
     with pytest.raises(ValueError, match=f"and at most {MAX_JSON_BYTES} are read"):
         reader(tmp_path / "large")
+
+
+def failing_write(path, error) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise error
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_named(tmp_path, number):
+    with pytest.raises(OSError, match=r"cannot write .*a\.pt: the disk is full; free some space"):
+        failing_write(tmp_path / "a.pt", OSError(number, "No space left on device"))
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_writer_that_hides_the_full_disk(tmp_path, monkeypatch):
+    error = RuntimeError("unexpected pos 64 vs 0")  # PyTorch's
+    with pytest.raises(RuntimeError, match="unexpected pos"):
+        failing_write(tmp_path / "a.pt", error)
+    monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(f_bavail=0, f_frsize=4096))
+    with pytest.raises(OSError, match=r"cannot write .*a\.pt: the disk is full"):
+        failing_write(tmp_path / "a.pt", error)

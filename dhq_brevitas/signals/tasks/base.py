@@ -160,7 +160,7 @@ class Problem:
         shapes = [None if a is None else [str(a.dtype), *a.shape] for a in arrays]
         digest = hashlib.sha256(text_digest([self.shape, self.step, shapes]).encode())
         for array in arrays:
-            digest.update(b"" if array is None else np.ascontiguousarray(array))
+            digest.update(b"" if array is None else np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
     def grid(self, values: np.ndarray) -> np.ndarray:
