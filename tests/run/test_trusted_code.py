@@ -60,6 +60,7 @@ def naming(folder, option: str, path) -> None:
 def fitted(tmp_path):
     """A run folder with a fit."""
     folder = tmp_path / "out"
+    folder.mkdir()
     options = FitOptions("camera", size=16, hidden=16, layers=1, steps=2)
     run_stage(RunFolder(folder), "fit", options, progress=False, say=lambda text: None)
     return folder
