@@ -218,7 +218,7 @@ def _build(
         model = cleanup_model(model)
     check_single_io(model)
     model = set_batch_size(model, 1)
-    verifier = None if verify_inputs is None else StepVerifier(model, verify_inputs)
+    verifier = None if verify_inputs is None else _verifier(model, verify_inputs)
     model = _run_steps(steps, model, config, verifier, progress)
     report = read_report(model, config)
     if verifier is not None and verifier.rebased_outputs:
@@ -238,6 +238,15 @@ def _build(
         samples_compared=0 if verifier is None else verifier.samples,
         steps=[step.__name__ for step in steps],
     )
+
+
+def _verifier(model: ModelWrapper, inputs: np.ndarray) -> StepVerifier:
+    try:
+        return StepVerifier(model, inputs)
+    except FlowError:
+        raise
+    except ValueError as error:  # of a graph that cannot be executed
+        raise FlowError(f"verify_inputs: {error}") from error
 
 
 def _run_steps(

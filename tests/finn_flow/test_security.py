@@ -66,7 +66,7 @@ def test_executing_a_dataflow_graph_starts_no_program(program, witness):
 def test_verifying_a_build_starts_no_program(tmp_path, program, witness):
     model = with_program(program, "hls")
     x = codes("INT8", 2, 16).astype(np.float32)
-    with pytest.raises(ValueError, match="is specialized hardware"):
+    with pytest.raises(FlowError, match="is specialized hardware"):
         build_dataflow(model, tmp_path / "build", verify_inputs=x, progress=False)
     assert not witness.exists()
 
