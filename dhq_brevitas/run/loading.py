@@ -11,7 +11,7 @@ from dhq_brevitas.inr.quantized import QuantInr
 from dhq_brevitas.run.folder import SIGNAL
 from dhq_brevitas.run.networks import load_float, load_quantized
 from dhq_brevitas.run.records import RunFolder
-from dhq_brevitas.run.stages.build import DATAFLOW
+from dhq_brevitas.run.stages.build import load_dataflow
 from dhq_brevitas.run.stages.export import GRAPH
 from dhq_brevitas.run.stages.fit import FitOptions
 from dhq_brevitas.signals.tasks import Problem
@@ -66,13 +66,10 @@ class Run:
     @cached_property
     def host(self) -> "HostAffine":
         """What the host does to inputs and outputs of the accelerator. Needs FINN."""
-        from qonnx.core.modelwrapper import ModelWrapper
-
         self.folder.require("build", "the host's side")
         from dhq_brevitas.finn_flow import HostAffine
 
-        model = ModelWrapper(str(self.folder.file(DATAFLOW)))
-        return HostAffine.from_model(model) or HostAffine()
+        return HostAffine.from_model(load_dataflow(self.folder)) or HostAffine()
 
     @property
     def _fit(self) -> FitOptions:

@@ -18,6 +18,8 @@ from dhq_brevitas.export import run_qonnx, to_integer_form
 from dhq_brevitas.export.domains import all_nodes, check_nodes
 from dhq_brevitas.finn_flow import FlowError, build_dataflow, execute_dataflow
 from dhq_brevitas.finn_flow.stitching import stitch
+from dhq_brevitas.run.folder import Folder
+from dhq_brevitas.run.stages.build import DATAFLOW, load_dataflow
 from graphs import hadamard_model
 from layer_graphs import codes, hadamard, mvau
 
@@ -82,6 +84,17 @@ def test_attributes_of_execution_do_not_count(program):
     assert any(
         a.name == "executable_path" for a in node.attribute
     )  # the caller's graph is as it was
+
+
+def test_a_run_folder_does_not_say_where_waveforms_go(tmp_path, program):
+    """Or what else simulation would write or load."""
+    folder = Folder(tmp_path)
+    folder.file(DATAFLOW).parent.mkdir()
+    model = with_program(program, "rtl")
+    model.graph.node[0].attribute.append(helper.make_attribute("rtlsim_trace", str(program)))
+    model.save(str(folder.file(DATAFLOW)))
+    kept = {attribute.name for attribute in load_dataflow(folder).graph.node[0].attribute}
+    assert kept == {attribute.name for attribute in mvau().graph.node[0].attribute}
 
 
 @pytest.fixture
