@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dhq_brevitas.inr.families import get_family
+from dhq_brevitas.inr.families import FAMILIES, get_family
 from dhq_brevitas.inr.integers import evaluate
 from dhq_brevitas.inr.network import Inr
 from dhq_brevitas.inr.quant_spec import QuantSpec
@@ -146,6 +146,12 @@ class Fitted:
             raise ValueError(f"{path} is not a file of Fitted.save, or damaged") from error
         if not isinstance(state, dict) or state.get("format") != FORMAT:
             raise ValueError(f"{path} is not a file of Fitted.save of this version")
+        family = state["spec"]["family"]
+        if family not in FAMILIES:  # such as a Python file, which would be executed
+            raise ValueError(
+                f"{path} has the family {family!r}, which is not registered: hand it to "
+                "dhq_brevitas.inr.families.register_family first"
+            )
         network = Inr(InrSpec(**state["spec"]))
         network.load_state_dict(state["network"])
         grid = state["grid"] | {n: np.array(state["grid"][n]) for n in ("origin", "spacing")}

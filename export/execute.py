@@ -14,6 +14,7 @@ from qonnx.transformation.infer_shapes import InferShapes
 from qonnx.util.basic import get_preferred_qonnx_opset
 from tqdm import tqdm
 
+from dhq_brevitas.export.domains import check_executable, remove_execution
 from dhq_brevitas.export.graph import variables
 
 BATCH_SIZE = 4096
@@ -77,13 +78,16 @@ def run_qonnx(
     Returns the outputs [N, m], float32, or float64 where the output is itself a sum. With
     ``codes``: (codes int64 [N, m], outputs float32 [N, m]).
 
-    Raises ValueError for inputs of another shape or without a sample, and with ``codes`` for a
-    graph that is not in integer form.
+    Raises ValueError for inputs of another shape or without a sample, for a node that is not to be
+    executed (:func:`~dhq_brevitas.export.domains.check_executable`), and with ``codes`` for a graph
+    that is not in integer form.
     """
+    check_executable(graph)
     samples = _array(inputs)
     check_samples(graph, samples)
     batch_size = min(batch_size, len(samples))
     batched = with_exact_sums(set_batch_size(graph, batch_size))
+    remove_execution(batched)
     opsets, default_opset = batched.get_opset_imports(), get_preferred_qonnx_opset()
     output = batched.graph.output[0].name
     wanted = [output, last_integer_tensor(batched)] if codes else [output]

@@ -18,6 +18,7 @@ from qonnx.util.cleanup import cleanup_model
 from tqdm import tqdm
 
 from dhq_brevitas.export import save_model, set_batch_size
+from dhq_brevitas.export.domains import check_nodes, remove_execution
 from dhq_brevitas.finn_flow.checks import check_single_io, is_integer_form
 from dhq_brevitas.finn_flow.errors import FlowError
 from dhq_brevitas.finn_flow.host_affine import HostAffine
@@ -30,7 +31,7 @@ from dhq_brevitas.finn_flow.steps import (
 )
 from dhq_brevitas.finn_flow.transformations import SeparateEqualInputs
 from dhq_brevitas.finn_flow.verification import StepVerifier
-from dhq_brevitas.util.files import check_writable_folder, write_json
+from dhq_brevitas.util.files import claim_folder, write_json
 
 DEFAULT_FPGA_PART = "xczu3eg-sbva484-1-e"
 MODEL_FILE = "dataflow.onnx"
@@ -81,7 +82,7 @@ def build_dataflow(
     Args:
         model: QONNX graph with one input [batch, …, channels] and one output, or its file. It is
             built for one sample at a time, whatever its batch size.
-        output_dir: folder for all results, created if needed.
+        output_dir: folder for all results: new, empty, or of an earlier build.
         cycles_per_sample: fold so that each layer takes at most this many clock cycles a sample.
         target_fps: the same as samples per second at ``clk_period_ns``; give at most one of the
             two. With neither, every layer has one lane.
@@ -104,6 +105,7 @@ def build_dataflow(
     hardware layer and VerificationError for a step that changed the result.
     """
     source = _load(model)
+    _check_inputs(model, folding_config, output_dir)
     _check_arguments(cycles_per_sample, target_fps, fpga_part, clk_period_ns)
     output = _folder(output_dir)
     config = DhqBuildConfig(
@@ -125,21 +127,48 @@ def build_dataflow(
 
 def _folder(output_dir: str | os.PathLike[str]) -> Path:
     try:
-        return check_writable_folder(output_dir).resolve()
+        return claim_folder(output_dir, "build", [MODEL_FILE, BUILD_FILE]).parent.resolve()
     except ValueError as error:
         raise FlowError(f"output_dir={str(output_dir)!r}: {error}") from error
 
 
 def _load(model: ModelWrapper | str | os.PathLike[str]) -> ModelWrapper:
+    """A copy of the graph, which neither brings code along nor says what to execute it with."""
     if isinstance(model, ModelWrapper):
-        return ModelWrapper(model.model, make_deepcopy=True)
-    path = Path(model)
+        loaded = ModelWrapper(model.model, make_deepcopy=True)
+    else:
+        loaded = _read(Path(model))
+    try:
+        check_nodes(loaded)
+    except ValueError as error:
+        raise FlowError(f"model: {error}") from error
+    remove_execution(loaded)
+    return loaded
+
+
+def _read(path: Path) -> ModelWrapper:
     if not path.is_file():
-        raise FlowError(f"model={str(model)!r} is not a file; give the path of a QONNX graph")
+        raise FlowError(f"model={str(path)!r} is not a file; give the path of a QONNX graph")
     try:
         return ModelWrapper(str(path))
     except Exception as error:
-        raise FlowError(f"model={str(model)!r} cannot be read as ONNX: {error}") from error
+        raise FlowError(f"model={str(path)!r} cannot be read as ONNX: {error}") from error
+
+
+def _check_inputs(
+    model: ModelWrapper | str | os.PathLike[str],
+    folding_config: dict[str, Any] | str | os.PathLike[str] | None,
+    output_dir: str | os.PathLike[str],
+) -> None:
+    """FlowError for an input that would be overwritten."""
+    for name, value in (("model", model), ("folding_config", folding_config)):
+        if not isinstance(value, str | os.PathLike):
+            continue
+        if Path(value).resolve().is_relative_to(Path(output_dir).resolve()):
+            raise FlowError(
+                f"{name}={str(value)!r} is in output_dir={str(output_dir)!r}, where results would "
+                "overwrite it; copy it elsewhere"
+            )
 
 
 def _check_arguments(
@@ -189,7 +218,7 @@ def _build(
         model = cleanup_model(model)
     check_single_io(model)
     model = set_batch_size(model, 1)
-    verifier = None if verify_inputs is None else StepVerifier(model, verify_inputs)
+    verifier = None if verify_inputs is None else _verifier(model, verify_inputs)
     model = _run_steps(steps, model, config, verifier, progress)
     report = read_report(model, config)
     if verifier is not None and verifier.rebased_outputs:
@@ -209,6 +238,15 @@ def _build(
         samples_compared=0 if verifier is None else verifier.samples,
         steps=[step.__name__ for step in steps],
     )
+
+
+def _verifier(model: ModelWrapper, inputs: np.ndarray) -> StepVerifier:
+    try:
+        return StepVerifier(model, inputs)
+    except FlowError:
+        raise
+    except ValueError as error:  # of a graph that cannot be executed
+        raise FlowError(f"verify_inputs: {error}") from error
 
 
 def _run_steps(

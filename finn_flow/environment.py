@@ -5,9 +5,11 @@
 The only module of this package that reads or writes environment variables. :func:`prepare` runs
 before anything else of ``finn`` is imported:
 
-* ``FINN_BUILD_DIR`` gets a per-user folder among the temporary files unless it is set;
-* ``FINN_SETTINGS`` names a file in that folder unless it is set or ``~/.finn`` exists, so that FINN
-  creates nothing in the home folder;
+* ``FINN_BUILD_DIR`` gets a new, private folder among the temporary files unless it is set. It goes
+  when the process ends; those that killed processes left go when the next one starts;
+* ``FINN_SETTINGS`` names a file that cannot exist unless it is set or ``~/.finn`` exists: FINN
+  creates nothing in the home folder, and reads no file that others could write, for it runs what
+  tags in its settings say;
 * without ``XILINX_VIVADO``, ``finn.xsi`` would raise already while FINN's build steps are imported.
   The names it resolves lazily become functions that raise when they are *called*. A simulator other
   than Vivado's takes their place by assigning its own functions to the same names. And FINN's
@@ -15,16 +17,64 @@ before anything else of ``finn`` is imported:
   "no Vivado" instead of failing then.
 """
 
+import atexit
+import fcntl
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+#: Nothing can be created below a device.
+NO_SETTINGS = f"{os.devnull}/settings.yaml"
 
-def default_build_dir() -> Path:
-    """Folder for what FINN generates: ``<temporary files>/dhq_brevitas_<user id>/finn``."""
-    return Path(tempfile.gettempdir()) / f"dhq_brevitas_{os.getuid()}" / "finn"
+
+def new_build_dir() -> Path:
+    """A new folder for what FINN generates, ``dhq_brevitas_<user id>_…`` among the temporary files.
+
+    Only the user can look into it. It is locked as long as this process lives, removed when it
+    ends, and otherwise removed by the next call of another process.
+    """
+    root, prefix = Path(tempfile.gettempdir()), f"dhq_brevitas_{os.getuid()}_"
+    for folder in root.glob(f"{prefix}*"):
+        _remove_abandoned(folder)
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=prefix))
+        _locked(folder, fcntl.LOCK_EX)  # until the process ends
+        # Another process may have taken it for abandoned before it was locked.
+        if folder.is_dir():
+            atexit.register(_remove_own, folder, os.getpid())
+            return folder
+
+
+def _locked(folder: Path, operation: int) -> int | None:
+    """Descriptor that locks a folder of this user until it is closed; None without the lock."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        if os.fstat(descriptor).st_uid == os.getuid():
+            fcntl.flock(descriptor, operation)
+            return descriptor
+    except OSError:  # locked by another process
+        pass
+    os.close(descriptor)
+    return None
+
+
+def _remove_abandoned(folder: Path) -> None:
+    descriptor = _locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    if descriptor is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(descriptor)
+
+
+def _remove_own(folder: Path, process: int) -> None:
+    """At the end of the process that made the folder, not of its forks."""
+    if os.getpid() == process:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def simulator_cache_dir() -> Path:
@@ -71,10 +121,11 @@ def has_vivado() -> bool:
 
 def prepare() -> None:
     """Sets up the environment described in the module docstring; repeated calls change nothing."""
-    build_dir = Path(os.environ.setdefault("FINN_BUILD_DIR", str(default_build_dir())))
-    build_dir.mkdir(parents=True, exist_ok=True)
+    if not os.environ.get("FINN_BUILD_DIR"):
+        os.environ["FINN_BUILD_DIR"] = str(new_build_dir())
+    Path(os.environ["FINN_BUILD_DIR"]).mkdir(mode=0o700, parents=True, exist_ok=True)
     if not (Path.home() / ".finn").exists():
-        os.environ.setdefault("FINN_SETTINGS", str(build_dir / "settings.yaml"))
+        os.environ.setdefault("FINN_SETTINGS", NO_SETTINGS)
     if has_vivado():
         return
     import finn.util.basic

@@ -16,10 +16,11 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.base import CustomOp
 from qonnx.custom_op.registry import getCustomOp
 
+from dhq_brevitas.export.domains import check_nodes, remove_execution
 from dhq_brevitas.export.execute import BATCH_SIZE, batches, check_samples, set_batch_size
 from dhq_brevitas.finn_flow.checks import describe
 from dhq_brevitas.finn_flow.errors import FlowError
-from dhq_brevitas.finn_flow.ops import is_hardware
+from dhq_brevitas.finn_flow.ops import DOMAIN, RTL_DOMAIN, is_hardware
 
 # Thresholding compares every value with every threshold at once; this many at a time.
 MAX_COMPARISONS = 1 << 27
@@ -43,19 +44,16 @@ def execute_dataflow(
         description: label of the progress bar.
 
     Returns int64 [samples, …]. FlowError for inputs outside the datatype, for a node that is no
-    hardware layer, and for a tensor that does not fit its datatype.
+    hardware layer of FINN or this package, and for a tensor that does not fit its datatype. What
+    the graph says of programs and files to execute it with does not count.
     """
-    for node in model.graph.node:
-        if not is_hardware(node):
-            raise FlowError(
-                f"{describe(node)} is no hardware layer; run the build steps up to "
-                "step_dhq_convert_to_hw first"
-            )
+    check_layers(model)
     codes = checked_codes(model, codes)
     if batch_size is None:
         batch_size = default_batch_size(model)
     batch_size = min(batch_size, len(codes))
     batched = set_batch_size(model, batch_size)
+    remove_execution(batched)
     nodes = [(node, _python_op(node)) for node in batched.graph.node]
     constants = {i.name: batched.get_initializer(i.name) for i in batched.graph.initializer}
     constants = {
@@ -74,6 +72,25 @@ def execute_dataflow(
             del context[node.input[0]]
         outputs.append(context[batched.graph.output[0].name][:used].astype(np.int64))
     return np.concatenate(outputs)
+
+
+def check_layers(model: ModelWrapper) -> None:
+    """FlowError unless all nodes are hardware layers that Python executes."""
+    for node in model.graph.node:
+        if not is_hardware(node):
+            raise FlowError(
+                f"{describe(node)} is no hardware layer; run the build steps up to "
+                "step_dhq_convert_to_hw first"
+            )
+        if node.domain not in (DOMAIN, RTL_DOMAIN) or node.op_type.endswith("_hls"):
+            raise FlowError(
+                f"{describe(node)} of the domain {node.domain!r} has no Python execution; use the "
+                "graph as it was before step_specialize_layers, or an RTL variant"
+            )
+    try:
+        check_nodes(model)
+    except ValueError as error:
+        raise FlowError(str(error)) from error
 
 
 def is_dataflow(model: ModelWrapper) -> bool:

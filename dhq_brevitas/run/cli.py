@@ -7,6 +7,7 @@ sentence on standard error.
 """
 
 import argparse
+import contextlib
 import logging
 import os
 import signal
@@ -106,6 +107,11 @@ def _add_run_options(parser: argparse.ArgumentParser, stages: Iterable[str]) -> 
     parser.add_argument(
         "--quiet", action="store_true", help="no progress bars (they need a terminal)"
     )
+    parser.add_argument(
+        "--trust-code",
+        action="store_true",
+        help="execute Python files (a family, a task) that only the folder names",
+    )
     seen: set[str] = set()
     for name in stages:
         kind = STAGES[name].options
@@ -175,17 +181,26 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    folder = RunFolder(arguments.out)
+    folder = RunFolder(arguments.out, arguments.trust_code)
+    with contextlib.ExitStack() as held:
+        if folder.marked:  # another process may be about to finish what is asked for
+            held.enter_context(folder.locked(_say))
+        return _run_in(folder, arguments, held)
+
+
+def _run_in(folder: RunFolder, arguments: argparse.Namespace, held: contextlib.ExitStack) -> int:
     stages = _chosen_stages(arguments)
     folder.before(next(iter(stages)))  # ahead of making the folder, whose name may be mistyped
     check_writable_folder(arguments.out)
     from dhq_brevitas.run import pipeline, report
 
     try:
-        pipeline.check_stages(stages, folder.chosen())
+        pipeline.check_stages(stages, folder.chosen(stages.values()))
+        pipeline.check_inputs(stages, folder)
     except ValueError as error:
         return _fail(_sentence(error, stages.values()), 2)
     progress = not arguments.quiet and sys.stderr.isatty()
+    held.enter_context(folder.locked(_say))
     for stage, options in stages.items():
         record, ran = pipeline.run_stage(folder, stage, options, progress, _say)
         _say(f"{stage}: {f'{record.seconds:.0f} s' if ran else 'unchanged, skipped'}")

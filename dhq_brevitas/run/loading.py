@@ -11,7 +11,7 @@ from dhq_brevitas.inr.quantized import QuantInr
 from dhq_brevitas.run.folder import SIGNAL
 from dhq_brevitas.run.networks import load_float, load_quantized
 from dhq_brevitas.run.records import RunFolder
-from dhq_brevitas.run.stages.build import DATAFLOW
+from dhq_brevitas.run.stages.build import load_dataflow
 from dhq_brevitas.run.stages.export import GRAPH
 from dhq_brevitas.run.stages.fit import FitOptions
 from dhq_brevitas.signals.tasks import Problem
@@ -29,8 +29,8 @@ class Run:
     its files are not those any more.
     """
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self.folder = RunFolder(folder)
+    def __init__(self, folder: str | os.PathLike[str], trust_code: bool = False) -> None:
+        self.folder = RunFolder(folder, trust_code)
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -66,20 +66,17 @@ class Run:
     @cached_property
     def host(self) -> "HostAffine":
         """What the host does to inputs and outputs of the accelerator. Needs FINN."""
-        from qonnx.core.modelwrapper import ModelWrapper
-
         self.folder.require("build", "the host's side")
         from dhq_brevitas.finn_flow import HostAffine
 
-        model = ModelWrapper(str(self.folder.file(DATAFLOW)))
-        return HostAffine.from_model(model) or HostAffine()
+        return HostAffine.from_model(load_dataflow(self.folder)) or HostAffine()
 
     @property
     def _fit(self) -> FitOptions:
         return self.folder.chosen().get(FitOptions)
 
 
-def load_run(folder: str | os.PathLike[str]) -> Run:
+def load_run(folder: str | os.PathLike[str], trust_code: bool = False) -> Run:
     """The run in ``folder``, as ``dhq run --out`` left it.
 
     >>> run = load_run("runs/astronaut")
@@ -88,9 +85,14 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
     >>> run.quantized_network(run.problem.inputs).shape
     torch.Size([256, 3])
 
+    Args:
+        folder: that of the run.
+        trust_code: whether a family or task in a Python file, which the folder only names, may be
+            executed. Otherwise networks of such a folder are refused with UntrustedCodeError.
+
     Raises FileNotFoundError when there is no such folder.
     """
-    run = Run(folder)
+    run = Run(folder, trust_code)
     if not run.folder.path.is_dir():
         raise FileNotFoundError(f"there is no run folder {run.folder.path}: make one with dhq run")
     return run

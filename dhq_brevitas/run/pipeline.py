@@ -6,6 +6,8 @@ import importlib.metadata
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
+from fnmatch import fnmatch
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,8 +25,11 @@ from dhq_brevitas.run.stages import STAGES
 from dhq_brevitas.run.stages.fit import FitOptions
 from dhq_brevitas.signals.tasks import Problem, get_task
 from dhq_brevitas.util.device import resolve_device
+from dhq_brevitas.util.errors import ArgumentError
+from dhq_brevitas.util.files import file_digest
+from dhq_brevitas.util.plugins import code_files
 
-__all__ = ["check_stages", "run_stage"]
+__all__ = ["check_inputs", "check_stages", "run_stage"]
 
 # Part of what determines every result.
 PACKAGE = "dhq-brevitas"
@@ -46,6 +51,23 @@ def check_stages(stages: Mapping[str, Any], done: Chosen) -> None:
             check_finn(f"{name} needs FINN")
 
 
+def check_inputs(stages: Mapping[str, Any], folder: RunFolder) -> None:
+    """ArgumentError for an option that names, as input, a file that a stage would overwrite."""
+    outputs = folder.path.resolve()
+    for name, options in stages.items():
+        for option, pattern in STAGES[name].inputs.items():
+            path = Path(getattr(options, option) or "").resolve()
+            if (
+                path.is_file()
+                and path.is_relative_to(outputs)
+                and fnmatch(str(path.relative_to(outputs)), pattern)
+            ):
+                problem = (
+                    f"is in {folder.path}, where results would overwrite it: copy it elsewhere"
+                )
+                raise ArgumentError(option, getattr(options, option), problem)
+
+
 def run_stage(
     folder: RunFolder,
     name: str,
@@ -55,11 +77,20 @@ def run_stage(
 ) -> tuple[StageRecord, bool]:
     """Runs stage ``name`` unless its result is there already.
 
-    Returns its record and whether it ran. Raises MissingStageError if a stage that it builds on has
-    no valid result, and what the stage raises.
+    Returns its record and whether it ran. Waits as long as another process works in the folder.
+    Raises MissingStageError if a stage that it builds on has no valid result, UntrustedCodeError if
+    one has Python files that are not trusted, and what the stage raises.
     """
-    kind = STAGES[name]
     folder.before(name)
+    check_inputs({name: options}, folder)
+    with folder.locked(say):
+        return _run_stage(folder, name, options, progress, say)
+
+
+def _run_stage(
+    folder: RunFolder, name: str, options: Any, progress: bool, say: Callable[[str], None]
+) -> tuple[StageRecord, bool]:
+    kind = STAGES[name]
     device = torch.device("cpu")
     if isinstance(options, DeviceOptions):
         device = resolve_device(options.device)
@@ -68,7 +99,9 @@ def run_stage(
         options = kind.prepare(
             options, folder, lambda other, asked: run_stage(folder, other, asked, progress, say)
         )
-    chosen = folder.chosen().updated([options])
+    chosen = folder.chosen([options])
+    named = code_files(vars(options).values())
+    code = {str(file): file_digest(file) for file in named if file.is_file()}
     stage = Stage(
         folder=folder,
         chosen=chosen,
@@ -79,7 +112,7 @@ def run_stage(
         say=say,
     )
     versions = {package: _version(package) for package in (*kind.packages, PACKAGE)}
-    stage.key = folder.key(name, _determines(kind, stage, options), versions)
+    stage.key = folder.key(name, _determines(kind, stage, options, code), versions)
     record = folder.holds(name, stage.key)
     if record is not None:
         folder.write_summary()
@@ -87,15 +120,19 @@ def run_stage(
     start = time.monotonic()
     results, files = kind.run(stage, options)
     seconds = time.monotonic() - start
-    record = folder.write(name, stage.key, asdict(options), results, files, seconds, versions)
+    record = folder.write(name, stage.key, asdict(options), results, files, seconds, versions, code)
     return record, True
 
 
-def _determines(kind: StageKind, stage: Stage, options: Any) -> dict[str, Any]:
+def _determines(
+    kind: StageKind, stage: Stage, options: Any, code: Mapping[str, str]
+) -> dict[str, Any]:
     """What the result depends on; devices differ in the last bits, and the CPU goes unnamed."""
     values = kind.determines(stage, options)
     if values.get("device") == "cpu":
         del values["device"]
+    if code:
+        values["code"] = list(code.values())
     return values
 
 

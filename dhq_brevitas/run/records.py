@@ -7,25 +7,37 @@ digest: a record counts as long as its files are unchanged and the record that i
 and is still that one. Interrupting a stage therefore loses at most that stage.
 """
 
+import contextlib
 import math
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from dhq_brevitas.run.folder import Folder
 from dhq_brevitas.run.stage import Chosen
 from dhq_brevitas.run.stages import STAGES, stages_before
-from dhq_brevitas.util.files import file_digest, read_json, text_digest, write_json
+from dhq_brevitas.util.files import claim_folder, file_digest, read_json, text_digest, write_json
+from dhq_brevitas.util.plugins import code_files
 
-__all__ = ["MissingStageError", "RunFolder", "StageRecord"]
+__all__ = ["MissingStageError", "RunFolder", "StageRecord", "UntrustedCodeError"]
 
 SUMMARY = "summary.json"
+KIND = "run"
+MARK = f".dhq-{KIND}"
 # Part of every key: raise it when a stage computes something else from the same options.
 FORMAT = 3
 
 
 class MissingStageError(ValueError):
     """What a stage makes is asked for, and is not there."""
+
+
+class UntrustedCodeError(ValueError):
+    """A folder names a Python file that would be executed, and nobody said that it may be."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +52,7 @@ class StageRecord:
         files: digest of every file it wrote, by path relative to the folder.
         seconds: time it took.
         versions: of the packages that did the work.
+        code: digest of every Python file that its options name, by absolute path.
     """
 
     stage: str
@@ -50,6 +63,7 @@ class StageRecord:
     files: dict[str, str]
     seconds: float
     versions: dict[str, str] = field(default_factory=dict)
+    code: dict[str, str] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
@@ -63,7 +77,43 @@ class StageRecord:
 
 
 class RunFolder(Folder):
-    """The folder ``--out`` of one run, with the records of its stages."""
+    """The folder ``--out`` of one run, with the records of its stages.
+
+    Args:
+        path: of the folder.
+        trust_code: whether Python files that its records name may be executed. Those that options
+            given in this process name may be, whatever it is.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], trust_code: bool = False) -> None:
+        super().__init__(path)
+        self.trust_code = trust_code
+        self._named: set[Path] = set()
+        self._lock: FileLock | None = None
+
+    @property
+    def marked(self) -> bool:
+        """Whether it is marked as a run's."""
+        return self.file(MARK).exists()
+
+    @contextlib.contextmanager
+    def locked(self, say: Callable[[str], None]) -> Iterator[None]:
+        """Makes the folder, and keeps other processes from writing to it.
+
+        Waits as long as one does, which ``say`` is told. ValueError if the folder holds other files
+        than a run's.
+        """
+        if self._lock is None:
+            self._lock = FileLock(claim_folder(self.path, KIND, ["fit.json"]))
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            say(f"waiting for another dhq, which is at work in {self.path}")
+            self._lock.acquire()
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     def chain(self) -> dict[str, StageRecord]:
         """The records that hold, each behind the one it builds on."""
@@ -77,9 +127,29 @@ class RunFolder(Folder):
                 records[stage] = record
         return records
 
-    def chosen(self) -> Chosen:
-        """Options of the stages whose records hold."""
-        return Chosen(record.typed_options for record in self.chain().values())
+    def chosen(self, given: Iterable[Any] = ()) -> Chosen:
+        """Options of the stages whose records hold; ``given`` instead of those of their classes.
+
+        Python files that ``given`` names may be executed from now on. UntrustedCodeError for one
+        that only a record names.
+        """
+        given = list(given)
+        for options in given:
+            self._named.update(code_files(vars(options).values()))
+        kinds = {type(options) for options in given}
+        recorded = [record.typed_options for record in self.chain().values()]
+        for options in recorded:
+            if not self.trust_code and type(options) not in kinds:
+                self._check_code(options)
+        return Chosen(recorded).updated(given)
+
+    def _check_code(self, options: Any) -> None:
+        for file in code_files(vars(options).values()):
+            if file not in self._named:
+                raise UntrustedCodeError(
+                    f"the folder {self.path} names the Python file {file}, which would be "
+                    "executed: add --trust-code (in Python, trust_code=True) if you trust it"
+                )
 
     def before(self, stage: str) -> dict[str, StageRecord]:
         """The records that ``stage`` builds on; MissingStageError if one of them does not hold."""
@@ -124,6 +194,7 @@ class RunFolder(Folder):
         files: Sequence[str],
         seconds: float,
         versions: dict[str, str],
+        code: dict[str, str] | None = None,
     ) -> StageRecord:
         """Writes ``<stage>.json`` and the summary; values that are not finite are left out."""
         record = StageRecord(
@@ -135,6 +206,7 @@ class RunFolder(Folder):
             files={name: file_digest(self.file(name)) for name in files},
             seconds=round(seconds, 2),
             versions=versions,
+            code=code or {},
         )
         write_json(self.file(f"{stage}.json"), asdict(record))
         self.write_summary()
@@ -173,11 +245,9 @@ class RunFolder(Folder):
         return record
 
     def _intact(self, record: StageRecord) -> bool:
-        for name, digest in record.files.items():
-            path = self.file(name)
-            if not path.is_file() or file_digest(path) != digest:
-                return False
-        return True
+        files = {self.file(name): digest for name, digest in record.files.items()}
+        files |= {Path(name): digest for name, digest in record.code.items()}
+        return all(path.is_file() and file_digest(path) == files[path] for path in files)
 
 
 def _finite(value: Any) -> Any:

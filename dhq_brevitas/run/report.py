@@ -151,6 +151,7 @@ def write_comparison(folder: RunFolder) -> bool:
 
     Returns False, and writes nothing, when there is no reconstruction yet.
     """
+    from dhq_brevitas.run.stages.fit import FitOptions
     from dhq_brevitas.signals.tasks import Problem, get_task
 
     chain = folder.chain()
@@ -162,6 +163,6 @@ def write_comparison(folder: RunFolder) -> bool:
         (LEVELS[level][0], folder.array(f"{level}.npz", "outputs"))
         for level in dict.fromkeys([levels[0], levels[-1]])
     ]
-    task = get_task(chain["fit"].options["task"])
+    task = get_task(folder.chosen().get(FitOptions).task)
     task.compare(folder.file(COMPARISON), Problem.load(folder.file("signal.npz")), panels)
     return True

@@ -10,7 +10,7 @@ import is imported within the functions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -121,7 +121,9 @@ class StageKind:
             these options ask for; returns what they come to then.
         load: the data of the stage; None: what the fit left in the folder.
         determines: what the result depends on beside the stages before, the versions of the
-            packages and the device.
+            packages, the device and the Python files that its options name.
+        inputs: options that name a file to read, each with a pattern of the files in the folder
+            that it must not be, since a stage writes them.
     """
 
     name: str
@@ -136,6 +138,7 @@ class StageKind:
     prepare: Callable[[Any, Folder, Callable[[str, Any], Any]], Any] | None = None
     load: Callable[[Any], Problem] | None = None
     determines: Callable[[Stage, Any], dict[str, Any]] = all_options
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass

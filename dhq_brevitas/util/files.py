@@ -7,24 +7,35 @@ never a part of one.
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 __all__ = [
     "atomic_path",
     "check_folder_of",
+    "check_regular_file",
     "check_writable_folder",
+    "claim_folder",
     "file_digest",
     "read_json",
     "text_digest",
     "write_json",
     "write_text",
 ]
+
+#: Fewer free bytes, with a file half written, are a full disk.
+FULL_BYTES = 1 << 16
+#: Bytes of the largest JSON file that is read.
+MAX_JSON_BYTES = 1 << 26
+#: Bytes of the largest picture, sound or mesh that is read.
+MAX_SIGNAL_BYTES = 1 << 30
 
 
 @contextlib.contextmanager
@@ -33,7 +44,8 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
 
     The temporary name keeps the suffix, because writers of pictures choose the format by it. On an
     exception the temporary file is removed and ``target`` is left as it was. Raises
-    FileNotFoundError when its folder does not exist.
+    FileNotFoundError when its folder does not exist, and OSError that names ``target`` when the
+    disk is full, whatever the writer raised then.
     """
     target = Path(target)
     check_folder_of(target)
@@ -47,8 +59,22 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
         os.chmod(temporary, 0o666 & ~_umask())
         yield temporary
         os.replace(temporary, target)
+    except (OSError, RuntimeError) as error:
+        if _disk_is_full(error, target.parent):
+            raise OSError(
+                f"cannot write {target}: the disk is full; free some space and repeat the command"
+            ) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _disk_is_full(error: Exception, folder: Path) -> bool:
+    """Whether that is the cause; PyTorch raises a RuntimeError about positions in the file."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize < FULL_BYTES
 
 
 def check_folder_of(target: str | os.PathLike[str]) -> None:
@@ -77,12 +103,29 @@ def write_text(target: str | os.PathLike[str], text: str) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
+def check_regular_file(path: str | os.PathLike[str], limit: int = MAX_SIGNAL_BYTES) -> None:
+    """ValueError unless ``path`` is a file of at most ``limit`` bytes; FileNotFoundError if none.
+
+    A device or a pipe is none: reading it may never end.
+    """
+    found = os.stat(path)
+    if not stat.S_ISREG(found.st_mode):
+        kind = "a folder" if stat.S_ISDIR(found.st_mode) else "a device or a pipe"
+        raise ValueError(f"cannot read {path}: it is {kind}; name a file")
+    if found.st_size > limit:
+        raise ValueError(
+            f"cannot read {path}: it has {found.st_size} bytes, and at most {limit} are read; use "
+            "a smaller file"
+        )
+
+
 def read_json(path: str | os.PathLike[str]) -> Any:
     """The value stored in ``path``, or None when there is no such file.
 
-    Raises ValueError naming the file when it is not JSON.
+    Raises ValueError naming the file when it is not JSON, or more than 64 MiB.
     """
     try:
+        check_regular_file(path, MAX_JSON_BYTES)
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
@@ -108,6 +151,8 @@ def check_writable_folder(folder: str | os.PathLike[str]) -> Path:
 
     Raises ValueError that names the folder and the cause.
     """
+    if not os.fspath(folder):
+        raise ValueError("the output folder '' has no name; choose one with --out, '.' is this one")
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -119,3 +164,29 @@ def check_writable_folder(folder: str | os.PathLike[str]) -> Path:
             f"cannot write to the output folder {folder}: {reason}; choose another with --out"
         ) from error
     return folder
+
+
+def claim_folder(folder: str | os.PathLike[str], kind: str, files: Sequence[str] = ()) -> Path:
+    """Makes a new or empty ``folder`` one for a ``kind`` of results, or finds that it is.
+
+    Returns the empty file that marks it, ``.dhq-<kind>``. A folder that holds all of ``files`` is
+    taken for one from before there were marks. Raises ValueError for any other folder, whose files
+    would be overwritten or mixed with ours, and for links in it, through which others would be.
+    """
+    folder = check_writable_folder(folder)
+    mark = folder / f".dhq-{kind}"
+    for path in folder.rglob("*"):
+        if path.is_symlink():
+            raise ValueError(
+                f"{path} is a link, through which results would overwrite other files; remove it"
+            )
+    names = {path.name for path in folder.iterdir()}
+    if mark.exists():  # looked for behind the listing: it is there before any other file is
+        return mark
+    if names and not (files and names.issuperset(files)):
+        raise ValueError(
+            f"the output folder {folder} holds other files than a {kind}'s, which are not to be "
+            "overwritten; choose a new or an empty folder"
+        )
+    mark.touch()
+    return mark

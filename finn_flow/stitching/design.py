@@ -17,7 +17,7 @@ from dhq_brevitas.finn_flow.errors import FlowError
 from dhq_brevitas.finn_flow.rtlsim.compiler import compile_design
 from dhq_brevitas.finn_flow.rtlsim.errors import SimulationError
 from dhq_brevitas.finn_flow.rtlsim.sources import collect
-from dhq_brevitas.finn_flow.stitching.folder import FILE_LIST, write_folder
+from dhq_brevitas.finn_flow.stitching.folder import FILE_LIST, design_folder, write_folder
 from dhq_brevitas.finn_flow.stitching.prepare import fifos, generate_nodes, insert_infrastructure
 from dhq_brevitas.finn_flow.stitching.simulate import StreamFormat, run_signal
 from dhq_brevitas.finn_flow.stitching.top import Top, make_top
@@ -78,7 +78,7 @@ def stitch(
 
     Args:
         model: graph of RTL layers, as ``build_dataflow`` leaves it; left as it is.
-        folder: gets the design, see README.md in it.
+        folder: gets the design, see README.md in it: new, empty, or of an earlier design.
         fifo_depths: of the FIFO on every stream, from input to output. By default they are sized:
             the design runs with FIFOs that never fill, and each gets the largest fill that was
             seen. Too shallow ones cost rate where a layer that writes evenly meets one that reads
@@ -94,7 +94,7 @@ def stitch(
     if not top.isidentifier() or top.strip(".v") != top:
         # FINN's rtlsim_exec strips these characters off the file name.
         raise FlowError(f"top={top!r} must be an identifier that neither starts nor ends with v")
-    folder = Path(folder).resolve()
+    folder = design_folder(folder)
     prepared = insert_infrastructure(model, fpga_part, fifo_depths)
     prepared = generate_nodes(prepared, fpga_part, clk_period_ns)
     if fifo_depths is None:

@@ -2,11 +2,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A stitched design as a folder that any tool can read."""
 
+import os
 import shutil
 from pathlib import Path
 
+from dhq_brevitas.finn_flow.errors import FlowError
 from dhq_brevitas.finn_flow.rtlsim.sources import collect
 from dhq_brevitas.finn_flow.stitching.top import Top
+from dhq_brevitas.util.files import claim_folder
 
 FILE_LIST = "filelist.f"
 #: Where FINN's rtlsim_exec looks for the sources.
@@ -53,9 +56,23 @@ create_clock -name ap_clk -period {period:.3f} [get_ports ap_clk]
 """
 
 
+def design_folder(folder: str | os.PathLike[str]) -> Path:
+    """Absolute path of a folder for a design: new, empty, or of an earlier design, else FlowError.
+
+    An earlier design is removed when the new one is written.
+    """
+    try:
+        files = [FILE_LIST, FINN_FILE_LIST, "fifo_depths.json"]
+        return claim_folder(folder, "design", files).parent.resolve()
+    except ValueError as error:
+        raise FlowError(f"folder={str(folder)!r}: {error}") from error
+
+
 def write_folder(folder: Path, top: Top, period_ns: float, facts: dict[str, object]) -> list[Path]:
-    """Writes sources, top, file lists, constraints and README; returns the sources to compile."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Writes sources, top, file lists, constraints and README; returns the sources to compile.
+
+    ``folder`` is one of :func:`design_folder`.
+    """
     _remove_design(folder)
     sources = collect(list(top.sources), patch=False)
     names = sources.write(folder, "./data")

@@ -16,7 +16,7 @@ from dhq_brevitas.inr.families.base import (
     uniform,
 )
 from dhq_brevitas.util.errors import ArgumentError
-from dhq_brevitas.util.plugins import from_file
+from dhq_brevitas.util.plugins import SUFFIX, from_file
 
 __all__ = [
     "FAMILIES",
@@ -55,7 +55,7 @@ def get_family(name: str) -> Family:
         raise ArgumentError("family", name, f"cannot be quantized: {REFUSED[name]}")
     if name in FAMILIES:
         return FAMILIES[name]
-    if name.endswith(".py"):
+    if name.endswith(SUFFIX):
         return from_file(name, "family", "FAMILY", Family)
     known = ", ".join(FAMILIES)
     raise ArgumentError(

@@ -3,15 +3,16 @@
 """The stage ``build``: the FINN dataflow graph."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from dhq_brevitas.planning.limits import Limits
-from dhq_brevitas.run.folder import LAYERS
+from dhq_brevitas.run.folder import LAYERS, Folder
 from dhq_brevitas.run.stage import Chosen, Results, Stage, StageKind, option
 from dhq_brevitas.run.stages.export import GRAPH
 from dhq_brevitas.run.stages.plan import cycles_option, part_option
 from dhq_brevitas.util.errors import ArgumentError
 
-__all__ = ["DATAFLOW", "STAGE", "BuildOptions"]
+__all__ = ["DATAFLOW", "STAGE", "BuildOptions", "load_dataflow"]
 
 DATAFLOW = "build/dataflow.onnx"
 VERIFIED_SAMPLES = 64
@@ -31,6 +32,17 @@ def check(options: BuildOptions, chosen: Chosen) -> None:
     Limits(cycles_per_sample=options.cycles_per_sample, fpga_part=options.fpga_part)
     if not options.clk_ns > 0:
         raise ArgumentError("clk_ns", options.clk_ns, "must be positive")
+
+
+def load_dataflow(folder: Folder) -> Any:
+    """The graph, a ModelWrapper, without what it says of programs and files to execute it with."""
+    from qonnx.core.modelwrapper import ModelWrapper
+
+    from dhq_brevitas.export.domains import remove_execution
+
+    model = ModelWrapper(str(folder.file(DATAFLOW)))
+    remove_execution(model)
+    return model
 
 
 def run(stage: Stage, options: BuildOptions) -> Results:

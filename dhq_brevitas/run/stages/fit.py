@@ -191,4 +191,5 @@ STAGE = StageKind(
     check=check,
     load=load,
     determines=determines,
+    inputs={"signal": "*"},
 )

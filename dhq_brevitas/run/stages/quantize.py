@@ -268,4 +268,5 @@ STAGE = StageKind(
     check=check,
     prepare=prepare,
     determines=determines,
+    inputs={"plan": LAYERS},
 )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dhq_brevitas.run.stage import Chosen, Results, Stage, StageKind, option
-from dhq_brevitas.run.stages.build import DATAFLOW
+from dhq_brevitas.run.stages.build import load_dataflow
 from dhq_brevitas.run.stages.rtl_levels import RTL_LEVELS
 from dhq_brevitas.util.errors import ArgumentError
 
@@ -42,11 +42,10 @@ def check(options: SimulateOptions, chosen: Chosen) -> None:
 def run(stage: Stage, options: SimulateOptions) -> Results:
     """finn.npz, of the whole signal; then the RTL, if asked."""
     import numpy as np
-    from qonnx.core.modelwrapper import ModelWrapper
 
     from dhq_brevitas.finn_flow import HostAffine, execute_dataflow
 
-    model = ModelWrapper(str(stage.folder.file(DATAFLOW)))
+    model = load_dataflow(stage.folder)
     host = HostAffine.from_model(model) or HostAffine()
     accumulators = execute_dataflow(
         model, host.encode(stage.problem.inputs.numpy()), progress=stage.progress

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dhq_brevitas.run.stage import Results, Stage, StageKind, option
-from dhq_brevitas.run.stages.build import DATAFLOW, BuildOptions
+from dhq_brevitas.run.stages.build import BuildOptions, load_dataflow
 
 __all__ = ["STAGE", "SynthOptions", "synthesis_rows"]
 
@@ -35,8 +35,6 @@ class SynthOptions:
 
 def run(stage: Stage, options: SynthOptions) -> Results:
     """Synthesis of every node and of the stitched design, which is left in the folder synth/."""
-    from qonnx.core.modelwrapper import ModelWrapper
-
     from dhq_brevitas.finn_flow.stitching import stitch
     from dhq_brevitas.finn_flow.synthesis import Yosys, part_family, synthesize_design
 
@@ -46,7 +44,7 @@ def run(stage: Stage, options: SynthOptions) -> Results:
     Yosys()
     stage.say("stitching the accelerator; its FIFOs are sized in RTL simulation")
     design = stitch(
-        ModelWrapper(str(stage.folder.file(DATAFLOW))),
+        load_dataflow(stage.folder),
         stage.folder.file(DESIGN),
         fpga_part=part,
         clk_period_ns=built.clk_ns,

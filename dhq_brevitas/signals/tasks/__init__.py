@@ -17,7 +17,7 @@ from dhq_brevitas.signals.tasks import (
 )
 from dhq_brevitas.signals.tasks.base import Problem, Request, Task
 from dhq_brevitas.util.errors import ArgumentError
-from dhq_brevitas.util.plugins import from_file
+from dhq_brevitas.util.plugins import SUFFIX, from_file
 
 __all__ = ["TASKS", "Problem", "Request", "Task", "get_task", "register_task"]
 
@@ -39,7 +39,7 @@ def get_task(name: str) -> Task:
     """
     if name in TASKS:
         return TASKS[name]
-    if name.endswith(".py"):
+    if name.endswith(SUFFIX):
         return from_file(name, "task", "TASK", Task)
     known = ", ".join(TASKS)
     raise ArgumentError(

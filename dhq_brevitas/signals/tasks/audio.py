@@ -14,7 +14,7 @@ from dhq_brevitas.signals.grid import grid_codes, grid_step
 from dhq_brevitas.signals.metrics import psnr
 from dhq_brevitas.signals.tasks.base import Problem, Request, Task
 from dhq_brevitas.util import figures
-from dhq_brevitas.util.files import atomic_path
+from dhq_brevitas.util.files import atomic_path, check_regular_file
 
 __all__ = ["TASK"]
 
@@ -77,6 +77,7 @@ def _read(path: Path, size: int, notes: list[str]) -> tuple[np.ndarray, int]:
             f"there is no sound {str(path)!r}: give a WAV, FLAC or OGG file, or "
             f"{' or '.join(GENERATED)}"
         )
+    check_regular_file(path)
     soundfile = _soundfile()
     try:
         samples, rate = soundfile.read(io.BytesIO(path.read_bytes()), frames=size, always_2d=True)

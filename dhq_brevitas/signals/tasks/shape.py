@@ -11,7 +11,7 @@ import numpy as np
 from dhq_brevitas.signals.grid import grid_codes, grid_step
 from dhq_brevitas.signals.tasks.base import Problem, Request, Task
 from dhq_brevitas.util import figures
-from dhq_brevitas.util.files import write_text
+from dhq_brevitas.util.files import check_regular_file, write_text
 
 __all__ = ["SHAPES", "TASK", "iou", "mesh_of"]
 
@@ -71,6 +71,7 @@ def _mesh_distance(path: Path, points: np.ndarray) -> np.ndarray:
             f"there is no shape {str(path)!r}: give a mesh file (STL, OBJ, PLY, OFF), or one of "
             f"{', '.join(SHAPES)}"
         )
+    check_regular_file(path)
     try:
         import rtree  # noqa: F401  trimesh searches with it
         import trimesh

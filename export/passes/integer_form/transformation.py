@@ -40,6 +40,7 @@ from qonnx.transformation.general import GiveReadableTensorNames, GiveUniqueNode
 from qonnx.transformation.infer_datatypes import InferDataTypes
 from qonnx.transformation.infer_shapes import InferShapes
 
+from dhq_brevitas.export.domains import check_nodes
 from dhq_brevitas.export.passes.integer_form.arithmetic import (
     convert_add,
     convert_div,
@@ -78,7 +79,8 @@ class ToIntegerForm(Transformation):
         multiplier_bits: bits of M_int for scales that are not dyadic, 2 to 32.
 
     Raises ValueError where a node cannot be expressed (non-zero zero point, a per-channel scale in
-    front of a HadamardTransform); warns with InexactAccumulatorWarning.
+    front of a HadamardTransform) and for operators that are not known
+    (:func:`~dhq_brevitas.export.domains.check_nodes`); warns with InexactAccumulatorWarning.
     """
 
     def __init__(self, multiplier_bits: int = MULTIPLIER_BITS) -> None:
@@ -88,6 +90,7 @@ class ToIntegerForm(Transformation):
         self.multiplier_bits = multiplier_bits
 
     def apply(self, model: ModelWrapper) -> tuple[ModelWrapper, bool]:
+        check_nodes(model)
         model = model.transform(SortGraph())
         writer = GraphWriter(model, self.multiplier_bits)
         for node in model.graph.node:

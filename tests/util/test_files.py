@@ -1,0 +1,72 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+import errno
+import os
+from types import SimpleNamespace
+
+import pytest
+
+from dhq_brevitas.planning.plan_file import read_plan
+from dhq_brevitas.util.files import MAX_JSON_BYTES, atomic_path, claim_folder, read_json
+
+
+def test_folders_that_are_claimed(tmp_path):
+    """New, empty and claimed ones, those from before there were marks, and no others."""
+    mark = claim_folder(tmp_path / "new" / "folder", "run")
+    assert mark.read_bytes() == b""
+    (mark.parent / "results").write_text("")
+    assert claim_folder(mark.parent, "run") == mark
+    with pytest.raises(ValueError, match="holds other files than a build's, which are not to be"):
+        claim_folder(mark.parent, "build")
+    (tmp_path / "empty").mkdir()
+    claim_folder(tmp_path / "empty", "build")
+    old = tmp_path / "old"
+    old.mkdir()
+    (old / "a").write_text("")
+    for files in ((), ("a", "b")):
+        with pytest.raises(ValueError, match="holds other files"):
+            claim_folder(old, "run", files)
+    assert os.listdir(old) == ["a"]
+    assert claim_folder(old, "run", ["a"]).is_file()
+
+
+def test_nothing_is_written_through_links(tmp_path):
+    claim_folder(tmp_path / "run", "run")
+    (tmp_path / "run" / "build").mkdir()
+    (tmp_path / "run" / "build" / "finn.log").symlink_to(tmp_path / "precious")
+    with pytest.raises(ValueError, match=r"finn\.log is a link, through which results would over"):
+        claim_folder(tmp_path / "run", "run")
+
+
+@pytest.mark.parametrize("reader", [read_json, read_plan])
+def test_plans_and_records_are_files_of_bounded_size(tmp_path, reader):
+    with pytest.raises(ValueError, match="cannot read /dev/zero: it is a device or a pipe"):
+        reader("/dev/zero")
+    with pytest.raises(ValueError, match="it is a folder; name a file"):
+        reader(tmp_path)
+    with open(tmp_path / "large", "wb") as file:
+        file.truncate(MAX_JSON_BYTES + 1)  # takes no space
+    with pytest.raises(ValueError, match=f"and at most {MAX_JSON_BYTES} are read"):
+        reader(tmp_path / "large")
+
+
+def failing_write(path, error) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise error
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_named(tmp_path, number):
+    with pytest.raises(OSError, match=r"cannot write .*a\.pt: the disk is full; free some space"):
+        failing_write(tmp_path / "a.pt", OSError(number, "No space left on device"))
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_writer_that_hides_the_full_disk(tmp_path, monkeypatch):
+    error = RuntimeError("unexpected pos 64 vs 0")  # PyTorch's
+    with pytest.raises(RuntimeError, match="unexpected pos"):
+        failing_write(tmp_path / "a.pt", error)
+    monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(f_bavail=0, f_frsize=4096))
+    with pytest.raises(OSError, match=r"cannot write .*a\.pt: the disk is full"):
+        failing_write(tmp_path / "a.pt", error)
