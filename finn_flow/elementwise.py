@@ -8,8 +8,8 @@ Three views of such a part are needed to turn it into an integer hardware layer:
   through Mul, Add, Sub, Div, Neg, Cast and Identity with constants, or monotone functions too;
 * :func:`exact_affine` reads a chain as v = x·M + B with exact fractions, and refuses one whose
   floating-point arithmetic could round;
-* :func:`evaluate` executes nodes on any values with QONNX's own executor, so that what is stored
-  in a table or in thresholds is what QONNX computes, to the last bit.
+* :func:`evaluate` executes nodes on any values as ``run_qonnx`` does, so that what is stored in a
+  table or in thresholds is what QONNX computes, to the last bit.
 """
 
 from collections.abc import Sequence
@@ -18,11 +18,13 @@ from fractions import Fraction
 
 import numpy as np
 from onnx import NodeProto, TensorProto, helper
+from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_onnx
 from qonnx.transformation.infer_shapes import InferShapes
 from qonnx.util.basic import qonnx_make_model
 
+from dhq_brevitas.export.exact_sums import code_bounds, is_wide, with_exact_sums
 from dhq_brevitas.export.graph import FLOAT_INTEGER_BITS, constants, fans_out, variables
 from dhq_brevitas.finn_flow.ranges import IntegerRange
 
@@ -167,9 +169,10 @@ def part_between(
 
 
 def evaluate(model: ModelWrapper, part: ElementwisePart, values: np.ndarray) -> np.ndarray:
-    """Float32 result of ``part`` for ``values`` in place of its source, by QONNX's executor.
+    """Float32 result of ``part`` for ``values`` in place of its source, as ``run_qonnx`` has it.
 
-    ``values`` are float32 of any shape that the constants of the part do not widen.
+    ``values``: of any shape that the constants of the part do not widen; taken as float32, or as
+    float64 where the codes of the source can have more than 24 bits.
     """
     if not part.nodes:
         return values
@@ -187,9 +190,12 @@ def evaluate(model: ModelWrapper, part: ElementwisePart, values: np.ndarray) -> 
         initializer = model.get_initializer(name)
         if initializer is not None:
             small.set_initializer(name, initializer)
-    small = small.transform(InferShapes())
-    source = values.astype(helper.tensor_dtype_to_np_dtype(elem_type))
-    return execute_onnx(small, {part.source: source})[part.target]
+    if is_wide(code_bounds(model).get(part.source, 0)):
+        small.set_tensor_datatype(part.source, DataType["INT64"])
+    small = with_exact_sums(small.transform(InferShapes()))
+    (source,) = small.graph.input
+    dtype = helper.tensor_dtype_to_np_dtype(source.type.tensor_type.elem_type)
+    return execute_onnx(small, {source.name: values.astype(dtype)})[part.target]
 
 
 def quant_output_codes(model: ModelWrapper, quant: NodeProto, values: np.ndarray) -> np.ndarray:

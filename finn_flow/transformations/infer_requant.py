@@ -17,11 +17,11 @@ to 12 output bits                                channels if the constants are s
 decreasing map, more bits                        nothing
 ===============================================  =================================================
 
-A threshold is the smallest integer for which the QONNX nodes, executed in their own floating-point
-arithmetic, give at least a certain code. It is found by bisection, which is exact because every
-correctly rounded operation is monotone; ties, saturation and narrow ranges come out as QONNX has
-them, for |x| <= 2^24, up to which its float32 carries every integer. All 2^b - 1 thresholds are
-kept for a narrow range too: the lowest is always met.
+A threshold is the smallest integer for which the QONNX nodes, executed as ``run_qonnx`` does, give
+at least a certain code. It is found by bisection, which is exact because every correctly rounded
+operation is monotone; ties, saturation and narrow ranges come out as QONNX has them: in float32,
+and in float64 where x can have more than 24 bits, up to 53. Thresholds beyond 2^24 are stored in
+float64. All 2^b - 1 thresholds are kept for a narrow range too: the lowest is always met.
 
 A Quant with a scale other than 1 leaves Mul(scale) behind the layer.
 """
@@ -49,7 +49,12 @@ from dhq_brevitas.finn_flow.elementwise import (
 )
 from dhq_brevitas.finn_flow.ops import DOMAIN
 from dhq_brevitas.finn_flow.ops.lookup_activation import smallest_signed_datatype
-from dhq_brevitas.finn_flow.ranges import IntegerRange, integer_ranges, quant_parameters
+from dhq_brevitas.finn_flow.ranges import (
+    MAX_FLOAT32_INTEGER,
+    IntegerRange,
+    integer_ranges,
+    quant_parameters,
+)
 
 MAX_THRESHOLD_BITS = 12
 
@@ -149,7 +154,7 @@ def _thresholds(
     bits: int,
     x: IntegerRange,
 ) -> np.ndarray:
-    """Thresholds [1 or C, 2^bits - 1] as float32: entry k is the smallest integer of code min + k.
+    """Thresholds [1 or C, 2^bits - 1], int64: entry k is the smallest integer of code min + k + 1.
 
     Where no integer of the range reaches a code, the threshold is one above the range.
     """
@@ -162,7 +167,7 @@ def _thresholds(
     part = ElementwisePart((*chain.nodes, quant), chain.source, quant.output[0])
 
     def codes_of(integers: np.ndarray) -> np.ndarray:
-        values = evaluate(model, part, integers.astype(np.float32))
+        values = evaluate(model, part, integers.astype(np.float64))
         return quant_output_codes(model, quant, values)
 
     ends = codes_of(np.stack([low, high]))
@@ -181,7 +186,7 @@ def _thresholds(
         reached |= middle > high
         found = np.where(reached, middle, found)
         below = np.where(reached, below, middle + 1)
-    return found.T.astype(np.float32)
+    return found.T
 
 
 def _fuse(model: ModelWrapper, match: _Match) -> None:
@@ -213,12 +218,15 @@ def thresholding_layer(
 ) -> NodeProto:
     """The layer from ``source`` to ``output``, not yet in the graph; its lowest code is the type's.
 
-    ``thresholds``: [1 or C, 2^bits - 1], one for each step to the next code of ``datatype``.
+    ``thresholds``: integers [1 or C, 2^bits - 1], one for each step to the next code of
+    ``datatype``; below 2^53.
     """
     shape = model.get_tensor_shape(source)
     name = f"{output}_thresholds"
     threshold_type = smallest_signed_datatype(thresholds.astype(np.int64))
-    model.set_initializer(name, thresholds)
+    # FINN's own container is float32, which holds no more than 24 bits.
+    wide = np.abs(thresholds).max() > MAX_FLOAT32_INTEGER
+    model.set_initializer(name, thresholds.astype(np.float64 if wide else np.float32))
     model.set_tensor_datatype(name, threshold_type)
     model.set_tensor_datatype(output, datatype)
     return helper.make_node(
