@@ -231,13 +231,15 @@ def exact_affine(
     Every constant is read as the fraction its float stands for. NotConvertible unless each
     intermediate result x·m + b is exact for all x in the range: in units of the largest power of
     two that divides m and b its magnitude must stay within the significand of the format it is
-    computed in (2^24 for float32, 2^53 for float64). The integers x are taken to be exact: whether
-    float32 carries an accumulator is a matter of the product that makes it.
+    computed in: 2^24 for float32, 2^53 for float64, which ``run_qonnx`` takes for codes of more
+    than 24 bits.
     """
     channels = x.channels
     scale = [Fraction(1)] * channels
     bias = [Fraction(0)] * channels
     elem_type = model.get_tensor_valueinfo(chain.source).type.tensor_type.elem_type
+    if is_wide(code_bounds(model).get(chain.source, 0)):
+        elem_type = TensorProto.DOUBLE
     magnitudes = np.maximum(np.abs(x.low), np.abs(x.high)).tolist()
 
     def check(where: str) -> None:

@@ -15,6 +15,7 @@ from dhq_brevitas.finn_flow.ops.hadamard_transform import HadamardTransform
 from dhq_brevitas.finn_flow.ops.hadamard_transform_rtl import HadamardTransform_rtl
 from dhq_brevitas.finn_flow.ops.lookup_activation import LookupActivation
 from dhq_brevitas.finn_flow.ops.lookup_activation_rtl import LookupActivation_rtl
+from dhq_brevitas.finn_flow.ops.thresholding_rtl import Thresholding_rtl
 
 DOMAIN = "finn.custom_op.fpgadataflow"
 RTL_DOMAIN = f"{DOMAIN}.rtl"
@@ -35,7 +36,7 @@ def layer_kind(node: NodeProto) -> str:
 
 for _layer in LAYERS:
     custom_op[_layer.__name__] = _layer
-for _layer in RTL_VARIANTS:
+for _layer in (*RTL_VARIANTS, Thresholding_rtl):
     rtl_variants[_layer.__name__] = _layer
 
 __all__ = [

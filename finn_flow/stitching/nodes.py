@@ -18,6 +18,7 @@ from dhq_brevitas.finn_flow.build import DEFAULT_FPGA_PART
 from dhq_brevitas.finn_flow.checks import describe
 from dhq_brevitas.finn_flow.errors import FlowError
 from dhq_brevitas.finn_flow.execute import checked_codes
+from dhq_brevitas.finn_flow.ranges import MAX_FLOAT32_INTEGER
 from dhq_brevitas.finn_flow.rtlsim import SimulationError, enable_verilator
 from dhq_brevitas.finn_flow.stitching.prepare import check_simulable, generate_nodes
 
@@ -72,7 +73,8 @@ def simulate_nodes(
         progress: show a progress bar.
 
     Returns (int64 [samples, …], :class:`NodeResult` of every node from input to output).
-    UnsupportedNodeError or SimulationError name the node that cannot be simulated, and why.
+    UnsupportedNodeError or SimulationError name the node that cannot be simulated, and why;
+    FlowError one that puts out more than the 24 bits of float32, in which FINN hands tensors over.
     """
     check_simulable(model)
     codes = checked_codes(model, codes)
@@ -90,6 +92,7 @@ def simulate_nodes(
             for node in graph.node:
                 bar.set_postfix_str(node.name)
                 expected = _in_python(node, context, batched)
+                _check_float32(node, expected)
                 cycles[node.name] += _in_rtl(node, context, batched)
                 differing = context[node.output[0]][:used] != expected[:used]
                 mismatches[node.name] += int(np.count_nonzero(differing))
@@ -135,6 +138,16 @@ def _in_rtl(node: NodeProto, context: dict[str, np.ndarray], model: ModelWrapper
     except Exception as error:
         raise FlowError(f"{describe(node)} failed in simulation: {error}") from error
     return int(op.get_nodeattr("cycles_rtlsim"))
+
+
+def _check_float32(node: NodeProto, outputs: np.ndarray) -> None:
+    largest = int(np.abs(outputs).max())
+    if largest > MAX_FLOAT32_INTEGER:
+        raise FlowError(
+            f"{describe(node)} puts out integers of {largest.bit_length() + 1} bits, and FINN "
+            "hands them from one node to the next in float32, which holds 24; simulate the stitched "
+            "design, which is exact"
+        )
 
 
 def _in_python(node: NodeProto, context: dict[str, np.ndarray], model: ModelWrapper) -> np.ndarray:

@@ -29,14 +29,14 @@ A Quant with a scale other than 1 leaves Mul(scale) behind the layer.
 from dataclasses import dataclass
 
 import numpy as np
-from onnx import NodeProto, helper
+from onnx import NodeProto, TensorProto, helper
 from qonnx.core.datatype import BaseDataType
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.general.quant import min_int
 from qonnx.custom_op.registry import getCustomOp
 from qonnx.transformation.base import Transformation
 
-from dhq_brevitas.export.graph import constants, fans_out, replace_nodes
+from dhq_brevitas.export.graph import FLOAT_INTEGER_BITS, constants, fans_out, replace_nodes
 from dhq_brevitas.finn_flow.elementwise import (
     QUANT_OPS,
     ElementwisePart,
@@ -57,6 +57,7 @@ from dhq_brevitas.finn_flow.ranges import (
 )
 
 MAX_THRESHOLD_BITS = 12
+MAX_CODE_BITS = FLOAT_INTEGER_BITS[TensorProto.FLOAT]
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,11 @@ class InferRequant(Transformation):
         x = ranges[chain.source]
         shift = _fusible_shift(model, chain, quant, scale, x) if self.fuse else None
         if shift is not None:
+            if bits > MAX_CODE_BITS and x.magnitude >> shift > MAX_FLOAT32_INTEGER:
+                raise NotConvertible(
+                    f"its codes may need more than {MAX_CODE_BITS} bits, and QONNX holds them in "
+                    "float32; use fewer bits or a larger scale"
+                )
             return _Match(chain, quant, shift, None)
         if bits > MAX_THRESHOLD_BITS:
             raise NotConvertible(
