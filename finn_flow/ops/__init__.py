@@ -9,6 +9,7 @@ variants: a ``HadamardTransform_rtl`` registered there is picked up by FINN's ow
 from finn.custom_op.fpgadataflow import custom_op
 from finn.custom_op.fpgadataflow.rtl import custom_op as rtl_variants
 from onnx import NodeProto
+from qonnx.custom_op.registry import add_op_to_domain
 
 from dhq_brevitas.finn_flow.ops.channelwise import ChannelwiseOp
 from dhq_brevitas.finn_flow.ops.hadamard_transform import HadamardTransform
@@ -36,8 +37,11 @@ def layer_kind(node: NodeProto) -> str:
 
 for _layer in LAYERS:
     custom_op[_layer.__name__] = _layer
-for _layer in (*RTL_VARIANTS, Thresholding_rtl):
+for _layer in RTL_VARIANTS:
     rtl_variants[_layer.__name__] = _layer
+# In place of FINN's own.
+rtl_variants[Thresholding_rtl.__name__] = Thresholding_rtl
+add_op_to_domain(RTL_DOMAIN, Thresholding_rtl)
 
 __all__ = [
     "DOMAIN",
