@@ -145,8 +145,8 @@ def _check_float32(node: NodeProto, outputs: np.ndarray) -> None:
     if largest > MAX_FLOAT32_INTEGER:
         raise FlowError(
             f"{describe(node)} puts out integers of {largest.bit_length() + 1} bits, and FINN "
-            "hands them from node to node in float32, which holds 24; simulate the stitched design, "
-            "which is exact"
+            "hands them from node to node in float32, which holds 24; simulate the stitched "
+            "design, which is exact"
         )
 
 

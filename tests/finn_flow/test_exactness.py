@@ -13,12 +13,21 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from finn.transformation.fpgadataflow.convert_to_hw.quantized_matrix_vector_activation import (
+    InferQuantizedMatrixVectorActivation,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from siren_graphs import GraphBuilder
+from siren_graphs import GraphBuilder, layer_kinds
 
 from dhq_brevitas.export import InexactAccumulatorWarning, run_qonnx, to_integer_form
-from dhq_brevitas.finn_flow import build_dataflow, execute_dataflow
+from dhq_brevitas.export.exact_sums import code_bounds
+from dhq_brevitas.finn_flow import FlowError, build_dataflow, execute_dataflow
+from dhq_brevitas.finn_flow.transformations import (
+    InferHadamardTransform,
+    InferLookupActivation,
+    InferRequant,
+)
 
 HALF = Fraction(1, 2)
 ROUNDINGS = {
@@ -68,7 +77,10 @@ class Layer:
     quantizer: Quantizer
 
     def sums(self, x: list[int]) -> list[int]:
-        y = [sum(a * b for a, b in zip(x, column, strict=True)) for column in zip(*self.weights)]
+        y = [
+            sum(a * b for a, b in zip(x, column, strict=True))
+            for column in zip(*self.weights, strict=True)
+        ]
         if self.order == 1:
             return y
         signs = [
@@ -104,15 +116,19 @@ class Layer:
 
 
 def bound(layer_weights, magnitude: int, order: int) -> int:
-    return order * magnitude * max(sum(map(abs, column)) for column in zip(*layer_weights))
+    return (
+        order
+        * magnitude
+        * max(sum(map(abs, column)) for column in zip(*layer_weights, strict=True))
+    )
 
 
 @st.composite
 def layers(draw, weights, magnitude: int) -> Layer:
     channels = len(weights[0])
     order = draw(st.sampled_from([1, 1, 2, 4])) if channels % 4 == 0 else 1
-    largest = bound(weights, magnitude, order)
-    bits = largest.bit_length()
+    largest = max(sum(map(abs, column)) for column in zip(*weights, strict=True))
+    bits = (order * magnitude * largest).bit_length()
     quantizer = draw(
         st.builds(
             Quantizer,
@@ -212,3 +228,125 @@ def test_random_networks(network, seed):
 @given(networks(), st.integers(0, 1000))
 def test_many_random_networks(network, seed):
     check(network, seed)
+
+
+def float_network(scales: dict[str, list[float]], quantizer: Quantizer):
+    """Quant(x; s_x) times the digits, of scale s_w by channel, plus bias, Quant(s_y)."""
+    channels = len(scales["w"])
+    g = GraphBuilder(3).quant(INPUT_BITS, scale=scales["x"][0])
+    x = g.x
+    weights = np.float32(scales["w"]) * np.array([[digit] * channels for digit in DIGITS])
+    g.x = g.parameter(weights)
+    g.quant(24, scale=np.float32(scales["w"]))
+    g.node("MatMul", x, g.x).apply("Add", scales["bias"])
+    q = quantizer
+    g.quant(q.bits, q.rounding, scales["y"][0], q.signed, q.narrow)
+    return g.model(channels)
+
+
+@settings(max_examples=5)
+@given(
+    st.lists(st.floats(0.5, 1, width=32), min_size=5, max_size=5),
+    st.integers(-20, 20),
+    st.sampled_from(sorted(set(ROUNDINGS) - {"FLOOR"})),
+    st.integers(0, 1),
+)
+def test_float_scales_in_integer_form(numbers, bias, rounding, signed):
+    """The integer form of float scales is decided exactly, whatever its constants became."""
+    quantizer = Quantizer(5, rounding, signed, 0)
+    scales = {"x": numbers[:1], "w": numbers[1:3], "y": [numbers[3] * 2**36]}
+    scales["bias"] = [bias * numbers[4] * 2**31, 0]
+    model = float_network(scales, quantizer)
+    with pytest.warns(InexactAccumulatorWarning, match="may reach 41 bits"):
+        form = to_integer_form(model)
+    factor, shift = _affine_constants(form)
+    wanted = np.array(numbers[0]) * numbers[1:3] / scales["y"][0]
+    np.testing.assert_allclose(factor, wanted, rtol=2.0**-12)
+    layer = Layer(
+        [[digit] * 2 for digit in DIGITS],
+        1,
+        [Fraction(f) for f in factor.tolist()],
+        [Fraction(s) for s in shift.tolist()],
+        None,
+        quantizer,
+    )
+    samples = inputs_near_decisions(layer, np.random.default_rng(0), 60)
+    expected = reference([layer], samples)
+    inputs = (samples * np.float32(numbers[0])).astype(np.float32)
+    codes, _ = run_qonnx(form, inputs, codes=True)
+    np.testing.assert_array_equal(codes, expected)
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore", InexactAccumulatorWarning)
+        built = build_dataflow(model, folder, verify_inputs=inputs, progress=False)
+        result = execute_dataflow(built.model, built.host.encode(inputs), progress=False)
+    np.testing.assert_array_equal(result, expected)
+
+
+def _affine_constants(form) -> tuple[np.ndarray, np.ndarray]:
+    """M and B, float64 [2], of the Mul and the Add, if there is one, behind the MatMul."""
+    (matmul,) = form.get_nodes_by_op_type("MatMul")
+    mul = form.find_consumers(matmul.output[0])[0]
+    add = form.find_consumers(mul.output[0])[0]
+    constants = [form.get_initializer(mul.input[1]), np.zeros(())]
+    if add.op_type == "Add":
+        constants[1] = form.get_initializer(add.input[1])
+    factor, shift = (np.broadcast_to(c, 2).astype(np.float64) for c in constants)
+    return factor, shift
+
+
+@settings(max_examples=20)
+@given(st.sampled_from(sorted(ROUNDINGS)), st.integers(0, 15), st.integers(20, 36))
+def test_zero_points_in_qonnx(rounding, zero, shift):
+    """Quant(y) = (round(clip(y/s + z)) - z)·s of sums of 40 bits; only QONNX has zero points."""
+    q = Quantizer(4, rounding, 0, 0)
+    g = GraphBuilder(3).quant(INPUT_BITS).matmul(np.array([[d] for d in DIGITS]), 24)
+    parameters = [g.parameter(2.0**shift), g.parameter(zero), g.parameter(4.0)]
+    attributes = {"domain": "qonnx.custom_op.general", "signed": 0, "narrow": 0}
+    g.node("Quant", g.x, *parameters, rounding_mode=rounding, **attributes)
+    weights = [[digit] for digit in DIGITS]
+    layer = Layer(weights, 1, [Fraction(1, 1 << shift)], [Fraction(zero)], None, q)
+    samples = inputs_near_decisions(layer, np.random.default_rng(0), 60)
+    expected = (reference([layer], samples) - zero) * 2**shift
+    np.testing.assert_array_equal(run_qonnx(g.model(1), samples), expected)
+
+
+def test_more_than_53_bits_are_refused(tmp_path):
+    g = GraphBuilder(2).quant(24).matmul(np.full((2, 1), 2**30), 32).apply("Mul", 2.0**-52)
+    model = g.quant(4).model(1)
+    sentence = r"sums may reach 55 bits, more than the 53 that float64 carries exactly; use fewer"
+    with pytest.raises(ValueError, match=sentence):
+        to_integer_form(model)
+    with pytest.raises(FlowError, match=f"node MatMul_0 .*{sentence}"):
+        build_dataflow(model, tmp_path, progress=False)
+
+
+def test_a_scale_without_room_is_refused():
+    g = GraphBuilder(2).quant(24).matmul(np.full((2, 1), 2**23), 24).apply("Mul", 0.7 * 2.0**-40)
+    with pytest.raises(ValueError, match="an accumulator of 49 bits leaves too few of float64's"):
+        to_integer_form(g.quant(4).model(1))
+
+
+def test_codes_beyond_24_bits_are_refused(tmp_path):
+    model = GraphBuilder(4, datatype="INT24").hadamard(4).quant(25).model(4)
+    with pytest.raises(ValueError, match=r"its codes may need 26 bits, and QONNX .* float32"):
+        to_integer_form(model)
+    with pytest.raises(FlowError, match="its codes may need more than 24 bits, and QONNX holds"):
+        build_dataflow(model, tmp_path, progress=False)
+
+
+def test_bounds_are_those_of_the_layers_that_nodes_become():
+    """Else a decision could be taken in float32 on one side and in float64 on the other."""
+    g = GraphBuilder(4, datatype="INT12").hadamard(4, [1, -1, 1, 1]).apply("Mul", 0.25).quant(9)
+    g.matmul(np.arange(-8, 8).reshape(4, 4), 4).apply("Mul", 0.125).quant(5, "FLOOR")
+    model = g.apply("Abs").quant(5).matmul(np.eye(4), 2).model(4)
+    sums = [node.output[0] for node in model.get_nodes_by_op_type("MatMul")]
+    codes = [node.output[0] for node in model.get_nodes_by_op_type("Quant")]
+    before = code_bounds(model)
+    assert [before[name] for name in sums] == [256 * 16, 16]
+    for change in (InferHadamardTransform(), InferLookupActivation(), InferRequant()):
+        model = model.transform(change)
+    model = model.transform(InferQuantizedMatrixVectorActivation())
+    after = code_bounds(model)
+    assert {"HadamardTransform", "LookupActivation", "MVAU"} <= set(layer_kinds(model))
+    assert [after[name] for name in sums] == [before[name] for name in sums]
+    assert after[codes[0]] == before[codes[0]] == 256
