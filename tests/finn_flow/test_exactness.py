@@ -22,7 +22,7 @@ from siren_graphs import GraphBuilder, layer_kinds
 
 from dhq_brevitas.export import InexactAccumulatorWarning, run_qonnx, to_integer_form
 from dhq_brevitas.export.exact_sums import code_bounds
-from dhq_brevitas.finn_flow import FlowError, build_dataflow, execute_dataflow
+from dhq_brevitas.finn_flow import DHQ_BUILD_STEPS, FlowError, build_dataflow, execute_dataflow
 from dhq_brevitas.finn_flow.transformations import (
     InferHadamardTransform,
     InferLookupActivation,
@@ -308,6 +308,28 @@ def test_zero_points_in_qonnx(rounding, zero, shift):
     samples = inputs_near_decisions(layer, np.random.default_rng(0), 60)
     expected = (reference([layer], samples) - zero) * 2**shift
     np.testing.assert_array_equal(run_qonnx(g.model(1), samples), expected)
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize("datatype", ["INT30", "UINT30"])
+def test_wide_inputs_and_outputs_are_verified(datatype, scaled, tmp_path):
+    """Codes of 30 bits in, sums of 44 bits out, which no part of the flow may round."""
+    g = GraphBuilder(2, datatype=datatype).hadamard(2).matmul([[4097, 5], [1, -7]], 14)
+    model = (g.apply("Mul", 0.1) if scaled else g).model(2)
+    samples = np.random.default_rng(0).integers(0, 2**29, (50, 2)) | 1
+    a, b = samples.T
+    sums = np.stack([4097 * (a + b) + a - b, 5 * (a + b) - 7 * (a - b)], axis=1)
+    if not scaled:
+        np.testing.assert_array_equal(run_qonnx(model, samples), sums)
+    built = build_dataflow(
+        model,
+        tmp_path,
+        verify_inputs=samples,
+        progress=False,
+        steps=DHQ_BUILD_STEPS[:5],
+    )
+    assert built.samples_compared == 50
+    np.testing.assert_array_equal(execute_dataflow(built.model, samples, progress=False), sums)
 
 
 def test_more_than_53_bits_are_refused(tmp_path):
