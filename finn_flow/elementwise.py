@@ -168,11 +168,18 @@ def part_between(
     return ElementwisePart(tuple(needed), source, target)
 
 
-def evaluate(model: ModelWrapper, part: ElementwisePart, values: np.ndarray) -> np.ndarray:
+def has_wide_codes(model: ModelWrapper, tensor: str) -> bool:
+    """Whether codes behind ``tensor`` can outgrow float32, so that ``run_qonnx`` takes float64."""
+    return is_wide(code_bounds(model).get(tensor, 0))
+
+
+def evaluate(
+    model: ModelWrapper, part: ElementwisePart, values: np.ndarray, wide: bool
+) -> np.ndarray:
     """Float32 result of ``part`` for ``values`` in place of its source, as ``run_qonnx`` has it.
 
     ``values``: of any shape that the constants of the part do not widen; taken as float32, or as
-    float64 where the codes of the source can have more than 24 bits.
+    float64 if ``wide``, :func:`has_wide_codes` of the source.
     """
     if not part.nodes:
         return values
@@ -190,7 +197,7 @@ def evaluate(model: ModelWrapper, part: ElementwisePart, values: np.ndarray) -> 
         initializer = model.get_initializer(name)
         if initializer is not None:
             small.set_initializer(name, initializer)
-    if is_wide(code_bounds(model).get(part.source, 0)):
+    if wide:
         small.set_tensor_datatype(part.source, DataType["INT64"])
     small = with_exact_sums(small.transform(InferShapes()))
     (source,) = small.graph.input
@@ -238,7 +245,7 @@ def exact_affine(
     scale = [Fraction(1)] * channels
     bias = [Fraction(0)] * channels
     elem_type = model.get_tensor_valueinfo(chain.source).type.tensor_type.elem_type
-    if is_wide(code_bounds(model).get(chain.source, 0)):
+    if has_wide_codes(model, chain.source):
         elem_type = TensorProto.DOUBLE
     magnitudes = np.maximum(np.abs(x.low), np.abs(x.high)).tolist()
 

@@ -44,6 +44,7 @@ from dhq_brevitas.finn_flow.elementwise import (
     chain_before,
     evaluate,
     exact_affine,
+    has_wide_codes,
     quant_output_codes,
     scaled_output,
 )
@@ -170,10 +171,11 @@ def _thresholds(
     else:
         low, high = x.low, x.high
 
+    wide = has_wide_codes(model, chain.source)
     part = ElementwisePart((*chain.nodes, quant), chain.source, quant.output[0])
 
     def codes_of(integers: np.ndarray) -> np.ndarray:
-        values = evaluate(model, part, integers.astype(np.float64))
+        values = evaluate(model, part, integers.astype(np.float64), wide)
         return quant_output_codes(model, quant, values)
 
     ends = codes_of(np.stack([low, high]))

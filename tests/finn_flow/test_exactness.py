@@ -115,16 +115,9 @@ class Layer:
             g.apply("Abs").quant(q.bits, q.rounding, 1.0, q.signed, q.narrow)
 
 
-def bound(layer_weights, magnitude: int, order: int) -> int:
-    return (
-        order
-        * magnitude
-        * max(sum(map(abs, column)) for column in zip(*layer_weights, strict=True))
-    )
-
-
 @st.composite
-def layers(draw, weights, magnitude: int) -> Layer:
+def layers(draw, weights: list[list[int]], magnitude: int) -> Layer:
+    """A layer for inputs up to ``magnitude``."""
     channels = len(weights[0])
     order = draw(st.sampled_from([1, 1, 2, 4])) if channels % 4 == 0 else 1
     largest = max(sum(map(abs, column)) for column in zip(*weights, strict=True))
@@ -157,6 +150,7 @@ def layers(draw, weights, magnitude: int) -> Layer:
 
 @st.composite
 def networks(draw) -> list[Layer]:
+    """Two layers; the first has sums of 18, 29 or 40 bits, more behind a transform."""
     channels = draw(st.sampled_from([1, 3, 4]))
     rows = [[digit] * channels for digit in DIGITS[draw(st.integers(0, 2)) :]]
     first = draw(layers(rows, 1 << (INPUT_BITS - 1)))
