@@ -2,25 +2,26 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """``with_exact_sums``: a QONNX graph whose sums, and decisions on sums, are taken in float64."""
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 from qonnx.core.modelwrapper import ModelWrapper
 
-from dhq_brevitas.export.graph import FLOAT_INTEGER_BITS, attribute, variables
+from dhq_brevitas.export.graph import FLOAT_INTEGER_BITS, attribute
 from dhq_brevitas.export.hadamard_op import is_hadamard
 
 WIDE_SUFFIX = "_float64"
 QUANT_OPS = ("Quant", "IntQuant")
-# Affine and monotone functions: what may stand between a sum and the Quant that decides on it.
-BETWEEN_OPS = (
-    *("Add", "Cast", "Ceil", "Clip", "Div", "Floor", "Identity", "Max", "Min", "Mul", "Neg"),
-    *("Relu", "Round", "Sub"),
-)
+AFFINE_OPS = ("Mul", "Add", "Sub", "Div", "Neg", "Cast", "Identity")
+# Functions that are monotone to the last bit in any implementation.
+MONOTONE_OPS = ("Relu", "Clip", "Max", "Min", "Floor", "Ceil", "Round")
 PRODUCTS = ("MatMul", "Gemm", "MVAU")
 FINN_DOMAIN = "finn.custom_op.fpgadataflow"
 FINN_SUMS = ("HadamardTransform", "LookupActivation", "MVAU")
+# No bound is larger: the width of a datatype may be anything in a damaged file.
+MAX_BITS = 64
 
 
 def with_exact_sums(graph: ModelWrapper) -> ModelWrapper:
@@ -63,8 +64,9 @@ def code_bounds(model: ModelWrapper) -> dict[str, int]:
     ===================================  =========================================================
     tensor                               bound
     ===================================  =========================================================
-    graph input or output of a layer of  2^(b-1), or 2^b if unsigned
-    FINN of an integer datatype; Quant
+    graph input, or output of a layer    2^(b-1), or 2^b if unsigned
+    of FINN, of an integer datatype
+    Quant                                the same plus the zero point, and that of its constant
     MatMul, Gemm, MVAU                   times the largest Σ|w| of an output, w the weights' codes
     HadamardTransform                    times its order
     affine or monotone functions         that of their operand: the codes they are computed from
@@ -74,39 +76,67 @@ def code_bounds(model: ModelWrapper) -> dict[str, int]:
     sorted and shapes annotated.
     """
     bounds = {}
+    constant = _constant_tensors(model)
     for graph_input in model.graph.input:
         datatype = model.get_tensor_datatype(graph_input.name)
         if datatype.is_integer():
-            bounds[graph_input.name] = 1 << (datatype.bitwidth() - datatype.signed())
+            bounds[graph_input.name] = _largest(datatype.bitwidth(), datatype.signed())
     for initializer in model.graph.initializer:
         values = numpy_helper.to_array(initializer)
-        if values.dtype == np.float32 and np.all(values == np.rint(values)):
+        if values.dtype == np.float32 and np.all(np.isfinite(values) & (values == np.rint(values))):
             bounds[initializer.name] = 0 if values.size == 0 else int(np.abs(values).max())
     for node in model.graph.node:
-        bound = _bound(model, node, bounds)
+        bound = _bound(model, node, bounds, constant)
         if bound is not None:
             bounds[node.output[0]] = bound
     return bounds
 
 
-def _bound(model: ModelWrapper, node: NodeProto, bounds: Mapping[str, int]) -> int | None:
+def _largest(bits: int, signed: bool) -> int:
+    return 1 << min(max(bits - signed, 0), MAX_BITS)
+
+
+def _constant_tensors(model: ModelWrapper) -> set[str]:
+    """Initializers and what is computed from them only."""
+    constant = {initializer.name for initializer in model.graph.initializer}
+    for node in model.graph.node:
+        if constant.issuperset(filter(None, node.input)):
+            constant.update(node.output)
+    return constant
+
+
+def _bound(
+    model: ModelWrapper, node: NodeProto, bounds: Mapping[str, int], constant: set[str]
+) -> int | None:
     if node.op_type in QUANT_OPS:
-        bits = model.get_initializer(node.input[3])
-        return None if bits is None else 1 << (int(bits.item()) - attribute(node, "signed", 1))
+        return _quant_bound(model, node)
     kind = node.op_type.removesuffix("_rtl")
     if kind in ("Thresholding", "LookupActivation") or attribute(node, "requantShift", -1) >= 0:
         datatype = model.get_tensor_datatype(node.output[0])
-        return 1 << (datatype.bitwidth() - datatype.signed())
+        return _largest(datatype.bitwidth(), datatype.signed())
     before = bounds.get(node.input[0]) if node.input else None
     if kind in PRODUCTS:
         return None if before is None else _product_bound(model, node, bounds, before)
-    operands = variables(model, node)
+    operands = [name for name in node.input if name and name not in constant]
+    operands = operands or list(node.input)[:1]
     if len(operands) != 1 or operands[0] not in bounds:
         return None
     before = bounds[operands[0]]
     if kind == "HadamardTransform":
         return before * int(attribute(node, "order", None) or attribute(node, "Order", 1))
-    return before if kind in (*BETWEEN_OPS, "Transpose") else None
+    return before if kind in (*AFFINE_OPS, *MONOTONE_OPS, "Transpose") else None
+
+
+def _quant_bound(model: ModelWrapper, node: NodeProto) -> int | None:
+    x, scale, zero, bits = (model.get_initializer(name) for name in node.input)
+    if scale is None or zero is None or bits is None:
+        return None
+    bound = _largest(int(bits.item()), attribute(node, "signed", 1)) + int(np.abs(zero).max())
+    if x is None:
+        return bound
+    with np.errstate(all="ignore"):
+        largest = float(np.abs(x / scale).max())
+    return min(bound, math.ceil(largest)) if math.isfinite(largest) else bound
 
 
 def _product_bound(
@@ -128,10 +158,7 @@ class _Widener:
         self.model = model
         self.nodes = list(model.graph.node)
         self.bounds = code_bounds(model)
-        self.constant = {initializer.name for initializer in model.graph.initializer}
-        for node in self.nodes:
-            if self.constant.issuperset(filter(None, node.input)):
-                self.constant.update(node.output)
+        self.constant = _constant_tensors(model)
         self.sums = {node.output[0] for node in self.nodes if self._is_sum(node)}
         self.wanted: set[str] = set()  # tensors that are read in float64
         self.wide = [self._is_wide(node) for node in reversed(self.nodes)][::-1]
@@ -158,7 +185,7 @@ class _Widener:
             wide = is_wide(bound)
         else:
             wide = node.output[0] in self.wanted and (
-                is_hadamard(node) or (kind in BETWEEN_OPS and is_wide(bound))
+                is_hadamard(node) or (kind in AFFINE_OPS + MONOTONE_OPS and is_wide(bound))
             )
         if wide:
             self.wanted.update(variable)

@@ -24,14 +24,17 @@ from qonnx.core.onnx_exec import execute_onnx
 from qonnx.transformation.infer_shapes import InferShapes
 from qonnx.util.basic import qonnx_make_model
 
-from dhq_brevitas.export.exact_sums import code_bounds, is_wide, with_exact_sums
+from dhq_brevitas.export.exact_sums import (
+    AFFINE_OPS,
+    MONOTONE_OPS,
+    QUANT_OPS,
+    code_bounds,
+    is_wide,
+    with_exact_sums,
+)
 from dhq_brevitas.export.graph import FLOAT_INTEGER_BITS, constants, fans_out, variables
 from dhq_brevitas.finn_flow.ranges import IntegerRange
 
-QUANT_OPS = ("Quant", "IntQuant")
-AFFINE_OPS = ("Mul", "Add", "Sub", "Div", "Neg", "Cast", "Identity")
-# Functions that are monotone to the last bit in any implementation.
-MONOTONE_OPS = ("Relu", "Clip", "Max", "Min", "Floor", "Ceil", "Round")
 # ONNX operators whose output element depends on the input elements at the same position only.
 # fmt: off
 ELEMENTWISE_OPS = frozenset((
