@@ -2,12 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """QONNX export of models with DHQ quantizers; importing it registers the Brevitas handlers."""
 
-from dhq_brevitas.export.execute import (
-    exact_tensor,
-    run_qonnx,
-    set_batch_size,
-    with_exact_sums,
-)
+from dhq_brevitas.export.exact_sums import exact_tensor, with_exact_sums
+from dhq_brevitas.export.execute import run_qonnx, set_batch_size
 from dhq_brevitas.export.handlers import register
 from dhq_brevitas.export.passes.integer_form import (
     InexactAccumulatorWarning,

@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """``run_qonnx``: any number of samples through a QONNX graph, in batches, with exact sums."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Literal, overload
 
 import numpy as np
 import torch
-from onnx import NodeProto, TensorProto, helper
+from onnx import TensorProto
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_node
 from qonnx.transformation.infer_shapes import InferShapes
@@ -15,6 +15,7 @@ from qonnx.util.basic import get_preferred_qonnx_opset
 from tqdm import tqdm
 
 from dhq_brevitas.export.domains import check_executable, remove_execution
+from dhq_brevitas.export.exact_sums import exact_tensor, with_exact_sums
 from dhq_brevitas.export.graph import variables
 
 BATCH_SIZE = 4096
@@ -23,7 +24,6 @@ BATCH_SIZE = 4096
 BATCH_ATTRIBUTES = ("numInputVectors", "inShape", "outShape", "normal_shape", "folded_shape")
 # What may stand behind the last integers of a graph: scale and bias.
 TRAILING_OPS = ("Mul", "Add", "Sub", "Div", "Cast", "Identity")
-WIDE_SUFFIX = "_float64"
 
 Samples = np.ndarray | torch.Tensor
 
@@ -63,13 +63,15 @@ def run_qonnx(
 ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
     """Output of a QONNX graph with one input and one output, for any number of samples.
 
-    Nodes run as in ``qonnx.core.onnx_exec``, with two differences: sums are those of hardware
-    (:func:`with_exact_sums`), and tensors are not rounded to their annotated datatypes.
+    Nodes run as in ``qonnx.core.onnx_exec``, with two differences: sums, and what a Quant makes of
+    them, are exact up to 53 bits (:func:`with_exact_sums`), and tensors are not rounded to their
+    annotated datatypes.
 
     Args:
         graph: a QONNX graph, or one of which some nodes are FINN's layers already; left as it is,
             and may be of any batch size.
-        inputs: [N, …], taken as float32; an array or a tensor.
+        inputs: [N, …], an array or a tensor; taken as float32, or as float64 where the input is
+            annotated with an integer datatype.
         codes: return the integers ahead of the scale and bias at the end of the graph, too.
         batch_size: samples executed at once.
         progress: show a progress bar.
@@ -92,9 +94,12 @@ def run_qonnx(
     output = batched.graph.output[0].name
     wanted = [output, last_integer_tensor(batched)] if codes else [output]
     results: list[list[np.ndarray]] = [[] for _ in wanted]
-    for batch, used in batches(samples.astype(np.float32), batch_size, progress, description):
+    (graph_input,) = batched.graph.input
+    wide = graph_input.type.tensor_type.elem_type == TensorProto.DOUBLE
+    samples = samples.astype(np.float64 if wide else np.float32)
+    for batch, used in batches(samples, batch_size, progress, description):
         context = batched.make_empty_exec_context()
-        context[batched.graph.input[0].name] = batch
+        context[graph_input.name] = batch
         for node in batched.graph.node:
             execute_node(node, context, batched.graph, opsets.get(node.domain, default_opset))
         for name, result in zip(wanted, results, strict=True):
@@ -174,51 +179,6 @@ def set_batch_size(graph: ModelWrapper, batch_size: int) -> ModelWrapper:
         tensor.type.tensor_type.shape.dim[0].dim_value = batch_size
     graph.set_tensor_shape(graph_input, [batch_size, *shape[1:]])
     return graph.transform(InferShapes())
-
-
-def with_exact_sums(graph: ModelWrapper) -> ModelWrapper:
-    """Copy of a QONNX graph that adds up the products of a MatMul with a constant in float64.
-
-    For integers these are the sums that hardware has; in float32 those beyond 24 bits would be
-    rounded. A sum goes on in float64 where a Cast takes it, as the integer form has it for large
-    ones, or another such MatMul, and in float32 elsewhere; :func:`exact_tensor` finds it. Shapes
-    must be annotated and nodes sorted.
-    """
-    model = ModelWrapper(graph.model, make_deepcopy=True)
-    widened: set[str] = set()  # tensors with a twin in float64
-    nodes = []
-    for node in model.graph.node:
-        if node.op_type == "Cast" and node.input[0] in widened:
-            node.input[0] += WIDE_SUFFIX
-        weight = model.get_initializer(node.input[1]) if node.op_type == "MatMul" else None
-        if weight is None:
-            nodes.append(node)
-            continue
-        source, total = node.input[0], node.output[0]
-        if source not in widened:
-            nodes.append(_cast(source, source + WIDE_SUFFIX, TensorProto.DOUBLE))
-        for name in {source, total} - widened:
-            shape = model.get_tensor_shape(name)
-            twin = helper.make_tensor_value_info(name + WIDE_SUFFIX, TensorProto.DOUBLE, shape)
-            model.graph.value_info.append(twin)
-        widened |= {source, total}
-        model.set_initializer(node.input[1], weight.astype(np.float64))
-        node.input[0] += WIDE_SUFFIX
-        node.output[0] += WIDE_SUFFIX
-        nodes += [node, _cast(total + WIDE_SUFFIX, total, TensorProto.FLOAT)]
-    before = len(model.graph.node)
-    model.graph.node.extend(nodes)
-    del model.graph.node[:before]
-    return model
-
-
-def exact_tensor(context: Mapping[str, np.ndarray], name: str) -> np.ndarray:
-    """The tensor ``name`` of an execution of a graph that :func:`with_exact_sums` made."""
-    return context.get(name + WIDE_SUFFIX, context[name])
-
-
-def _cast(source: str, target: str, dtype: int) -> NodeProto:
-    return helper.make_node("Cast", [source], [target], to=dtype)
 
 
 def _array(samples: Samples) -> np.ndarray:

@@ -64,7 +64,8 @@ class HadamardTransform(CustomOp):
 
     Inputs: ``x`` float32 of shape [..., n], n a multiple of ``order``; optionally ``signs`` float32
     of shape [n], entries ±1. Output: float32, shape of ``x``. Sums are taken in float64 and rounded
-    to float32 once, so integer inputs give exact integers as long as these fit 24 bits.
+    to float32 once, so integer inputs give exact integers as long as these fit 24 bits; ``x`` in
+    float64 gives float64, and 53 bits.
 
     Attributes: ``order`` (a power of two, 1 to 4096) and ``normalize`` (0 or 1, default 0).
     """
@@ -124,7 +125,7 @@ class HadamardTransform(CustomOp):
             span *= 2
         if self.get_nodeattr("normalize"):
             y = y / np.sqrt(order)
-        context[node.output[0]] = y.reshape(x.shape).astype(np.float32)
+        context[node.output[0]] = y.reshape(x.shape).astype(x.dtype)
 
     def verify_node(self):
         messages = []

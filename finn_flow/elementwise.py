@@ -8,8 +8,8 @@ Three views of such a part are needed to turn it into an integer hardware layer:
   through Mul, Add, Sub, Div, Neg, Cast and Identity with constants, or monotone functions too;
 * :func:`exact_affine` reads a chain as v = x·M + B with exact fractions, and refuses one whose
   floating-point arithmetic could round;
-* :func:`evaluate` executes nodes on any values with QONNX's own executor, so that what is stored
-  in a table or in thresholds is what QONNX computes, to the last bit.
+* :func:`evaluate` executes nodes on any values as ``run_qonnx`` does, so that what is stored in a
+  table or in thresholds is what QONNX computes, to the last bit.
 """
 
 from collections.abc import Sequence
@@ -18,18 +18,23 @@ from fractions import Fraction
 
 import numpy as np
 from onnx import NodeProto, TensorProto, helper
+from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_onnx
 from qonnx.transformation.infer_shapes import InferShapes
 from qonnx.util.basic import qonnx_make_model
 
+from dhq_brevitas.export.exact_sums import (
+    AFFINE_OPS,
+    MONOTONE_OPS,
+    QUANT_OPS,
+    code_bounds,
+    is_wide,
+    with_exact_sums,
+)
 from dhq_brevitas.export.graph import FLOAT_INTEGER_BITS, constants, fans_out, variables
 from dhq_brevitas.finn_flow.ranges import IntegerRange
 
-QUANT_OPS = ("Quant", "IntQuant")
-AFFINE_OPS = ("Mul", "Add", "Sub", "Div", "Neg", "Cast", "Identity")
-# Functions that are monotone to the last bit in any implementation.
-MONOTONE_OPS = ("Relu", "Clip", "Max", "Min", "Floor", "Ceil", "Round")
 # ONNX operators whose output element depends on the input elements at the same position only.
 # fmt: off
 ELEMENTWISE_OPS = frozenset((
@@ -166,10 +171,18 @@ def part_between(
     return ElementwisePart(tuple(needed), source, target)
 
 
-def evaluate(model: ModelWrapper, part: ElementwisePart, values: np.ndarray) -> np.ndarray:
-    """Float32 result of ``part`` for ``values`` in place of its source, by QONNX's executor.
+def has_wide_codes(model: ModelWrapper, tensor: str) -> bool:
+    """Whether codes behind ``tensor`` can outgrow float32, so that ``run_qonnx`` takes float64."""
+    return is_wide(code_bounds(model).get(tensor, 0))
 
-    ``values`` are float32 of any shape that the constants of the part do not widen.
+
+def evaluate(
+    model: ModelWrapper, part: ElementwisePart, values: np.ndarray, wide: bool
+) -> np.ndarray:
+    """Float32 result of ``part`` for ``values`` in place of its source, as ``run_qonnx`` has it.
+
+    ``values``: of any shape that the constants of the part do not widen; taken as float32, or as
+    float64 if ``wide``, :func:`has_wide_codes` of the source.
     """
     if not part.nodes:
         return values
@@ -187,9 +200,12 @@ def evaluate(model: ModelWrapper, part: ElementwisePart, values: np.ndarray) -> 
         initializer = model.get_initializer(name)
         if initializer is not None:
             small.set_initializer(name, initializer)
-    small = small.transform(InferShapes())
-    source = values.astype(helper.tensor_dtype_to_np_dtype(elem_type))
-    return execute_onnx(small, {part.source: source})[part.target]
+    if wide:
+        small.set_tensor_datatype(part.source, DataType["INT64"])
+    small = with_exact_sums(small.transform(InferShapes()))
+    (source,) = small.graph.input
+    dtype = helper.tensor_dtype_to_np_dtype(source.type.tensor_type.elem_type)
+    return execute_onnx(small, {source.name: values.astype(dtype)})[part.target]
 
 
 def quant_output_codes(model: ModelWrapper, quant: NodeProto, values: np.ndarray) -> np.ndarray:
@@ -225,13 +241,15 @@ def exact_affine(
     Every constant is read as the fraction its float stands for. NotConvertible unless each
     intermediate result x·m + b is exact for all x in the range: in units of the largest power of
     two that divides m and b its magnitude must stay within the significand of the format it is
-    computed in (2^24 for float32, 2^53 for float64). The integers x are taken to be exact: whether
-    float32 carries an accumulator is a matter of the product that makes it.
+    computed in: 2^24 for float32, 2^53 for float64, which ``run_qonnx`` takes for codes of more
+    than 24 bits.
     """
     channels = x.channels
     scale = [Fraction(1)] * channels
     bias = [Fraction(0)] * channels
     elem_type = model.get_tensor_valueinfo(chain.source).type.tensor_type.elem_type
+    if has_wide_codes(model, chain.source):
+        elem_type = TensorProto.DOUBLE
     magnitudes = np.maximum(np.abs(x.low), np.abs(x.high)).tolist()
 
     def check(where: str) -> None:

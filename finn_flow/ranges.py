@@ -23,6 +23,7 @@ anything else                       unknown
 ==================================  ==============================================================
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +34,7 @@ from qonnx.custom_op.registry import getCustomOp
 
 from dhq_brevitas.export.graph import FLOAT_INTEGER_BITS
 from dhq_brevitas.export.passes.integer_form.values import rotated_weights
+from dhq_brevitas.finn_flow.errors import FlowError
 from dhq_brevitas.finn_flow.ops import HadamardTransform, layer_kind
 from dhq_brevitas.nn.hadamard import hadamard_transform_int
 
@@ -63,7 +65,10 @@ class IntegerRange:
 
 
 def integer_ranges(model: ModelWrapper) -> dict[str, IntegerRange]:
-    """Range of every tensor of a topologically sorted graph that is known to hold integers."""
+    """Range of every tensor of a topologically sorted graph that is known to hold integers.
+
+    FlowError for sums that may have more than 53 bits.
+    """
     ranges: dict[str, IntegerRange] = {}
     for graph_input in model.graph.input:
         datatype = model.get_tensor_datatype(graph_input.name)
@@ -115,7 +120,18 @@ def _matmul(model: ModelWrapper, node: NodeProto, x: IntegerRange | None) -> Int
         return None
     if node.op_type.startswith("MVAU") and not getCustomOp(node).get_nodeattr("noActivation"):
         return None
+    _check_bits(node, float(np.abs(weights).sum(axis=0).max()) * x.magnitude)
     return _product(x, weights.astype(np.int64))
+
+
+def _check_bits(node: NodeProto, magnitude: float) -> None:
+    bits = FLOAT_INTEGER_BITS[TensorProto.DOUBLE]
+    if magnitude >= 1 << bits:
+        raise FlowError(
+            f"node {node.name} (op_type {node.op_type}): its sums may reach "
+            f"{math.ceil(math.log2(magnitude)) + 1} bits, more than the {bits} that float64 "
+            "carries exactly; use fewer weight or activation bits"
+        )
 
 
 def _product(x: IntegerRange, w: np.ndarray) -> IntegerRange:
@@ -155,6 +171,7 @@ def _hadamard(model: ModelWrapper, node: NodeProto, x: IntegerRange | None) -> I
     if rotation is None or x is None:
         return None
     order, signs = rotation
+    _check_bits(node, float(x.magnitude) * order)
     low, high = x.low, x.high
     if signs is not None:
         negated = signs < 0

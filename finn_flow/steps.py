@@ -16,7 +16,7 @@ step_dhq_create_dataflow_partition   FINN's
 step_dhq_specialize_layers           FINN's; no node may be left to HLS
 step_dhq_target_fps_parallelization  FINN's; folds the layers of this package too
 step_dhq_apply_folding_config        FINN's; checks the folding
-step_dhq_minimize_bit_width          FINN's; keeps MVAU weights signed, as the RTL reads them
+step_dhq_minimize_bit_width          FINN's; keeps MVAU weights signed, and thresholds exact
 step_generate_estimate_reports       FINN's
 ===================================  ===============================================================
 """
@@ -32,7 +32,6 @@ from finn.builder.build_dataflow_steps import (
     step_apply_folding_config,
     step_create_dataflow_partition,
     step_generate_estimate_reports,
-    step_minimize_bit_width,
     step_specialize_layers,
     step_target_fps_parallelization,
     step_tidy_up,
@@ -41,6 +40,8 @@ from finn.transformation.fpgadataflow.annotate_cycles import AnnotateCycles
 from finn.transformation.fpgadataflow.convert_to_hw.quantized_matrix_vector_activation import (
     InferQuantizedMatrixVectorActivation,
 )
+from finn.transformation.fpgadataflow.minimize_accumulator_width import MinimizeAccumulatorWidth
+from finn.transformation.fpgadataflow.minimize_weight_bit_width import MinimizeWeightBitWidth
 from finn.transformation.fpgadataflow.set_folding import divisors
 from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
@@ -121,6 +122,8 @@ def step_dhq_convert_to_hw(model: ModelWrapper, cfg: DataflowBuildConfig) -> Mod
         reasons = getattr(transformation, "reasons", {}) | reasons
         model = model.transform(InferShapes()).transform(InferDataTypes())
     check_all_hardware(model, reasons)
+    # QONNX takes every sum to be INT32.
+    model = model.transform(MinimizeAccumulatorWidth()).transform(InferDataTypes())
     for node in model.graph.node:
         if node.op_type == "MVAU":
             op = getCustomOp(node)
@@ -142,12 +145,16 @@ def step_dhq_minimize_bit_width_initial(
 
 @register_build_dataflow_step()
 def step_dhq_minimize_bit_width(model: ModelWrapper, cfg: DataflowBuildConfig) -> ModelWrapper:
-    """FINN's step; then weights without negative entries get a sign bit again.
+    """FINN's passes; then weights without negative entries get a sign bit again.
 
     FINN narrows such weights to an unsigned (or, for {-1, 0}, bipolar) type, for which there is no
-    RTL variant: the MVAU reads its weights as two's complement of at least 2 bits.
+    RTL variant: the MVAU reads its weights as two's complement of at least 2 bits. FINN's own step
+    also rounds thresholds to float32; here they are integers within their range already.
     """
-    model = step_minimize_bit_width(model, cfg)
+    if cfg.minimize_bit_width:
+        # Sums first: the width of thresholds depends on that of what they are compared with.
+        for transformation in (MinimizeAccumulatorWidth(), MinimizeWeightBitWidth()):
+            model = model.transform(transformation).transform(InferDataTypes())
     keep_weights_signed(model)
     return model
 

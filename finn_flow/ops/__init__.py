@@ -9,12 +9,14 @@ variants: a ``HadamardTransform_rtl`` registered there is picked up by FINN's ow
 from finn.custom_op.fpgadataflow import custom_op
 from finn.custom_op.fpgadataflow.rtl import custom_op as rtl_variants
 from onnx import NodeProto
+from qonnx.custom_op.registry import add_op_to_domain
 
 from dhq_brevitas.finn_flow.ops.channelwise import ChannelwiseOp
 from dhq_brevitas.finn_flow.ops.hadamard_transform import HadamardTransform
 from dhq_brevitas.finn_flow.ops.hadamard_transform_rtl import HadamardTransform_rtl
 from dhq_brevitas.finn_flow.ops.lookup_activation import LookupActivation
 from dhq_brevitas.finn_flow.ops.lookup_activation_rtl import LookupActivation_rtl
+from dhq_brevitas.finn_flow.ops.thresholding_rtl import Thresholding_rtl
 
 DOMAIN = "finn.custom_op.fpgadataflow"
 RTL_DOMAIN = f"{DOMAIN}.rtl"
@@ -37,6 +39,9 @@ for _layer in LAYERS:
     custom_op[_layer.__name__] = _layer
 for _layer in RTL_VARIANTS:
     rtl_variants[_layer.__name__] = _layer
+# In place of FINN's own.
+rtl_variants[Thresholding_rtl.__name__] = Thresholding_rtl
+add_op_to_domain(RTL_DOMAIN, Thresholding_rtl)
 
 __all__ = [
     "DOMAIN",

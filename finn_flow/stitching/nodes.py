@@ -18,6 +18,7 @@ from dhq_brevitas.finn_flow.build import DEFAULT_FPGA_PART
 from dhq_brevitas.finn_flow.checks import describe
 from dhq_brevitas.finn_flow.errors import FlowError
 from dhq_brevitas.finn_flow.execute import checked_codes
+from dhq_brevitas.finn_flow.ranges import MAX_FLOAT32_INTEGER
 from dhq_brevitas.finn_flow.rtlsim import SimulationError, enable_verilator
 from dhq_brevitas.finn_flow.stitching.prepare import check_simulable, generate_nodes
 
@@ -72,7 +73,7 @@ def simulate_nodes(
         progress: show a progress bar.
 
     Returns (int64 [samples, …], :class:`NodeResult` of every node from input to output).
-    UnsupportedNodeError or SimulationError name the node that cannot be simulated, and why.
+    UnsupportedNodeError, SimulationError, FlowError name a node that cannot be simulated, and why.
     """
     check_simulable(model)
     codes = checked_codes(model, codes)
@@ -137,8 +138,18 @@ def _in_rtl(node: NodeProto, context: dict[str, np.ndarray], model: ModelWrapper
     return int(op.get_nodeattr("cycles_rtlsim"))
 
 
+def _check_float32(node: NodeProto, outputs: np.ndarray) -> None:
+    largest = int(np.abs(outputs).max())
+    if largest > MAX_FLOAT32_INTEGER:
+        raise FlowError(
+            f"{describe(node)} puts out integers of {largest.bit_length() + 1} bits, and FINN "
+            "hands them from node to node in float32, which holds 24; simulate the stitched "
+            "design, which is exact"
+        )
+
+
 def _in_python(node: NodeProto, context: dict[str, np.ndarray], model: ModelWrapper) -> np.ndarray:
-    """Output of the Python of ``node``; float64, in which sums beyond 24 bits stay exact."""
+    """Output of the Python of ``node``, float64; FlowError if float32 does not hold it."""
     shape = model.get_tensor_shape(node.output[0])
     if node.op_type.startswith(PASSING):
         return context[node.input[0]].reshape(shape)
@@ -151,4 +162,5 @@ def _in_python(node: NodeProto, context: dict[str, np.ndarray], model: ModelWrap
     op.set_nodeattr("exec_mode", "cppsim")
     op.execute_node(wide, model.graph)
     op.set_nodeattr("exec_mode", "rtlsim")
+    _check_float32(node, wide[node.output[0]])
     return wide[node.output[0]]

@@ -62,6 +62,7 @@ from dhq_brevitas.finn_flow.elementwise import (
     chain_before,
     evaluate,
     exact_affine,
+    has_wide_codes,
     is_table_lookup,
     part_between,
     quant_output_codes,
@@ -160,7 +161,8 @@ def _match(model: ModelWrapper, first: NodeProto, ranges: dict[str, IntegerRange
         raise NotConvertible("its scale differs by channel, so one table does not serve them all")
     codes = np.arange(low, high + 1, dtype=np.int64)
     values = (codes * scale[0]).astype(np.float32).reshape(1, -1)
-    entries = quant_output_codes(model, last, evaluate(model, function, values)).reshape(-1)
+    outputs = evaluate(model, function, values, has_wide_codes(model, function.source))
+    entries = quant_output_codes(model, last, outputs).reshape(-1)
     table = smallest_table(entries, low, saturates)
     reduced = reduce_affine(affine, table)
     if accumulator_bits(reduced, x) > 63:

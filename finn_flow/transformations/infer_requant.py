@@ -17,11 +17,11 @@ to 12 output bits                                channels if the constants are s
 decreasing map, more bits                        nothing
 ===============================================  =================================================
 
-A threshold is the smallest integer for which the QONNX nodes, executed in their own floating-point
-arithmetic, give at least a certain code. It is found by bisection, which is exact because every
-correctly rounded operation is monotone; ties, saturation and narrow ranges come out as QONNX has
-them, for |x| <= 2^24, up to which its float32 carries every integer. All 2^b - 1 thresholds are
-kept for a narrow range too: the lowest is always met.
+A threshold is the smallest integer for which the QONNX nodes, executed as ``run_qonnx`` does, give
+at least a certain code. It is found by bisection, which is exact because every correctly rounded
+operation is monotone; ties, saturation and narrow ranges come out as QONNX has them: in float32,
+and in float64 where x can have more than 24 bits, up to 53. Thresholds beyond 2^24 are stored in
+float64. All 2^b - 1 thresholds are kept for a narrow range too: the lowest is always met.
 
 A Quant with a scale other than 1 leaves Mul(scale) behind the layer.
 """
@@ -29,14 +29,14 @@ A Quant with a scale other than 1 leaves Mul(scale) behind the layer.
 from dataclasses import dataclass
 
 import numpy as np
-from onnx import NodeProto, helper
+from onnx import NodeProto, TensorProto, helper
 from qonnx.core.datatype import BaseDataType
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.general.quant import min_int
 from qonnx.custom_op.registry import getCustomOp
 from qonnx.transformation.base import Transformation
 
-from dhq_brevitas.export.graph import constants, fans_out, replace_nodes
+from dhq_brevitas.export.graph import FLOAT_INTEGER_BITS, constants, fans_out, replace_nodes
 from dhq_brevitas.finn_flow.elementwise import (
     QUANT_OPS,
     ElementwisePart,
@@ -44,14 +44,21 @@ from dhq_brevitas.finn_flow.elementwise import (
     chain_before,
     evaluate,
     exact_affine,
+    has_wide_codes,
     quant_output_codes,
     scaled_output,
 )
 from dhq_brevitas.finn_flow.ops import DOMAIN
 from dhq_brevitas.finn_flow.ops.lookup_activation import smallest_signed_datatype
-from dhq_brevitas.finn_flow.ranges import IntegerRange, integer_ranges, quant_parameters
+from dhq_brevitas.finn_flow.ranges import (
+    MAX_FLOAT32_INTEGER,
+    IntegerRange,
+    integer_ranges,
+    quant_parameters,
+)
 
 MAX_THRESHOLD_BITS = 12
+MAX_CODE_BITS = FLOAT_INTEGER_BITS[TensorProto.FLOAT]
 
 
 @dataclass(frozen=True)
@@ -107,6 +114,11 @@ class InferRequant(Transformation):
         x = ranges[chain.source]
         shift = _fusible_shift(model, chain, quant, scale, x) if self.fuse else None
         if shift is not None:
+            if bits > MAX_CODE_BITS and x.magnitude >> shift > MAX_FLOAT32_INTEGER:
+                raise NotConvertible(
+                    f"its codes may need more than {MAX_CODE_BITS} bits, and QONNX holds them in "
+                    "float32; use fewer bits or a larger scale"
+                )
             return _Match(chain, quant, shift, None)
         if bits > MAX_THRESHOLD_BITS:
             raise NotConvertible(
@@ -149,7 +161,7 @@ def _thresholds(
     bits: int,
     x: IntegerRange,
 ) -> np.ndarray:
-    """Thresholds [1 or C, 2^bits - 1] as float32: entry k is the smallest integer of code min + k.
+    """Thresholds [1 or C, 2^bits - 1], int64: entry k is the smallest integer of code min + k + 1.
 
     Where no integer of the range reaches a code, the threshold is one above the range.
     """
@@ -159,10 +171,11 @@ def _thresholds(
     else:
         low, high = x.low, x.high
 
+    wide = has_wide_codes(model, chain.source)
     part = ElementwisePart((*chain.nodes, quant), chain.source, quant.output[0])
 
     def codes_of(integers: np.ndarray) -> np.ndarray:
-        values = evaluate(model, part, integers.astype(np.float32))
+        values = evaluate(model, part, integers.astype(np.float64), wide)
         return quant_output_codes(model, quant, values)
 
     ends = codes_of(np.stack([low, high]))
@@ -181,7 +194,7 @@ def _thresholds(
         reached |= middle > high
         found = np.where(reached, middle, found)
         below = np.where(reached, below, middle + 1)
-    return found.T.astype(np.float32)
+    return found.T
 
 
 def _fuse(model: ModelWrapper, match: _Match) -> None:
@@ -213,12 +226,15 @@ def thresholding_layer(
 ) -> NodeProto:
     """The layer from ``source`` to ``output``, not yet in the graph; its lowest code is the type's.
 
-    ``thresholds``: [1 or C, 2^bits - 1], one for each step to the next code of ``datatype``.
+    ``thresholds``: integers [1 or C, 2^bits - 1], one for each step to the next code of
+    ``datatype``; below 2^53.
     """
     shape = model.get_tensor_shape(source)
     name = f"{output}_thresholds"
     threshold_type = smallest_signed_datatype(thresholds.astype(np.int64))
-    model.set_initializer(name, thresholds)
+    # FINN's own container is float32, which holds no more than 24 bits.
+    wide = np.abs(thresholds).max() > MAX_FLOAT32_INTEGER
+    model.set_initializer(name, thresholds.astype(np.float64 if wide else np.float32))
     model.set_tensor_datatype(name, threshold_type)
     model.set_tensor_datatype(output, datatype)
     return helper.make_node(

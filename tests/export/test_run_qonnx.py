@@ -2,10 +2,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The runner of QONNX graphs against QONNX's own executor and against exact integers."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
 from onnx import TensorProto, helper
+from qonnx.core.datatype import DataType
 from qonnx.core.onnx_exec import execute_onnx
 
 from dhq_brevitas.export import (
@@ -15,7 +18,7 @@ from dhq_brevitas.export import (
     set_batch_size,
     with_exact_sums,
 )
-from graphs import make_model
+from graphs import make_model, quant_node
 from networks import grid_codes, outputs_of, sine_network
 
 
@@ -124,3 +127,45 @@ def test_exact_sums_are_summed_again_exactly():
     x = np.array([[4096, 1]], np.float32)
     context = execute_onnx(with_exact_sums(graph), {"x": x}, return_full_exec_context=True)
     assert exact_tensor(context, "y").item() == 4096 * 4097 + 1
+
+
+def decision_graph(weights, factor, datatype: str):
+    """Quant(x W · factor + Quant(bias)), W quantized by a node as an exporter leaves it; bias 1."""
+    nodes = [
+        quant_node("w", "one", "wide", "codes"),
+        helper.make_node("MatMul", ["x", "codes"], ["sum"]),
+        quant_node("b", "one", "wide", "bias"),
+        helper.make_node("Add", ["sum", "bias"], ["biased"]),
+        helper.make_node("Mul", ["biased", "factor"], ["scaled"]),
+        quant_node("scaled", "one", "four", "y"),
+    ]
+    constants = {"w": weights, "b": 1, "one": 1, "zero": 0, "wide": 24, "four": 4, "factor": factor}
+    graph = make_model(nodes, (1, len(weights)), constants, (1, 1))
+    graph.set_tensor_datatype("x", DataType[datatype])
+    return graph
+
+
+def test_decisions_on_sums_beyond_24_bits_are_exact():
+    """Ties of sums of 30 bits, and their neighbors; float32 decides some of them wrong."""
+    graph = decision_graph([[1024], [1]], 2.0**-23, "INT20")
+    sums = np.array([k * 2**22 + d for k in (-13, -11, -9, 9, 11, 13) for d in range(-5, 6)])
+    x = np.stack([(sums - 1) // 1024, (sums - 1) % 1024], axis=1)
+    expected = [[min(max(round(Fraction(s, 2**23)), -8), 7)] for s in sums.tolist()]
+    np.testing.assert_array_equal(run_qonnx(graph, x), expected)
+    inputs = {"x": x.astype(np.float32)}
+    rounded = execute_onnx(set_batch_size(graph, len(x)), inputs)["y"]
+    assert np.count_nonzero(rounded != expected) > 5
+
+
+def test_decisions_on_narrow_sums_are_those_of_qonnx():
+    """In float32, 5 · 0.1 is a tie, which goes to 0; in float64 the same 0.1 is larger."""
+    graph = decision_graph([[1]], 0.1, "INT8")
+    x = np.array([[4.0]], np.float32)
+    assert execute_onnx(graph, {"x": x})["y"] == run_qonnx(graph, x) == 0
+
+
+def test_input_codes_beyond_24_bits_are_exact():
+    graph = make_model([helper.make_node("MatMul", ["x", "w"], ["y"])], (1, 1), {"w": [[3]]})
+    graph.set_tensor_datatype("x", DataType["INT40"])
+    x = np.array([[2**38 + 1], [-(2**38) - 3]])
+    np.testing.assert_array_equal(run_qonnx(graph, x), 3 * x)

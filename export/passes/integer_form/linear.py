@@ -16,6 +16,7 @@ from dhq_brevitas.export.passes.integer_form.values import (
     Constant,
     Scaled,
     Value,
+    check_sum,
     integer,
     last_axis,
     transposed,
@@ -93,6 +94,7 @@ def _sums(x: Scaled, codes: np.ndarray) -> tuple[int, int, float]:
 
 
 def _check_accumulator(node: NodeProto, magnitude: float) -> None:
+    check_sum(node.name, magnitude)
     exact_bits = FLOAT_INTEGER_BITS[TensorProto.FLOAT]
     if magnitude >= 1 << exact_bits:
         warnings.warn(

@@ -2,19 +2,21 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Quant: a constant becomes integers and their scale, a tensor is quantized with scale 1."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
-from onnx import NodeProto
+from onnx import NodeProto, TensorProto
 from qonnx.custom_op.general.quant import max_int, min_int
 from qonnx.custom_op.general.quant import quant as int_quant
 
-from dhq_brevitas.export.graph import attribute
+from dhq_brevitas.export.graph import FLOAT_INTEGER_BITS, attribute
 from dhq_brevitas.export.passes.integer_form.values import (
     Constant,
     Real,
     Scaled,
     Value,
+    aligned_parameters,
     integer,
     last_axis,
 )
@@ -53,7 +55,7 @@ def convert_quant(
             ("INT" if signed else "UINT") + str(width),
         )
     step = last_axis(step, node.name)
-    source = _code_source(writer, x, step, rounding)
+    source = _code_source(writer, node, x, step, width, rounding)
     code = writer.emit(
         "Quant",
         [
@@ -72,10 +74,30 @@ def convert_quant(
     return replace(integer(code, low, high), scale=step)
 
 
-def _code_source(writer: GraphWriter, x: Scaled | Real, step: np.ndarray, rounding: str) -> str:
+def _code_source(
+    writer: GraphWriter,
+    node: NodeProto,
+    x: Scaled | Real,
+    step: np.ndarray,
+    bits: int,
+    rounding: str,
+) -> str:
     """Name of the tensor x / step, the input of a Quant with scale 1."""
     if isinstance(x, Scaled):
-        return writer.affine(x, x.scale / step, x.offset / step, exact=rounding == "FLOOR")
+        factor, shift = x.scale / step, x.offset / step
+        largest = x.magnitude * np.abs(factor).max() + np.abs(shift).max()
+        exact_bits = FLOAT_INTEGER_BITS[TensorProto.FLOAT]
+        if bits > exact_bits and largest > 1 << exact_bits:
+            raise ValueError(
+                f"{node.name}: its codes may need {math.ceil(math.log2(largest)) + 1} bits, and "
+                f"QONNX holds codes in float32, which carries {exact_bits}; use a quantizer of at "
+                f"most {exact_bits} bits, or a larger scale"
+            )
+        if rounding == "FLOOR":
+            return writer.affine(x, factor, shift, exact=True)
+        if x.magnitude > 1 << exact_bits:
+            factor, shift = aligned_parameters(x, factor, shift)
+        return writer.affine(x, factor, shift, exact=False)
     if np.all(step == 1):
         return x.name
     reciprocal = 1 / step

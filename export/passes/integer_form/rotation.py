@@ -10,7 +10,14 @@ from onnx import NodeProto
 
 from dhq_brevitas.export.graph import attribute
 from dhq_brevitas.export.hadamard_op import DOMAIN, OP_TYPE, output_range
-from dhq_brevitas.export.passes.integer_form.values import Constant, Rotated, Scaled, Value, integer
+from dhq_brevitas.export.passes.integer_form.values import (
+    Constant,
+    Rotated,
+    Scaled,
+    Value,
+    check_sum,
+    integer,
+)
 from dhq_brevitas.export.passes.integer_form.writer import GraphWriter
 
 
@@ -51,6 +58,7 @@ def transformed(
             f"{node.name}: an output-side rotation needs one weight scale for all outputs; "
             "use a per-tensor weight quantizer"
         )
+    check_sum(node.name, x.magnitude * order)
     extra = [] if signs is None else [writer.parameter(signs.astype(np.float32))]
     name = writer.emit(
         OP_TYPE,

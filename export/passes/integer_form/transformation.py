@@ -7,7 +7,7 @@ tensors is a float sum whose last bits depend on the order of summation. In the 
 
 * every Quant has scale 1 and zero point 0, so its output is the integer code itself;
 * the weights of a MatMul are integer initializers annotated with their datatype, so the
-  accumulator is an exact integer (as long as it fits float32's 24 bits);
+  accumulator is an exact integer: in float32 up to 24 bits, as ``run_qonnx`` adds up to 53;
 * a HadamardTransform of integers is unnormalized and yields integers;
 * what was spread over scales, biases and normalizations stands between an integer and the next
   Quant as one ``Mul(M) -> Add(B)``.
@@ -29,7 +29,9 @@ Where the Quant rounds with FLOOR (a phase), M and B become dyadic numbers M_int
 so that hardware computes (q·M_int + B_int) >> s. Power-of-two scales are dyadic already and stay as
 they are. Others are rounded to ``multiplier_bits`` bits. Float32 carries the result exactly when
 |q·M_int| + |B_int| < 2^24; otherwise Cast nodes put Mul, Add and Quant's division in float64. With
-ROUND, M and B stay float32: a threshold on the integer q reproduces that exactly.
+ROUND, M and B stay float32: a threshold on the integer q reproduces that exactly. Behind a q of
+more than 24 bits, where ``run_qonnx`` has them in float64, they have no more bits than keep
+q·M + B exact there.
 """
 
 from collections.abc import Callable
@@ -79,8 +81,9 @@ class ToIntegerForm(Transformation):
         multiplier_bits: bits of M_int for scales that are not dyadic, 2 to 32.
 
     Raises ValueError where a node cannot be expressed (non-zero zero point, a per-channel scale in
-    front of a HadamardTransform) and for operators that are not known
-    (:func:`~dhq_brevitas.export.domains.check_nodes`); warns with InexactAccumulatorWarning.
+    front of a HadamardTransform, numbers beyond 53 bits, codes beyond 24) and for operators that
+    are not known (:func:`~dhq_brevitas.export.domains.check_nodes`); warns with
+    InexactAccumulatorWarning.
     """
 
     def __init__(self, multiplier_bits: int = MULTIPLIER_BITS) -> None:

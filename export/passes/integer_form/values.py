@@ -6,10 +6,14 @@ import math
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from onnx import TensorProto
 
+from dhq_brevitas.export.graph import FLOAT_INTEGER_BITS
 from dhq_brevitas.nn.hadamard import hadamard_transform_int
 
 ZERO = np.zeros(())
+# Bits that a scale must keep beside a wide accumulator; a code behind thresholds has as many.
+MIN_SCALE_BITS = 12
 
 
 @dataclass(frozen=True)
@@ -145,3 +149,34 @@ def dyadic_parameters(
         factor = np.rint(np.ldexp(factor, s)) * 2.0**-s
         shift = np.rint(np.ldexp(shift, s)) * 2.0**-s
     return factor, shift, s
+
+
+def aligned_parameters(
+    x: Scaled, factor: np.ndarray, shift: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """``factor`` and ``shift`` as float32, and so that float64 has q·factor + shift exactly.
+
+    Of each channel both become multiples of one power of two, of which the result needs at most
+    2^52. ValueError where that would leave fewer than MIN_SCALE_BITS bits of a factor.
+    """
+    factor, shift = (a.astype(np.float32).astype(np.float64) for a in (factor, shift))
+    _, exponent = np.frexp(x.magnitude * np.abs(factor) + np.abs(shift))
+    unit = np.ldexp(1.0, exponent - 52)
+    rounded = np.rint(factor / unit) * unit
+    if np.any(np.abs(rounded - factor) > np.abs(factor) * 2.0**-MIN_SCALE_BITS):
+        raise ValueError(
+            f"{x.name}: an accumulator of {x.magnitude.bit_length() + 1} bits leaves too few of "
+            "float64's 53 for the scale it is multiplied by; use power-of-two scales, or fewer "
+            "weight or activation bits"
+        )
+    return rounded, np.rint(shift / unit) * unit
+
+
+def check_sum(where: str, magnitude: float) -> None:
+    """ValueError for sums up to ``magnitude`` that float64 does not hold one by one."""
+    exact_bits = FLOAT_INTEGER_BITS[TensorProto.DOUBLE]
+    if magnitude >= 1 << exact_bits:
+        raise ValueError(
+            f"{where}: its sums may reach {math.ceil(math.log2(magnitude)) + 1} bits, more than "
+            f"the {exact_bits} that float64 carries exactly; use fewer weight or activation bits"
+        )
