@@ -11,8 +11,9 @@ attributes that say how a node is executed.
 
 from collections.abc import Iterable, Iterator
 
+import numpy as np
 import onnx
-from onnx import GraphProto, NodeProto
+from onnx import GraphProto, NodeProto, TensorProto, numpy_helper
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op import registry
 
@@ -33,6 +34,9 @@ KNOWN = {
 }
 #: Operators that execute the model file which an attribute names.
 FILE_OPS = ("GenericPartition", "StreamingDataflowPartition")
+#: Operators with bounds, which may be infinite.
+RANGE_OPS = ("Clip", "Max", "Min")
+FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16)
 #: Attributes of FINN's layers: how they are executed, and where generated code lies.
 EXECUTION = (
     "code_gen_dir_cppsim",
@@ -47,7 +51,8 @@ EXECUTION = (
 
 
 def check_nodes(model: ModelWrapper) -> None:
-    """ValueError for a node, at any depth, whose operator is not one to be looked up.
+    """ValueError for a node, at any depth, whose operator is not one to be looked up, and for a
+    constant that is not finite.
 
     Domains are those of ONNX, QONNX, FINN and this package, and what the running program itself
     registered with QONNX. Nothing is imported for any other.
@@ -69,6 +74,21 @@ def check_nodes(model: ModelWrapper) -> None:
         if node.op_type in FILE_OPS:
             raise ValueError(
                 f"{where} executes the model in another file; put that graph in its place"
+            )
+    _check_constants(model)
+
+
+def _check_constants(model: ModelWrapper) -> None:
+    """ValueError for a constant that holds NaN or infinity, but as the bound of a range."""
+    bounds = {name for node in all_nodes(model) if node.op_type in RANGE_OPS for name in node.input}
+    for constant in model.graph.initializer:
+        if constant.data_type not in FLOATS or constant.name in bounds:
+            continue
+        if not np.isfinite(numpy_helper.to_array(constant)).all():
+            readers = [n.name or n.op_type for n in model.graph.node if constant.name in n.input]
+            raise ValueError(
+                f"{constant.name}, which node {', '.join(readers) or '(none)'} reads, holds NaN or "
+                "infinity; export the network again with finite parameters"
             )
 
 

@@ -51,3 +51,14 @@ def replace_nodes(model: ModelWrapper, old: Sequence[NodeProto], new: Sequence[N
         nodes.insert(index + offset, node)
     for node in old:
         nodes.remove(node)
+
+
+def rename_quantizers(model: ModelWrapper) -> None:
+    """Gives, in place, every IntQuant its older name Quant: the operator is the same.
+
+    QONNX's clean-up passes know the older name alone and would fold a quantized weight into values
+    without codes.
+    """
+    for node in model.graph.node:
+        if node.op_type == "IntQuant":
+            node.op_type = "Quant"

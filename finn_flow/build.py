@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from dhq_brevitas.export import save_model, set_batch_size
 from dhq_brevitas.export.domains import check_nodes, remove_execution
+from dhq_brevitas.export.graph import rename_quantizers
 from dhq_brevitas.finn_flow.checks import check_single_io, is_integer_form
 from dhq_brevitas.finn_flow.errors import FlowError
 from dhq_brevitas.finn_flow.host_affine import HostAffine
@@ -143,6 +144,7 @@ def _load(model: ModelWrapper | str | os.PathLike[str]) -> ModelWrapper:
     except ValueError as error:
         raise FlowError(f"model: {error}") from error
     remove_execution(loaded)
+    rename_quantizers(loaded)
     return loaded
 
 

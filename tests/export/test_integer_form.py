@@ -248,3 +248,41 @@ class TestBadInput:
         model = make_model(nodes, (1, 4), {"scales": scales, "zero": 0, "eight": 8})
         with pytest.raises(ValueError, match="must have one scale and no offset"):
             to_integer_form(model)
+
+
+def small_graph(scale=0.5):
+    """Quant -> MatMul with a quantized weight -> Quant."""
+    nodes = [
+        quant_node("x", "one", "eight", "a"),
+        quant_node("w", "one", "four", "q"),
+        helper.make_node("MatMul", ["a", "q"], ["b"]),
+        quant_node("b", "scale", "eight", "y"),
+    ]
+    weight = np.array([[3, -2], [1, 5]], np.float32)
+    constants = {"one": 1, "zero": 0, "eight": 8, "four": 4, "scale": scale, "w": weight}
+    return make_model(nodes, (1, 2), constants)
+
+
+def test_quantizers_under_their_new_name():
+    x = np.random.default_rng(0).integers(-100, 100, (50, 2)).astype(np.float32)
+    graph, renamed = small_graph(), small_graph()
+    for node in renamed.graph.node:
+        node.op_type = "IntQuant" if node.op_type == "Quant" else node.op_type
+    formed = to_integer_form(renamed)
+    np.testing.assert_array_equal(run_qonnx(formed, x), run_qonnx(to_integer_form(graph), x))
+    assert {node.op_type for node in formed.graph.node} >= {"Quant", "MatMul"}
+    assert not any(node.op_type == "IntQuant" for node in formed.graph.node)
+
+
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+def test_constants_that_are_not_finite_are_named(value):
+    for call in (to_integer_form, lambda graph: run_qonnx(graph, np.ones((3, 2)))):
+        with pytest.raises(ValueError, match=r"scale, which node Quant reads, holds NaN"):
+            call(small_graph(value))
+
+
+def test_bit_widths_by_channel_are_refused():
+    graph = small_graph()
+    graph.set_initializer("eight", np.array([8, 4], np.float32))
+    with pytest.raises(ValueError, match=r"bit widths \[8.0, 4.0\] differ by channel; give it one"):
+        to_integer_form(graph)

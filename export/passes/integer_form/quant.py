@@ -40,6 +40,10 @@ def convert_quant(
             f"{node.name}: zero point {zero_point.values} is not supported; use a symmetric "
             "quantizer"
         )
+    if bits.values.size != 1:
+        raise ValueError(
+            f"{node.name}: bit widths {bits.values.tolist()} differ by channel; give it one"
+        )
     signed, narrow = attribute(node, "signed", 1), attribute(node, "narrow", 0)
     rounding = attribute(node, "rounding_mode", b"ROUND").decode().upper()
     width = int(bits.values.item())

@@ -43,6 +43,7 @@ from qonnx.transformation.infer_datatypes import InferDataTypes
 from qonnx.transformation.infer_shapes import InferShapes
 
 from dhq_brevitas.export.domains import check_nodes
+from dhq_brevitas.export.graph import rename_quantizers
 from dhq_brevitas.export.passes.integer_form.arithmetic import (
     convert_add,
     convert_div,
@@ -94,6 +95,7 @@ class ToIntegerForm(Transformation):
 
     def apply(self, model: ModelWrapper) -> tuple[ModelWrapper, bool]:
         check_nodes(model)
+        rename_quantizers(model)
         model = model.transform(SortGraph())
         writer = GraphWriter(model, self.multiplier_bits)
         for node in model.graph.node:
