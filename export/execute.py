@@ -105,14 +105,16 @@ def run_qonnx(
         for name, result in zip(wanted, results, strict=True):
             result.append(exact_tensor(context, name)[:used])
     outputs, *integers = map(np.concatenate, results)
-    if not codes:
-        return outputs
-    if np.any(integers[0] != np.rint(integers[0])):
+    return (_integers(integers[0], wanted[1]), outputs.astype(np.float32)) if codes else outputs
+
+
+def _integers(values: np.ndarray, name: str) -> np.ndarray:
+    if np.any(values != np.rint(values)):
         raise ValueError(
-            f"{wanted[1]}, ahead of the scale at the end of the graph, holds no integers; bring "
-            "the graph to integer form with dhq_brevitas.export.to_integer_form"
+            f"{name}, ahead of the scale at the end of the graph, holds no integers; bring the "
+            "graph to integer form with dhq_brevitas.export.to_integer_form"
         )
-    return integers[0].astype(np.int64), outputs.astype(np.float32)
+    return values.astype(np.int64)
 
 
 def last_integer_tensor(graph: ModelWrapper) -> str:
