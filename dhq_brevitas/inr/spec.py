@@ -14,7 +14,7 @@ from dhq_brevitas.util.errors import ArgumentError
 
 __all__ = ["MAX_LAYERS", "InrSpec"]
 
-MAX_LAYERS = 5
+MAX_LAYERS = 32
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class InrSpec:
 
     Attributes:
         hidden: width of every hidden layer.
-        layers: number of hidden layers, 1 to 5; a linear layer follows, and an encoding may precede
+        layers: number of hidden layers, 1 to 32; a linear layer follows, and an encoding may precede
             them.
         in_features: coordinates, out_features: samples (3 for RGB, 1 for grey).
         family: name of an INR family, see :func:`dhq_brevitas.inr.families.get_family`.

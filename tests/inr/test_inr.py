@@ -70,8 +70,8 @@ def test_phase_bits_out_of_range(bits):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"layers": 0}, "layers=0 is out of range: use 1 to 5"),
-        ({"layers": 6}, "layers=6 is out of range"),
+        ({"layers": 0}, "layers=0 is out of range: use 1 to 32"),
+        ({"layers": 33}, "layers=33 is out of range"),
         ({"hidden": 0}, "hidden=0 must be at least 1"),
         ({"parameters": {"omega_first": -1.0}}, "omega_first=-1.0 must be a positive number"),
         ({"parameters": {"omega": math.nan}}, r"omega=nan must be a positive number \(30 is usual"),

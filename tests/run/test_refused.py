@@ -19,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
         (["--weight-bits", "0"], "--weight-bits 0 is out of range: use 2 to 12 bits"),
         (["--act-bits", "33"], "--act-bits 33 is out of range: use 2 to 12 bits"),
         (["--phase-bits", "3"], "--phase-bits 3 is out of range: use 4 to 16 bits"),
-        (["--layers", "6"], "--layers 6 is out of range: use 1 to 5"),
+        (["--layers", "33"], "--layers 33 is out of range: use 1 to 32"),
         (["--hidden", "33"], "--rotation 'input' applies to no layer of sizes [(2, 33), (33, 33)"),
         (["--hidden", "0"], "--hidden 0 must be at least 1"),
         (["--rotation", "sideways"], "--rotation 'sideways' is unknown: use 'input', "),

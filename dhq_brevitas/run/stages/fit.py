@@ -48,7 +48,7 @@ class FitOptions(DeviceOptions):
     grey: bool = option(False, "turn the picture grey")
     family: str = option("siren", f"kind of network: {FAMILIES}; or a .py file", metavar="NAME")
     hidden: int = option(128, "width of the hidden layers", metavar="N")
-    layers: int = option(3, "number of hidden layers, 1 to 5", metavar="N")
+    layers: int = option(3, "number of hidden layers, 1 to 32", metavar="N")
     parameters: str = option(
         "",
         "numbers of the family, for example omega=20 (those of its paper)",
