@@ -11,8 +11,8 @@ the copy that is read, on top of the changes that Verilator needs
 ``mvu.sv``                       the block ``blkRecoveryWatch`` goes; it only warns, after 100 ns
 ``thresholding.sv``              a part-select that is empty in the first stage becomes a shift
 ``requant_decoupled.sv``         part-selects that may reach out of their vector become shifts
-``memstream.sv``, ``fifo.sv``    shift registers marked SHREG_EXTRACT become one vector a bit, which
-                                 is what Yosys makes SRL16E and SRLC32E of; as arrays of words they
+``memstream.sv``, ``fifo.sv``,   shift registers marked SHREG_EXTRACT become one vector a bit, which
+``mvu_vvu_axi.sv``               is what Yosys makes SRL16E and SRLC32E of; as arrays of words they
                                  would be flip-flops and multiplexers
 ===============================  ===================================================================
 """
@@ -32,8 +32,12 @@ _WATCHDOG = re.compile(
 _MODULE = re.compile(r"^\s*module\b", re.M)
 _SHIFT_REGISTER = re.compile(r"(\(\* SHREG_EXTRACT[^)]*\*\))\s*(\w+)\s+(\w+)\[([^;]+)\];")
 
-# Part-selects that reach out of their vector, or are empty, for some parameters.
-_PART_SELECTS = {
+_WITH_SHIFT_REGISTERS = ("memstream.sv", "fifo.sv", "mvu_vvu_axi.sv")
+
+# Part-selects that reach out of their vector, or are empty, for some parameters; the depth of an
+# array as the other files give it.
+_REPLACED = {
+    "mvu_vvu_axi.sv": (("OBuf[0:MAX_IN_FLIGHT];", "OBuf[MAX_IN_FLIGHT+1];"),),
     "thresholding.sv": (("p.ptr[M-1:SN+1] <", "(p.ptr[M-1:0] >> (SN+1)) <"),),
     "requant_decoupled.sv": (
         (
@@ -66,9 +70,9 @@ def patched(name: str, text: str) -> str:
     """``text`` of file ``name`` with the changes of the module docstring."""
     if name == "mvu.sv":
         text = patches.patched(text, _WATCHDOG, "", name)
-    for before, after in _PART_SELECTS.get(name, ()):
+    for before, after in _REPLACED.get(name, ()):
         text = patches.patched(text, re.escape(before), after, name)
-    if name in ("memstream.sv", "fifo.sv"):
+    if name in _WITH_SHIFT_REGISTERS:
         text = _shift_registers_by_bit(name, text)
     module = _MODULE.search(text)
     if name.endswith(".sv") and module is not None:
@@ -86,7 +90,7 @@ def _shift_registers_by_bit(name: str, text: str) -> str:
     for declared in registers:
         attribute, word, array, depth = declared.groups()
         shift = re.search(
-            rf"always_ff @\(posedge clk\) begin\s*if\((\w+)\)\s*{array} <= "
+            rf"always_ff @\(posedge (\w+)\) begin\s*if\((\w+)\)\s*{array} <= "
             rf"\{{ (\w+), {array}\[0:[^\n]*\] \}};\s*end\b",
             text,
         )
@@ -96,14 +100,16 @@ def _shift_registers_by_bit(name: str, text: str) -> str:
                 f"{name} of this FINN has a shift register {array} of a form that is not known "
                 "here; install finn-plus 1.6.1"
             )
+        clock, enable, given = shift.groups()
         vectors = f"""\
 uwire [$clog2({depth})-1:0]  {array}_at = {read[1]};
-		{word}  {array}_word;
+		uwire [$bits({word})-1:0]  {array}_given = {given};
+		uwire [$bits({word})-1:0]  {array}_word;
 		for(genvar  i = 0; i < $bits({word}); i++) begin : gen{array}
 			{attribute}
 			logic [({depth})-1:0]  {array};
-			always_ff @(posedge clk) begin
-				if({shift[1]})  {array} <= {{ {array}[({depth})-2:0], {shift[2]}[i] }};
+			always_ff @(posedge {clock}) begin
+				if({enable})  {array} <= {{ {array}[({depth})-2:0], {array}_given[i] }};
 			end
 			assign	{array}_word[i] = {array}[{array}_at];
 		end"""

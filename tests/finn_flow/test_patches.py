@@ -16,7 +16,10 @@ from dhq_brevitas.finn_flow.synthesis.sources import patch_for_yosys
 LIBRARY = Path(finn.__file__).parent / "finn-rtllib"
 VERSION = importlib.metadata.version("finn-plus")
 VERILATOR = ("add_multi.sv", "skid.sv", "fifo.sv")
-YOSYS = ("mvu.sv", "thresholding.sv", "requant_decoupled.sv", "memstream.sv", "fifo.sv")
+YOSYS = (
+    *("mvu.sv", "thresholding.sv", "requant_decoupled.sv"),
+    *("memstream.sv", "fifo.sv", "mvu_vvu_axi.sv"),
+)
 
 
 def library_files(*names: str) -> list[Path]:

@@ -2,13 +2,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Parts, resources, sources, Yosys's errors, cache; one small design as a whole."""
 
+import dataclasses
 import importlib.util
+from pathlib import Path
 
+import finn
 import pytest
 
 from dhq_brevitas.finn_flow import FlowError
-from dhq_brevitas.finn_flow.rtlsim.sources import Sources
+from dhq_brevitas.finn_flow.rtlsim.sources import Sources, collect
 from dhq_brevitas.finn_flow.stitching import stitch
+from dhq_brevitas.finn_flow.stitching.prepare import generate_nodes
 from dhq_brevitas.finn_flow.synthesis import (
     Resources,
     SynthesisError,
@@ -16,10 +20,12 @@ from dhq_brevitas.finn_flow.synthesis import (
     part_family,
     synthesize_design,
 )
+from dhq_brevitas.finn_flow.synthesis.design import node_sources, read_resources
 from dhq_brevitas.finn_flow.synthesis.sources import patched
 from dhq_brevitas.run.stages.synth import synthesis_rows
-from layer_graphs import hadamard
+from layer_graphs import hadamard, mvau
 
+QUEUE = "mvu_vvu_axi.sv"
 COUNTER = """
 module counter (input logic clk, output logic [3:0] value);
   initial value = 0;
@@ -110,6 +116,27 @@ def test_an_unknown_shift_register_is_refused():
     text = '(* SHREG_EXTRACT = "yes" *)\nword  A[7];\nalways_ff @(posedge clk) A[0] <= d;'
     with pytest.raises(FlowError, match=r"fifo\.sv of this FINN has a shift register A"):
         patched("fifo.sv", text)
+
+
+def test_the_output_queue_of_an_mvau_is_shift_registers():
+    node = generate_nodes(mvau(mw=4, mh=2, simd=2, pe=1), "xczu3eg-sbva484-1-e", 5.0).graph.node[0]
+    sources, top = node_sources(node)
+    (path,) = (Path(finn.__file__).parent / "finn-rtllib").rglob(QUEUE)
+    as_it_stands = dataclasses.replace(
+        sources, texts=sources.texts | {QUEUE: collect([path]).texts[QUEUE]}
+    )
+    before, after = (
+        read_resources(Yosys().synthesize(each, top, "xcup")) for each in (as_it_stands, sources)
+    )
+    # 8 words of 24 bits: an SRL16E each bit instead of a flip-flop each bit and word.
+    assert before.ff - after.ff == 8 * 24
+    assert after.lutram - before.lutram == 24
+    assert after.lut < before.lut
+
+
+def test_another_output_queue_is_refused():
+    with pytest.raises(FlowError, match=rf"^{QUEUE} .* is not the file .*OBuf"):
+        patched(QUEUE, "logic  OBuf[16];")
 
 
 def test_a_design_and_its_nodes(tmp_path):

@@ -46,6 +46,8 @@ endmodule
 """
 LAYERS = {
     "MVAU": (mvau(), "INT8", {"DSP48E2", "RAM32M16", "SRL16E"}),
+    # A result in every cycle: the stalls fill its output queue.
+    "MVAU, SIMD = MW": (mvau(mw=4), "INT8", {"DSP48E2", "SRL16E"}),
     "Hadamard": (hadamard(1), "INT6", {"RAM32M16", "CARRY4"}),
     "Thresholding": (thresholding(), "INT11", {"FDRE"}),
     "Requant": (requant(), "INT12", {"DSP48E2"}),
@@ -76,7 +78,9 @@ def simulate(netlist: str, top: str, model, inputs: np.ndarray) -> np.ndarray:
     given = StreamFormat.of(op.get_input_datatype(), op.get_folded_input_shape())
     wanted = StreamFormat.of(op.get_output_datatype(), op.get_folded_output_shape())
     sources = Sources({"cells.sv": models_of(netlist), "netlist.v": netlist})
-    outputs, _, _ = run_signal(compile_design(sources, top), inputs, given, wanted, timeout=5000)
+    outputs, _, _ = run_signal(
+        compile_design(sources, top), inputs, given, wanted, stalls=(64, 128), timeout=5000
+    )
     return outputs
 
 
