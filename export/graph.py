@@ -14,6 +14,11 @@ from qonnx.util.basic import get_by_name
 FLOAT_INTEGER_BITS = {TensorProto.FLOAT: 24, TensorProto.DOUBLE: 53}
 
 
+def describe(node: NodeProto) -> str:
+    """Name and operator of a node for messages."""
+    return f"node {node.name or '(unnamed)'} (op_type {node.op_type})"
+
+
 def attribute(node: NodeProto, name: str, default: Any) -> Any:
     """Value of a node attribute, or ``default``."""
     found = get_by_name(node.attribute, name)
