@@ -212,8 +212,7 @@ def set_batch_size(graph: ModelWrapper, batch_size: int) -> ModelWrapper:
             node.input[1] = f"{node.output[0]}_shape"
             graph.set_initializer(node.input[1], np.array([batch_size, *target[1:]]))
     del graph.graph.value_info[:]
-    for tensor in (graph.graph.input[0], graph.graph.output[0]):
-        tensor.type.tensor_type.shape.dim[0].dim_value = batch_size
+    graph.graph.output[0].type.tensor_type.ClearField("shape")
     graph.set_tensor_shape(graph_input, [batch_size, *shape[1:]])
     with library_call(f"shapes for {batch_size} samples cannot be inferred"):
         return graph.transform(InferShapes())

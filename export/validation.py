@@ -68,6 +68,7 @@ def checked(model: ModelWrapper) -> ModelWrapper:
     """
     proto = copy.deepcopy(model.model)
     graph = proto.graph
+    _check_names(proto)
     _check_constants(graph)
     _check_definitions(graph)
     check_nodes(model)
@@ -99,6 +100,22 @@ def library_call(what: str) -> Iterator[None]:
 # -- tensors ---------------------------------------------------------------------------------------
 
 
+def _check_names(proto: ModelProto) -> None:
+    """ValueError for names that cannot be printed; a damaged file may even have bytes there."""
+    graph = proto.graph
+    names = [entry.domain for entry in proto.opset_import]
+    names += [tensor.name for tensor in (*graph.input, *graph.output, *graph.initializer)]
+    for node in graph.node:
+        names += [node.name, node.op_type, node.domain, *node.input, *node.output]
+        names += [attribute.name for attribute in node.attribute]
+    for annotation in graph.quantization_annotation:
+        entries = annotation.quant_parameter_tensor_names
+        names += [annotation.tensor_name, *(text for e in entries for text in (e.key, e.value))]
+    for name in names:
+        if not isinstance(name, str) or not name.isprintable():
+            raise ValueError(f"the name {name!r} in the graph cannot be printed; give it another")
+
+
 def _check_constants(graph: GraphProto) -> None:
     if graph.sparse_initializer:
         raise ValueError("the graph has sparse constants, which are not supported; make them dense")
@@ -108,6 +125,7 @@ def _check_constants(graph: GraphProto) -> None:
                 f"the values of {constant.name} are in another file; load the graph from its file, "
                 "which reads them in"
             )
+        _check_size(constant.name, list(constant.dims))
         with library_call(f"the constant {constant.name} is damaged, export the network again"):
             onnx.checker.check_tensor(constant, DEFAULT_CONTEXT)
             numpy_helper.to_array(constant)

@@ -168,7 +168,7 @@ def change_values(graph: GraphProto, random: Random) -> None:
         return
     values = np.array(numpy_helper.to_array(constant))
     if values.dtype.kind != "f" or values.size == 0:
-        values = np.full(values.shape, random.choice(INTEGERS), values.dtype)
+        values = np.full(values.shape, random.choice(INTEGERS)).astype(values.dtype)
     elif random.random() < 0.5:
         values[...] = random.choice(NUMBERS)
     else:
@@ -256,9 +256,11 @@ def outputs_of_qonnx(model: ModelWrapper, x: np.ndarray) -> np.ndarray:
     proto = copy.deepcopy(model.model)
     del proto.graph.value_info[:]
     del proto.graph.quantization_annotation[:]
-    for output in proto.graph.output:
-        output.CopyFrom(helper.make_tensor_value_info(output.name, TensorProto.FLOAT, None))
-    sorted_model = ModelWrapper(proto).transform(SortGraph()).transform(InferShapes())
-    batched = set_batch_size(sorted_model, len(x))
-    (given,), (output,) = batched.graph.input, batched.graph.output
-    return execute_onnx(batched, {given.name: x})[output.name]
+    (output,) = (tensor.name for tensor in proto.graph.output)
+    del proto.graph.output[:]
+    inferred = ModelWrapper(proto).transform(SortGraph()).transform(InferShapes())
+    inferred.graph.output.append(inferred.get_tensor_valueinfo(output))
+    del inferred.graph.value_info[:]
+    batched = set_batch_size(inferred, len(x))
+    (given,) = batched.graph.input
+    return execute_onnx(batched, {given.name: x})[output]
