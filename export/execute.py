@@ -16,8 +16,9 @@ from tqdm import tqdm
 
 from dhq_brevitas.export.domains import check_executable, remove_execution
 from dhq_brevitas.export.exact_sums import exact_tensor, with_exact_sums
-from dhq_brevitas.export.graph import describe, variables
-from dhq_brevitas.export.validation import check_shapes, checked, library_call
+from dhq_brevitas.export.graph import describe, library_call, variables
+from dhq_brevitas.export.inference import check_shapes
+from dhq_brevitas.export.validation import checked
 
 BATCH_SIZE = 4096
 # Shapes in attributes of FINN's layers, samples first; the last four are of width converters and

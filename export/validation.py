@@ -17,37 +17,35 @@ datatypes             of at most 64 bits; kept for what the graph is given, forg
 """
 
 import copy
-import re
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from graphlib import CycleError, TopologicalSorter
 
 import numpy as np
 import onnx
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
 from onnx.checker import DEFAULT_CONTEXT
-from qonnx.core.datatype import BaseDataType, DataType
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 from qonnx.util.basic import get_preferred_qonnx_opset
 
-from dhq_brevitas.export.domains import HARDWARE, check_nodes
-from dhq_brevitas.export.graph import describe
+from dhq_brevitas.export.domains import check_nodes
+from dhq_brevitas.export.graph import check_unique, describe, library_call
 from dhq_brevitas.export.hadamard_op import is_hadamard
+from dhq_brevitas.export.inference import (
+    MAX_BITS,
+    check_annotations,
+    check_size,
+    infer_shapes,
+    named_datatype,
+)
 
-__all__ = ["check_shapes", "checked", "library_call"]
+__all__ = ["checked"]
 
-#: Numbers in a tensor: 1 GiB of float32.
-MAX_ELEMENTS = 1 << 28
-MAX_BITS = 64
 QUANT_OPS = ("Quant", "IntQuant")
 # fmt: off
 ROUNDING_MODES = (
     "ROUND", "HALF_EVEN", "CEIL", "FLOOR", "UP", "DOWN", "HALF_UP", "HALF_DOWN",
 )
 # fmt: on
-DATATYPE = "finn_datatype"
 REALS = (TensorProto.FLOAT, TensorProto.DOUBLE)
 # QONNX's letters for the types of attributes.
 ATTRIBUTE_TYPES = {
@@ -74,27 +72,16 @@ def checked(model: ModelWrapper) -> ModelWrapper:
     check_nodes(model)
     _sort(graph)
     _check_operators(proto)
-    _check_annotations(graph)
+    check_annotations(graph)
     del graph.value_info[:]
     result = ModelWrapper(proto)
-    _infer_shapes(result)
+    infer_shapes(result)
     for node in graph.node:
         if node.op_type in QUANT_OPS:
             _check_quant(result, node)
         elif is_hadamard(node):
             _check_hadamard(result, node)
     return result
-
-
-@contextmanager
-def library_call(what: str) -> Iterator[None]:
-    """Exceptions of a call of ONNX or QONNX become ValueErrors that begin with ``what``."""
-    try:
-        yield
-    except Exception as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        message = " ".join(lines)[:300] or type(error).__name__
-        raise ValueError(f"{what}: {message}") from error
 
 
 # -- tensors ---------------------------------------------------------------------------------------
@@ -125,7 +112,7 @@ def _check_constants(graph: GraphProto) -> None:
                 f"the values of {constant.name} are in another file; load the graph from its file, "
                 "which reads them in"
             )
-        _check_size(constant.name, list(constant.dims))
+        check_size(constant.name, list(constant.dims))
         with library_call(f"the constant {constant.name} is damaged, export the network again"):
             onnx.checker.check_tensor(constant, DEFAULT_CONTEXT)
             numpy_helper.to_array(constant)
@@ -133,9 +120,9 @@ def _check_constants(graph: GraphProto) -> None:
 
 def _check_definitions(graph: GraphProto) -> None:
     """ValueError unless every tensor that is read is defined, and none twice."""
-    _check_unique("graph input", (tensor.name for tensor in graph.input))
-    _check_unique("constant", (tensor.name for tensor in graph.initializer))
-    _check_unique("graph output", (tensor.name for tensor in graph.output))
+    check_unique("graph input", (tensor.name for tensor in graph.input))
+    check_unique("constant", (tensor.name for tensor in graph.initializer))
+    check_unique("graph output", (tensor.name for tensor in graph.output))
     given = {tensor.name for tensor in (*graph.input, *graph.initializer)}
     computed: dict[str, NodeProto] = {}
     for node in graph.node:
@@ -163,13 +150,6 @@ def _check_definitions(graph: GraphProto) -> None:
             )
     if not graph.output:
         raise ValueError("the graph has no output; name the tensor that it is to compute")
-
-
-def _check_unique(kind: str, names: Iterable[str]) -> None:
-    for name, count in Counter(names).items():
-        if count > 1 or not name:
-            what = f"{count} times" if name else "without a name"
-            raise ValueError(f"the {kind} {name!r} is there {what}; keep one, with a name")
 
 
 def _sort(graph: GraphProto) -> None:
@@ -208,7 +188,7 @@ def _check_operators(proto: ModelProto) -> None:
     context.opset_imports = {**versions, "": version}
     for node in proto.graph.node:
         where = describe(node)
-        _check_unique(f"attribute of {where}", (a.name for a in node.attribute))
+        check_unique(f"attribute of {where}", (a.name for a in node.attribute))
         if any(a.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS) for a in node.attribute):
             raise ValueError(
                 f"{where} holds a graph of its own, which is not supported; export the network "
@@ -232,7 +212,7 @@ def _check_custom(node: NodeProto, version: int | None) -> None:
         with library_call(f"{where}: its attribute {name} is not as the operator needs it"):
             value = op.get_nodeattr(name)
         if isinstance(value, str) and value and name.lower().endswith(("datatype", "dtype")):
-            _datatype(value, f"{where}, attribute {name}")
+            named_datatype(value, f"{where}, attribute {name}")
     if node.op_type in QUANT_OPS:
         _check_operands(node, 4, 4)
         for name in ("signed", "narrow"):
@@ -255,134 +235,6 @@ def _check_operands(node: NodeProto, fewest: int, most: int) -> None:
         raise ValueError(
             f"{describe(node)} has the inputs {given} and the outputs {[*node.output]}; it takes "
             f"{count} and gives one"
-        )
-
-
-# -- datatypes -------------------------------------------------------------------------------------
-
-
-def _check_annotations(graph: GraphProto) -> None:
-    """Checks the datatypes of what a graph is given; forgets those of what it computes."""
-    constants = {constant.name: constant for constant in graph.initializer}
-    kept = {tensor.name for tensor in graph.input} | constants.keys()
-    # What a layer of FINN puts out is known from nothing else.
-    kept |= {n for node in graph.node if node.domain.startswith(HARDWARE) for n in node.output}
-    annotations = [a for a in graph.quantization_annotation if a.tensor_name in kept]
-    _check_unique("annotation of", (a.tensor_name for a in annotations))
-    for annotation in annotations:
-        name = annotation.tensor_name
-        entries = [e for e in annotation.quant_parameter_tensor_names if e.key]
-        _check_unique(f"annotation of {name} with", (e.key for e in entries))
-        for entry in entries:
-            if entry.key != DATATYPE:
-                continue
-            datatype = _datatype(entry.value, name)
-            if name in constants and datatype.is_integer():
-                values = numpy_helper.to_array(constants[name])
-                if not np.all(datatype.allowed(values)):
-                    readers = [describe(node) for node in graph.node if name in node.input]
-                    raise ValueError(
-                        f"{name}, which {', '.join(readers) or 'no node'} reads, holds values that "
-                        f"are no {datatype.name}, the datatype it is annotated with; annotate the "
-                        "datatype that holds them"
-                    )
-    copies = [copy.deepcopy(annotation) for annotation in annotations]
-    del graph.quantization_annotation[:]
-    graph.quantization_annotation.extend(copies)
-
-
-def _datatype(name: str, where: str) -> BaseDataType:
-    """The datatype ``name``; ValueError if there is none, or if it is of more than MAX_BITS."""
-    numbers = [int(number) for number in re.findall(r"\d+", name[:40])]
-    if len(name) <= 40 and all(number <= 2 * MAX_BITS for number in numbers):
-        try:
-            datatype = DataType[name]
-            if 1 <= datatype.bitwidth() <= MAX_BITS:
-                datatype.min(), datatype.max()
-                return datatype
-        except Exception:  # whatever QONNX makes of a name that is none
-            pass
-    raise ValueError(
-        f"{where}: {name[:40]!r} is no datatype of 1 to {MAX_BITS} bits; write for example INT8"
-    )
-
-
-# -- shapes ----------------------------------------------------------------------------------------
-
-
-def check_shapes(model: ModelWrapper) -> None:
-    """Infers all shapes anew, in place; ValueError for one that is not known to the last number."""
-    _infer_shapes(model)
-    for tensor in (*model.graph.input, *model.graph.value_info, *model.graph.output):
-        if not all(_sizes(tensor.type)):
-            raise ValueError(
-                f"the shape of {tensor.name} depends on values, or has an axis of size 0; export "
-                "the network with a fixed input shape"
-            )
-
-
-def _infer_shapes(model: ModelWrapper) -> None:
-    """Infers the shape of every tensor that is computed; ValueError for shapes that do not fit.
-
-    Sizes may stay unknown, but of constants.
-    """
-    graph = model.graph
-    for given in graph.input:
-        tensor = given.type.tensor_type
-        if not given.type.HasField("tensor_type") or not tensor.HasField("shape"):
-            raise ValueError(f"the graph input {given.name} has no shape; give it one")
-        _check_size(given.name, _sizes(given.type))
-    del graph.value_info[:]
-    plain = copy.deepcopy(model)
-    del plain.graph.output[:]
-    for node in plain.graph.node:
-        if node.domain:
-            with library_call(f"{describe(node)}: its shape cannot be inferred"):
-                stand_in = getCustomOp(node).make_shape_compatible_op(plain)
-            stand_in.name = node.name
-            node.CopyFrom(stand_in)
-    for output in graph.output:
-        plain.graph.output.add().name = output.name
-    with library_call("the shapes of the graph do not fit together, mend the node"):
-        inferred = onnx.shape_inference.infer_shapes(plain.model, True, True, True).graph
-    types = {tensor.name: tensor.type for tensor in (*inferred.value_info, *inferred.output)}
-    outputs = {output.name: output for output in graph.output}
-    constant = {tensor.name for tensor in graph.initializer}
-    for node in graph.node:
-        folds = constant.issuperset(filter(None, node.input))
-        for name in filter(None, node.output):
-            known = types.get(name)
-            if known is not None and known.tensor_type.HasField("shape"):
-                _check_size(name, _sizes(known))
-                tensor = outputs.get(name) or graph.value_info.add()
-                tensor.name = name
-                tensor.type.CopyFrom(known)
-            elif folds:
-                raise ValueError(
-                    f"{describe(node)}: the shape of the constant {name} is not known; fold the "
-                    "constants before"
-                )
-            if folds:
-                constant.add(name)
-    # QONNX wants the shapes of constants, too.
-    model.check_all_tensor_shapes_specified(fix_missing_init_shape=True)
-
-
-def _sizes(tensor: onnx.TypeProto) -> list[int]:
-    """Sizes of a tensor, 0 for what is not known."""
-    return [dim.dim_value for dim in tensor.tensor_type.shape.dim]
-
-
-def _check_size(name: str, sizes: list[int]) -> None:
-    count = 1
-    for size in sizes:
-        if size < 0:
-            raise ValueError(f"{name} has the shape {sizes}; sizes must be positive")
-        count *= max(1, size)
-    if count > MAX_ELEMENTS:
-        raise ValueError(
-            f"{name} has the shape {sizes}, more than {MAX_ELEMENTS} numbers; use a smaller batch "
-            "or network"
         )
 
 

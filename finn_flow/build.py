@@ -20,9 +20,10 @@ from tqdm import tqdm
 
 from dhq_brevitas.export import save_model, set_batch_size
 from dhq_brevitas.export.domains import remove_execution
-from dhq_brevitas.export.graph import rename_quantizers
+from dhq_brevitas.export.graph import library_call, rename_quantizers
+from dhq_brevitas.export.inference import check_shapes
 from dhq_brevitas.export.passes.separate_equal_inputs import SeparateEqualInputs
-from dhq_brevitas.export.validation import check_shapes, checked, library_call
+from dhq_brevitas.export.validation import checked
 from dhq_brevitas.finn_flow.checks import check_single_io, is_integer_form
 from dhq_brevitas.finn_flow.errors import FlowError
 from dhq_brevitas.finn_flow.host_affine import HostAffine
