@@ -93,11 +93,7 @@ def run_qonnx(
     samples = _array(inputs)
     check_samples(graph, samples)
     batch_size = min(batch_size, len(samples))
-    batched = set_batch_size(graph, batch_size)
-    check_shapes(batched)
-    _check_samples_kept(batched, batch_size)
-    batched = with_exact_sums(batched)
-    remove_execution(batched)
+    batched = with_exact_sums(_batched(graph, batch_size))
     opsets, default_opset = batched.get_opset_imports(), get_preferred_qonnx_opset()
     output = batched.graph.output[0].name
     wanted = [output, last_integer_tensor(batched)] if codes else [output]
@@ -154,7 +150,11 @@ def _check_ends(graph: ModelWrapper) -> None:
             raise ValueError(f"{name} has no known shape; the first axis must be that of samples")
 
 
-def _check_samples_kept(batched: ModelWrapper, batch_size: int) -> None:
+def _batched(graph: ModelWrapper, batch_size: int) -> ModelWrapper:
+    """Copy for ``batch_size`` samples, ready to be executed; ValueError where it mixes axes up."""
+    batched = set_batch_size(graph, batch_size)
+    check_shapes(batched)
+    remove_execution(batched)
     name = batched.graph.output[0].name
     shape = batched.get_tensor_shape(name)
     if shape is None or shape[:1] != [batch_size]:
@@ -162,6 +162,7 @@ def _check_samples_kept(batched: ModelWrapper, batch_size: int) -> None:
             f"for {batch_size} samples the graph output {name} has the shape {shape}; its first "
             "axis must be that of the samples"
         )
+    return batched
 
 
 def check_samples(graph: ModelWrapper, samples: np.ndarray) -> None:
