@@ -17,6 +17,7 @@ from onnx import GraphProto, NodeProto, TensorProto, numpy_helper
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op import registry
 
+from dhq_brevitas.export.graph import describe
 from dhq_brevitas.export.hadamard_op import DOMAIN
 
 __all__ = ["check_executable", "check_nodes", "remove_execution"]
@@ -58,7 +59,7 @@ def check_nodes(model: ModelWrapper) -> None:
     registered with QONNX. Nothing is imported for any other.
     """
     for node in all_nodes(model):
-        where = f"node {node.name or '(unnamed)'} (op_type {node.op_type})"
+        where = describe(node)
         if not node.domain:
             known = onnx.defs.has(node.op_type)
         elif node.domain not in _registered():
@@ -93,16 +94,15 @@ def _check_constants(model: ModelWrapper) -> None:
 
 
 def check_executable(model: ModelWrapper) -> None:
-    """ValueError for a node that :func:`check_nodes` refuses or that is specialized to HLS or RTL.
+    """ValueError for a node that is specialized to HLS or RTL.
 
     Those run in FINN's own simulations, or in Python by
     :func:`dhq_brevitas.finn_flow.execute_dataflow`.
     """
-    check_nodes(model)
     for node in all_nodes(model):
         if node.domain in VARIANTS:
             raise ValueError(
-                f"node {node.name or '(unnamed)'} (op_type {node.op_type}) is specialized hardware "
+                f"{describe(node)} is specialized hardware "
                 "among other nodes; execute the graph as it was before step_specialize_layers"
             )
 

@@ -16,7 +16,9 @@ from tqdm import tqdm
 
 from dhq_brevitas.export.domains import check_executable, remove_execution
 from dhq_brevitas.export.exact_sums import exact_tensor, with_exact_sums
-from dhq_brevitas.export.graph import variables
+from dhq_brevitas.export.graph import describe, library_call, variables
+from dhq_brevitas.export.inference import check_shapes
+from dhq_brevitas.export.validation import checked
 
 BATCH_SIZE = 4096
 # Shapes in attributes of FINN's layers, samples first; the last four are of width converters and
@@ -80,16 +82,18 @@ def run_qonnx(
     Returns the outputs [N, m], float32, or float64 where the output is itself a sum. With
     ``codes``: (codes int64 [N, m], outputs float32 [N, m]).
 
-    Raises ValueError for inputs of another shape or without a sample, for a node that is not to be
-    executed (:func:`~dhq_brevitas.export.domains.check_executable`), and with ``codes`` for a graph
-    that is not in integer form.
+    Raises ValueError for inputs of another shape or without a sample, for a graph that is not sound
+    (:mod:`~dhq_brevitas.export.validation`) or has other inputs and outputs, for a node that is not
+    to be executed (:func:`~dhq_brevitas.export.domains.check_executable`) or fails, and with
+    ``codes`` for a graph that is not in integer form.
     """
+    graph = checked(graph)
     check_executable(graph)
+    _check_ends(graph)
     samples = _array(inputs)
     check_samples(graph, samples)
     batch_size = min(batch_size, len(samples))
-    batched = with_exact_sums(set_batch_size(graph, batch_size))
-    remove_execution(batched)
+    batched = with_exact_sums(_batched(graph, batch_size))
     opsets, default_opset = batched.get_opset_imports(), get_preferred_qonnx_opset()
     output = batched.graph.output[0].name
     wanted = [output, last_integer_tensor(batched)] if codes else [output]
@@ -101,7 +105,9 @@ def run_qonnx(
         context = batched.make_empty_exec_context()
         context[graph_input.name] = batch
         for node in batched.graph.node:
-            execute_node(node, context, batched.graph, opsets.get(node.domain, default_opset))
+            with library_call(f"{describe(node)} cannot be executed"):
+                opset = opsets.get(node.domain, default_opset)
+                execute_node(node, context, batched.graph, opset)
         for name, result in zip(wanted, results, strict=True):
             result.append(exact_tensor(context, name)[:used])
     outputs, *integers = map(np.concatenate, results)
@@ -126,6 +132,37 @@ def last_integer_tensor(graph: ModelWrapper) -> str:
             break
         name = operands[0]
     return name
+
+
+def _check_ends(graph: ModelWrapper) -> None:
+    """ValueError unless the graph has one input and one output with an axis of samples."""
+    for kind, tensors in (("inputs", graph.graph.input), ("outputs", graph.graph.output)):
+        if len(tensors) != 1:
+            names = ", ".join(tensor.name for tensor in tensors)
+            raise ValueError(f"the graph has {len(tensors)} {kind} ({names}); it must have one")
+    (graph_input,) = graph.graph.input
+    if graph.get_initializer(graph_input.name) is not None:
+        raise ValueError(
+            f"the graph input {graph_input.name} is a constant, too; remove the constant"
+        )
+    for name in (graph_input.name, graph.graph.output[0].name):
+        if not graph.get_tensor_shape(name):
+            raise ValueError(f"{name} has no known shape; the first axis must be that of samples")
+
+
+def _batched(graph: ModelWrapper, batch_size: int) -> ModelWrapper:
+    """Copy for ``batch_size`` samples, ready to be executed; ValueError where it mixes axes up."""
+    batched = set_batch_size(graph, batch_size)
+    check_shapes(batched)
+    remove_execution(batched)
+    name = batched.graph.output[0].name
+    shape = batched.get_tensor_shape(name)
+    if shape is None or shape[:1] != [batch_size]:
+        raise ValueError(
+            f"for {batch_size} samples the graph output {name} has the shape {shape}; its first "
+            "axis must be that of the samples"
+        )
+    return batched
 
 
 def check_samples(graph: ModelWrapper, samples: np.ndarray) -> None:
@@ -169,7 +206,7 @@ def set_batch_size(graph: ModelWrapper, batch_size: int) -> ModelWrapper:
     shape = graph.get_tensor_shape(graph_input)
     for node in graph.graph.node:
         for attribute in node.attribute:
-            if attribute.name in BATCH_ATTRIBUTES:
+            if attribute.name in BATCH_ATTRIBUTES and attribute.ints:
                 attribute.ints[0] = batch_size
         target = graph.get_initializer(node.input[1]) if node.op_type == "Reshape" else None
         if target is not None and list(target[:1]) == [shape[0]]:
@@ -177,10 +214,10 @@ def set_batch_size(graph: ModelWrapper, batch_size: int) -> ModelWrapper:
             node.input[1] = f"{node.output[0]}_shape"
             graph.set_initializer(node.input[1], np.array([batch_size, *target[1:]]))
     del graph.graph.value_info[:]
-    for tensor in (graph.graph.input[0], graph.graph.output[0]):
-        tensor.type.tensor_type.shape.dim[0].dim_value = batch_size
+    graph.graph.output[0].type.tensor_type.ClearField("shape")
     graph.set_tensor_shape(graph_input, [batch_size, *shape[1:]])
-    return graph.transform(InferShapes())
+    with library_call(f"shapes for {batch_size} samples cannot be inferred"):
+        return graph.transform(InferShapes())
 
 
 def _array(samples: Samples) -> np.ndarray:

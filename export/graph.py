@@ -1,8 +1,10 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
-"""Questions about the nodes of a graph, and the one edit, that several passes share."""
+"""Questions about the nodes of a graph, edits and checks that several modules share."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,30 @@ from qonnx.util.basic import get_by_name
 
 # Bits of the integers that a floating-point format holds one by one.
 FLOAT_INTEGER_BITS = {TensorProto.FLOAT: 24, TensorProto.DOUBLE: 53}
+
+
+def describe(node: NodeProto) -> str:
+    """Name and operator of a node for messages."""
+    return f"node {node.name or '(unnamed)'} (op_type {node.op_type})"
+
+
+def check_unique(kind: str, names: Iterable[str]) -> None:
+    """ValueError for a name that is there twice, or empty."""
+    for name, count in Counter(names).items():
+        if count > 1 or not name:
+            what = f"{count} times" if name else "without a name"
+            raise ValueError(f"the {kind} {name!r} is there {what}; keep one, with a name")
+
+
+@contextmanager
+def library_call(what: str) -> Iterator[None]:
+    """Exceptions of a call of ONNX or QONNX become ValueErrors that begin with ``what``."""
+    try:
+        yield
+    except Exception as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        message = " ".join(lines)[:300] or type(error).__name__
+        raise ValueError(f"{what}: {message}") from error
 
 
 def attribute(node: NodeProto, name: str, default: Any) -> Any:

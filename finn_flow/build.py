@@ -4,7 +4,8 @@
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,11 @@ from qonnx.util.cleanup import cleanup_model
 from tqdm import tqdm
 
 from dhq_brevitas.export import save_model, set_batch_size
-from dhq_brevitas.export.domains import check_nodes, remove_execution
-from dhq_brevitas.export.graph import rename_quantizers
+from dhq_brevitas.export.domains import remove_execution
+from dhq_brevitas.export.graph import library_call, rename_quantizers
+from dhq_brevitas.export.inference import check_shapes
+from dhq_brevitas.export.passes.separate_equal_inputs import SeparateEqualInputs
+from dhq_brevitas.export.validation import checked
 from dhq_brevitas.finn_flow.checks import check_single_io, is_integer_form
 from dhq_brevitas.finn_flow.errors import FlowError
 from dhq_brevitas.finn_flow.host_affine import HostAffine
@@ -30,7 +34,6 @@ from dhq_brevitas.finn_flow.steps import (
     DhqBuildConfig,
     step_dhq_integer_form,
 )
-from dhq_brevitas.finn_flow.transformations import SeparateEqualInputs
 from dhq_brevitas.finn_flow.verification import StepVerifier
 from dhq_brevitas.util.files import claim_folder, write_json
 
@@ -134,18 +137,37 @@ def _folder(output_dir: str | os.PathLike[str]) -> Path:
 
 
 def _load(model: ModelWrapper | str | os.PathLike[str]) -> ModelWrapper:
-    """A copy of the graph, which neither brings code along nor says what to execute it with."""
-    if isinstance(model, ModelWrapper):
-        loaded = ModelWrapper(model.model, make_deepcopy=True)
-    else:
-        loaded = _read(Path(model))
-    try:
-        check_nodes(loaded)
-    except ValueError as error:
-        raise FlowError(f"model: {error}") from error
+    """A sound copy of the graph, which neither brings code along nor says what executes it."""
+    loaded = model if isinstance(model, ModelWrapper) else _read(Path(model))
+    with _flow_errors("model"):
+        loaded = checked(loaded)
     remove_execution(loaded)
     rename_quantizers(loaded)
     return loaded
+
+
+@contextmanager
+def _flow_errors(argument: str) -> Iterator[None]:
+    """ValueErrors about a graph become FlowErrors that begin with the argument it came by."""
+    try:
+        yield
+    except FlowError:
+        raise
+    except ValueError as error:
+        raise FlowError(f"{argument}: {error}") from error
+
+
+def _prepared(model: ModelWrapper) -> ModelWrapper:
+    """The graph for one sample, cleaned up unless it is in integer form."""
+    with _flow_errors("model"):
+        model = model.transform(SeparateEqualInputs())
+        if not is_integer_form(model):
+            with library_call("the graph cannot be cleaned up"):
+                model = cleanup_model(model)
+        check_single_io(model)
+        model = set_batch_size(model, 1)
+        check_shapes(model)
+    return model
 
 
 def _read(path: Path) -> ModelWrapper:
@@ -215,12 +237,11 @@ def _build(
         steps = resolve_build_steps(config, partial=False)
     except FINNError as error:
         raise FlowError(f"steps: {error}") from error
-    model = model.transform(SeparateEqualInputs())
-    if not is_integer_form(model):
-        model = cleanup_model(model)
-    check_single_io(model)
-    model = set_batch_size(model, 1)
-    verifier = None if verify_inputs is None else _verifier(model, verify_inputs)
+    model = _prepared(model)
+    verifier = None
+    if verify_inputs is not None:
+        with _flow_errors("verify_inputs"):
+            verifier = StepVerifier(model, verify_inputs)
     model = _run_steps(steps, model, config, verifier, progress)
     report = read_report(model, config)
     if verifier is not None and verifier.rebased_outputs:
@@ -242,15 +263,6 @@ def _build(
     )
 
 
-def _verifier(model: ModelWrapper, inputs: np.ndarray) -> StepVerifier:
-    try:
-        return StepVerifier(model, inputs)
-    except FlowError:
-        raise
-    except ValueError as error:  # of a graph that cannot be executed
-        raise FlowError(f"verify_inputs: {error}") from error
-
-
 def _run_steps(
     steps: Sequence[Step],
     model: ModelWrapper,
@@ -266,10 +278,11 @@ def _run_steps(
             converts = step is step_dhq_integer_form and not is_integer_form(model)
             model = _run_step(step, model, config)
             save_model(model, models / f"{step.__name__}.onnx")
-            if verifier is not None and converts:
-                verifier.rebase(model)
-            elif verifier is not None:
-                verifier.check(step.__name__, model)
+            with _flow_errors(f"step {step.__name__}"):
+                if verifier is not None and converts:
+                    verifier.rebase(model)
+                elif verifier is not None:
+                    verifier.check(step.__name__, model)
     return model
 
 

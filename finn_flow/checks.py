@@ -11,7 +11,7 @@ from onnx import NodeProto
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
-from dhq_brevitas.export.graph import only_consumer
+from dhq_brevitas.export.graph import describe, only_consumer
 from dhq_brevitas.finn_flow.elementwise import AFFINE_OPS, MONOTONE_OPS, QUANT_OPS
 from dhq_brevitas.finn_flow.errors import FlowError, UnsupportedNodeError
 from dhq_brevitas.finn_flow.ops import DOMAIN, LAYERS, ChannelwiseOp, is_hardware, layer_kind
@@ -35,11 +35,6 @@ _DEFAULT_REMEDY = (
     "between two quantizers can be mapped; move it to the start or end of the network, outside the "
     "exported graph, or express it as such a function"
 )
-
-
-def describe(node: NodeProto) -> str:
-    """Name and operator of a node for messages."""
-    return f"node {node.name or '(unnamed)'} (op_type {node.op_type})"
 
 
 def check_single_io(model: ModelWrapper) -> None:
@@ -79,20 +74,12 @@ def is_integer_form(model: ModelWrapper) -> bool:
 
 
 def check_weights(model: ModelWrapper) -> None:
-    """FlowError for a MatMul with weights that do not fit their datatype, or with zeros only."""
+    """FlowError for a MatMul whose weights are all zero."""
     for node in model.graph.node:
         if node.op_type != "MatMul":
             continue
         weights = model.get_initializer(node.input[1])
-        datatype = model.get_tensor_datatype(node.input[1])
-        if weights is None or not datatype.is_integer():
-            continue
-        if not np.all(datatype.allowed(weights)):
-            raise FlowError(
-                f"{describe(node)}: some weights are no {datatype.name}, the datatype they are "
-                "annotated with; annotate the datatype that holds them"
-            )
-        if not np.any(weights):
+        if weights is not None and not np.any(weights):
             raise FlowError(
                 f"{describe(node)}: all weights are zero, so that its accumulator has no bits; "
                 "check the weight scale, or leave the layer out"

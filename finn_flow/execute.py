@@ -18,7 +18,7 @@ from qonnx.custom_op.registry import getCustomOp
 
 from dhq_brevitas.export.domains import check_nodes, remove_execution
 from dhq_brevitas.export.execute import BATCH_SIZE, batches, check_samples, set_batch_size
-from dhq_brevitas.finn_flow.checks import describe
+from dhq_brevitas.export.graph import describe
 from dhq_brevitas.finn_flow.errors import FlowError
 from dhq_brevitas.finn_flow.ops import DOMAIN, RTL_DOMAIN, is_hardware
 

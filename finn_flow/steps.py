@@ -52,6 +52,7 @@ from qonnx.transformation.infer_shapes import InferShapes
 from qonnx.util.cleanup import cleanup_model
 
 from dhq_brevitas.export import to_integer_form
+from dhq_brevitas.export.passes.separate_equal_inputs import SeparateEqualInputs
 from dhq_brevitas.finn_flow.checks import (
     check_all_hardware,
     check_all_rtl,
@@ -68,7 +69,6 @@ from dhq_brevitas.finn_flow.transformations import (
     InferLookupActivation,
     InferRequant,
     MoveScalePastHadamard,
-    SeparateEqualInputs,
     SetLayerFolding,
 )
 

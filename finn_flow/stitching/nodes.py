@@ -14,8 +14,8 @@ from qonnx.custom_op.registry import getCustomOp
 from tqdm import tqdm
 
 from dhq_brevitas.export.execute import batches, set_batch_size
+from dhq_brevitas.export.graph import describe
 from dhq_brevitas.finn_flow.build import DEFAULT_FPGA_PART
-from dhq_brevitas.finn_flow.checks import describe
 from dhq_brevitas.finn_flow.errors import FlowError
 from dhq_brevitas.finn_flow.execute import checked_codes
 from dhq_brevitas.finn_flow.ranges import MAX_FLOAT32_INTEGER

@@ -20,7 +20,7 @@ from qonnx.custom_op.registry import getCustomOp
 from qonnx.transformation.general import GiveReadableTensorNames, GiveUniqueNodeNames, SortGraph
 
 from dhq_brevitas.export import set_batch_size
-from dhq_brevitas.finn_flow.checks import describe
+from dhq_brevitas.export.graph import describe
 from dhq_brevitas.finn_flow.errors import UnsupportedNodeError
 from dhq_brevitas.finn_flow.ops import DOMAIN, RTL_DOMAIN
 

@@ -16,7 +16,7 @@ from qonnx.custom_op.registry import getCustomOp
 from qonnx.util.basic import qonnx_make_model
 from tqdm import tqdm
 
-from dhq_brevitas.finn_flow.checks import describe
+from dhq_brevitas.export.graph import describe
 from dhq_brevitas.finn_flow.environment import processors
 from dhq_brevitas.finn_flow.report import FOLDING_ATTRIBUTES, RESOURCES
 from dhq_brevitas.finn_flow.rtlsim.sources import Sources

@@ -7,7 +7,6 @@ from dhq_brevitas.finn_flow.transformations.infer_hadamard import InferHadamardT
 from dhq_brevitas.finn_flow.transformations.infer_lookup_activation import InferLookupActivation
 from dhq_brevitas.finn_flow.transformations.infer_requant import InferRequant
 from dhq_brevitas.finn_flow.transformations.move_scale_past_hadamard import MoveScalePastHadamard
-from dhq_brevitas.finn_flow.transformations.separate_equal_inputs import SeparateEqualInputs
 from dhq_brevitas.finn_flow.transformations.set_layer_folding import SetLayerFolding
 
 __all__ = [
@@ -16,6 +15,5 @@ __all__ = [
     "InferLookupActivation",
     "InferRequant",
     "MoveScalePastHadamard",
-    "SeparateEqualInputs",
     "SetLayerFolding",
 ]

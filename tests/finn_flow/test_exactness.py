@@ -337,7 +337,7 @@ def test_more_than_53_bits_are_refused(tmp_path):
 
 
 def test_a_scale_without_room_is_refused():
-    g = GraphBuilder(2).quant(24).matmul(np.full((2, 1), 2**23), 24).apply("Mul", 0.7 * 2.0**-40)
+    g = GraphBuilder(2).quant(24).matmul(np.full((2, 1), -(2**23)), 24).apply("Mul", 0.7 * 2.0**-40)
     with pytest.raises(ValueError, match="an accumulator of 49 bits leaves too few of float64's"):
         to_integer_form(g.quant(4).model(1))
 

@@ -11,7 +11,7 @@ from qonnx.util.basic import qonnx_make_model
 from siren_graphs import GraphBuilder
 
 from dhq_brevitas.export import run_qonnx
-from dhq_brevitas.finn_flow.transformations import SeparateEqualInputs
+from dhq_brevitas.export.passes.separate_equal_inputs import SeparateEqualInputs
 
 
 def square_model() -> ModelWrapper:

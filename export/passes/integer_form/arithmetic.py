@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from onnx import NodeProto
 
-from dhq_brevitas.export.graph import attribute
+from dhq_brevitas.export.graph import attribute, describe
 from dhq_brevitas.export.passes.integer_form.values import (
     Constant,
     Scaled,
@@ -58,7 +58,7 @@ def _arithmetic(
         return replace(a, transform_scale=a.transform_scale * b.values.astype(np.float64))
     if not isinstance(a, Scaled) or b.values.ndim > 1:
         return None
-    scale, offset = update(a, last_axis(b.values.astype(np.float64), node.name))
+    scale, offset = update(a, last_axis(b.values.astype(np.float64), describe(node)))
     return replace(a, scale=scale, offset=offset)
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 from onnx import NodeProto, TensorProto
 
-from dhq_brevitas.export.graph import FLOAT_INTEGER_BITS, attribute
+from dhq_brevitas.export.graph import FLOAT_INTEGER_BITS, attribute, describe
 from dhq_brevitas.export.passes.integer_form.rotation import transformed
 from dhq_brevitas.export.passes.integer_form.values import (
     ZERO,
@@ -58,8 +58,10 @@ def _linear(
     assert weight.scale is not None
     columns = weight.codes.shape[1]
     if weight.scale.size > 1 and weight.scale.shape[-1] != columns:
-        raise ValueError(f"{node.name}: a weight scale for each input channel is not supported")
-    weight_scale = last_axis(weight.scale, node.name)
+        raise ValueError(
+            f"{describe(node)}: a weight scale for each input channel is not supported"
+        )
+    weight_scale = last_axis(weight.scale, describe(node))
     codes = weight.codes.astype(np.float64)
     low, high, largest = _sums(x, codes)
     _check_accumulator(node, largest)
@@ -73,7 +75,7 @@ def _linear(
     )
     if weight.transform is not None:
         if weight.transform_axis != 1:
-            raise ValueError(f"{node.name}: the weight's transform is not along its outputs")
+            raise ValueError(f"{describe(node)}: the weight's transform is not along its outputs")
         value = transformed(writer, node, value, *weight.transform)
         value = replace(value, scale=value.scale * weight.transform_scale.reshape(-1))
     if bias is not None:
@@ -94,11 +96,11 @@ def _sums(x: Scaled, codes: np.ndarray) -> tuple[int, int, float]:
 
 
 def _check_accumulator(node: NodeProto, magnitude: float) -> None:
-    check_sum(node.name, magnitude)
+    check_sum(describe(node), magnitude)
     exact_bits = FLOAT_INTEGER_BITS[TensorProto.FLOAT]
     if magnitude >= 1 << exact_bits:
         warnings.warn(
-            f"{node.name}: the accumulator may reach {math.ceil(math.log2(magnitude)) + 1} "
+            f"{describe(node)}: the accumulator may reach {math.ceil(math.log2(magnitude)) + 1} "
             f"bits; tools that add up in float32 carry {exact_bits} exactly, so codes could "
             "differ there (run_qonnx and build checks are exact); fewer weight "
             "or activation bits avoid this",

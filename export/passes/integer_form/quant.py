@@ -10,7 +10,7 @@ from onnx import NodeProto, TensorProto
 from qonnx.custom_op.general.quant import max_int, min_int
 from qonnx.custom_op.general.quant import quant as int_quant
 
-from dhq_brevitas.export.graph import FLOAT_INTEGER_BITS, attribute
+from dhq_brevitas.export.graph import FLOAT_INTEGER_BITS, attribute, describe
 from dhq_brevitas.export.passes.integer_form.values import (
     Constant,
     Real,
@@ -34,15 +34,11 @@ def convert_quant(
         and isinstance(zero_point, Constant)
         and isinstance(bits, Constant)
     ):
-        raise ValueError(f"{node.name}: scale, zero point and bit width must be constants")
+        raise ValueError(f"{describe(node)}: scale, zero point and bit width must be constants")
     if np.any(zero_point.values != 0):
         raise ValueError(
-            f"{node.name}: zero point {zero_point.values} is not supported; use a symmetric "
-            "quantizer"
-        )
-    if bits.values.size != 1:
-        raise ValueError(
-            f"{node.name}: bit widths {bits.values.tolist()} differ by channel; give it one"
+            f"{describe(node)}: zero point {zero_point.values.tolist()} is not supported; "
+            "use a symmetric quantizer"
         )
     signed, narrow = attribute(node, "signed", 1), attribute(node, "narrow", 0)
     rounding = attribute(node, "rounding_mode", b"ROUND").decode().upper()
@@ -58,7 +54,7 @@ def convert_quant(
             step,
             ("INT" if signed else "UINT") + str(width),
         )
-    step = last_axis(step, node.name)
+    step = last_axis(step, describe(node))
     source = _code_source(writer, node, x, step, width, rounding)
     code = writer.emit(
         "Quant",
@@ -93,9 +89,9 @@ def _code_source(
         exact_bits = FLOAT_INTEGER_BITS[TensorProto.FLOAT]
         if bits > exact_bits and largest > 1 << exact_bits:
             raise ValueError(
-                f"{node.name}: its codes may need {math.ceil(math.log2(largest)) + 1} bits, and "
-                f"QONNX holds codes in float32, which carries {exact_bits}; use a quantizer of at "
-                f"most {exact_bits} bits, or a larger scale"
+                f"{describe(node)}: its codes may need {math.ceil(math.log2(largest)) + 1} bits, "
+                f"and QONNX holds codes in float32, which carries {exact_bits}; use a quantizer of "
+                f"at most {exact_bits} bits, or a larger scale"
             )
         if rounding == "FLOOR":
             return writer.affine(x, factor, shift, exact=True)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from onnx import NodeProto
 
-from dhq_brevitas.export.graph import attribute
+from dhq_brevitas.export.graph import attribute, describe
 from dhq_brevitas.export.hadamard_op import DOMAIN, OP_TYPE, output_range
 from dhq_brevitas.export.passes.integer_form.values import (
     Constant,
@@ -33,11 +33,11 @@ def convert_hadamard(
         return None
     if x.scale.size > 1 or np.any(x.offset):
         raise ValueError(
-            f"{node.name}: the input of a HadamardTransform must have one scale and no offset, "
-            "since the transform mixes channels; use a per-tensor quantizer before it"
+            f"{describe(node)}: the input of a HadamardTransform must have one scale and no "
+            "offset, since the transform mixes channels; use a per-tensor quantizer before it"
         )
     if signs is not None and not isinstance(signs, Constant):
-        raise ValueError(f"{node.name}: the signs must be a constant")
+        raise ValueError(f"{describe(node)}: the signs must be a constant")
     return transformed(
         writer, node, x, order, normalize, None if signs is None else signs.values, node.output[0]
     )
@@ -55,10 +55,10 @@ def transformed(
     """The unnormalized transform of q; 1/√order, if asked for, goes to the scale."""
     if x.scale.size > 1:
         raise ValueError(
-            f"{node.name}: an output-side rotation needs one weight scale for all outputs; "
+            f"{describe(node)}: an output-side rotation needs one weight scale for all outputs; "
             "use a per-tensor weight quantizer"
         )
-    check_sum(node.name, x.magnitude * order)
+    check_sum(describe(node), x.magnitude * order)
     extra = [] if signs is None else [writer.parameter(signs.astype(np.float32))]
     name = writer.emit(
         OP_TYPE,

@@ -38,11 +38,11 @@ from collections.abc import Callable
 
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.transformation.base import Transformation
-from qonnx.transformation.general import GiveReadableTensorNames, GiveUniqueNodeNames, SortGraph
+from qonnx.transformation.general import GiveReadableTensorNames, GiveUniqueNodeNames
 from qonnx.transformation.infer_datatypes import InferDataTypes
 from qonnx.transformation.infer_shapes import InferShapes
 
-from dhq_brevitas.export.domains import check_nodes
+from dhq_brevitas.export.domains import HARDWARE
 from dhq_brevitas.export.graph import rename_quantizers
 from dhq_brevitas.export.passes.integer_form.arithmetic import (
     convert_add,
@@ -57,6 +57,8 @@ from dhq_brevitas.export.passes.integer_form.quant import convert_quant
 from dhq_brevitas.export.passes.integer_form.rotation import convert_hadamard
 from dhq_brevitas.export.passes.integer_form.values import Value
 from dhq_brevitas.export.passes.integer_form.writer import GraphWriter
+from dhq_brevitas.export.passes.separate_equal_inputs import SeparateEqualInputs
+from dhq_brevitas.export.validation import checked
 
 MULTIPLIER_BITS = 24
 # What each node does to (q, scale, offset). One whose converter returns None, or that has none, is
@@ -82,9 +84,8 @@ class ToIntegerForm(Transformation):
         multiplier_bits: bits of M_int for scales that are not dyadic, 2 to 32.
 
     Raises ValueError where a node cannot be expressed (non-zero zero point, a per-channel scale in
-    front of a HadamardTransform, numbers beyond 53 bits, codes beyond 24) and for operators that
-    are not known (:func:`~dhq_brevitas.export.domains.check_nodes`); warns with
-    InexactAccumulatorWarning.
+    front of a HadamardTransform, numbers beyond 53 bits, codes beyond 24) and for a graph that is
+    not sound (:mod:`~dhq_brevitas.export.validation`); warns with InexactAccumulatorWarning.
     """
 
     def __init__(self, multiplier_bits: int = MULTIPLIER_BITS) -> None:
@@ -94,13 +95,14 @@ class ToIntegerForm(Transformation):
         self.multiplier_bits = multiplier_bits
 
     def apply(self, model: ModelWrapper) -> tuple[ModelWrapper, bool]:
-        check_nodes(model)
+        model = checked(model)
         rename_quantizers(model)
-        model = model.transform(SortGraph())
         writer = GraphWriter(model, self.multiplier_bits)
         for node in model.graph.node:
             inputs = [writer.values[name] for name in node.input if name]
-            converter = CONVERTERS.get(node.op_type)
+            # A layer of FINN may have the name of another operator.
+            hardware = node.domain.startswith(HARDWARE)
+            converter = None if hardware else CONVERTERS.get(node.op_type)
             value = None if converter is None else converter(writer, node, *inputs)
             if value is None:
                 writer.copy(node)
@@ -108,6 +110,7 @@ class ToIntegerForm(Transformation):
                 writer.values[node.output[0]] = value
         writer.finish()
         for step in (
+            SeparateEqualInputs(),
             InferShapes(),
             GiveUniqueNodeNames(),
             GiveReadableTensorNames(),

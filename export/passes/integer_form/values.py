@@ -151,6 +151,21 @@ def dyadic_parameters(
     return factor, shift, s
 
 
+def check_rounding(
+    x: Scaled, factor: np.ndarray, rounded: np.ndarray, multiplier_bits: int
+) -> None:
+    """ValueError where q·rounded is half a code from q·factor and too few bits are left of it.
+
+    All channels are multiples of one power of two: the bits of the largest factor are those of all.
+    """
+    lost = np.abs(rounded - factor)
+    if np.any((lost * x.magnitude > 0.5) & (lost > np.abs(factor) * 2.0**-MIN_SCALE_BITS)):
+        raise ValueError(
+            f"{x.name}: the scales of its channels are too far apart for one multiplier of "
+            f"{multiplier_bits} bits; raise multiplier_bits, or use scales nearer to each other"
+        )
+
+
 def aligned_parameters(
     x: Scaled, factor: np.ndarray, shift: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
