@@ -23,8 +23,8 @@ class InrSpec:
 
     Attributes:
         hidden: width of every hidden layer.
-        layers: number of hidden layers, 1 to 32; a linear layer follows, and an encoding may precede
-            them.
+        layers: number of hidden layers, 1 to 32; a linear layer follows them, and an encoding may
+            precede them.
         in_features: coordinates, out_features: samples (3 for RGB, 1 for grey).
         family: name of an INR family, see :func:`dhq_brevitas.inr.families.get_family`.
         parameters: the family's numbers, such as ω; those not given have their defaults.
