@@ -69,6 +69,7 @@ def checked(model: ModelWrapper) -> ModelWrapper:
     _check_names(proto)
     _check_constants(graph)
     _check_definitions(graph)
+    _remove_constant_inputs(graph)
     check_nodes(model)
     _sort(graph)
     _check_operators(proto)
@@ -82,6 +83,19 @@ def checked(model: ModelWrapper) -> ModelWrapper:
         elif is_hadamard(node):
             _check_hadamard(result, node)
     return result
+
+
+def _remove_constant_inputs(graph: GraphProto) -> None:
+    """Takes constants out of the graph inputs, among which PyTorch's exporters list them.
+
+    One that is the only input is left, to be refused where an input is needed.
+    """
+    constants = {tensor.name for tensor in graph.initializer}
+    inputs = [tensor for tensor in graph.input if tensor.name not in constants]
+    if inputs:
+        kept = [copy.deepcopy(tensor) for tensor in inputs]
+        del graph.input[:]
+        graph.input.extend(kept)
 
 
 # -- tensors ---------------------------------------------------------------------------------------
