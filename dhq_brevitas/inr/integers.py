@@ -6,6 +6,7 @@ Hardware estimates, reference codes and the check for float32 all follow from :c
 """
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ from dhq_brevitas.inr.layers import Layer, layers_of
 from dhq_brevitas.inr.planned import rotation_of
 from dhq_brevitas.nn.activations import QuantLookupActivation
 from dhq_brevitas.nn.hadamard import hadamard_transform_int
-from dhq_brevitas.nn.proxies import HadamardWeightQuantProxy
+from dhq_brevitas.nn.proxies import weight_rotation
 from dhq_brevitas.nn.rotation import Rotation, Side
 from dhq_brevitas.util.hooks import evaluating
 
@@ -126,9 +127,7 @@ def codes_of(layer: Layer) -> LayerCodes:
     """Those of one layer in evaluation mode."""
     linear, given = layer.linear, layer.given
     taken, proxy = linear.input_quant(given), linear.weight_quant
-    weight = linear.weight.detach()
-    if isinstance(proxy, HadamardWeightQuantProxy):
-        weight = proxy.rotate_weight(weight)
+    weight = weight_rotation(linear).rotate_weight(linear.weight.detach())
     rotation = rotation_of(linear)
     if not isinstance(taken, IntQuantTensor) or not proxy.is_quant_enabled:
         raise ValueError(
@@ -194,7 +193,11 @@ def exact_in_float32(model: nn.Module, inputs: Tensor) -> bool:
     2^24. Power-of-two scales leave accumulators of 25 bits, dyadic scales fewer by the bits of
     their mantissas, float scales none.
     """
-    return all(codes.float32_units() <= 2**24 for codes in layer_codes(model, inputs))
+    return _exact(layer_codes(model, inputs))
+
+
+def _exact(layers: Sequence[LayerCodes]) -> bool:
+    return all(codes.float32_units() <= 2**24 for codes in layers)
 
 
 @dataclass(frozen=True)
@@ -219,10 +222,12 @@ def evaluate(model: nn.Module, inputs: Tensor) -> Reference:
 
     Every later level, QONNX to hardware, is compared with these integers, code for code.
     """
-    exact = exact_in_float32(model, inputs)
+    layers = layer_codes(model, inputs)
+    exact = _exact(layers)
     if not exact:
         model, inputs = copy.deepcopy(model).double(), inputs.double()
-    accumulators = layer_codes(model, inputs)[-1].accumulators()
+        layers = layer_codes(model, inputs)
+    accumulators = layers[-1].accumulators()
     with evaluating(model), torch.no_grad():
         outputs = model(inputs)
     outputs = getattr(outputs, "value", outputs).to(torch.float32).cpu().numpy()

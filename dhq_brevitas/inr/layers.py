@@ -6,14 +6,13 @@ A layer is a ``QuantLinear`` that the network calls, in the order of the calls. 
 and what they quantize is read from them, so nothing here depends on the network's class.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import brevitas.nn as qnn
 import torch
-from brevitas.quant_tensor import IntQuantTensor, QuantTensor
+from brevitas.quant_tensor import QuantTensor
 from torch import Tensor, nn
 
 from dhq_brevitas.nn.activations import QuantLookupActivation
@@ -101,18 +100,3 @@ def _same(one: Any, other: Any) -> bool:
     """Whether a layer is fed with just this tensor."""
     pair = [x.value if isinstance(x, QuantTensor) else x for x in (one, other)]
     return pair[0].data_ptr() == pair[1].data_ptr() and pair[0].shape == pair[1].shape
-
-
-def linears_of(model: nn.Module, inputs: Tensor) -> Sequence[qnn.QuantLinear]:
-    """The modules of :func:`layers_of`."""
-    return [layer.linear for layer in layers_of(model, inputs)]
-
-
-def given_integers(layer: Layer) -> IntQuantTensor:
-    """What a layer is given, as integers; ValueError, naming it, for values without a scale."""
-    if not isinstance(layer.given, IntQuantTensor):
-        raise ValueError(
-            f"{layer.name} is given values without a scale; let the layer before it return a "
-            "quant tensor (return_quant_tensor=True), or quantize its input"
-        )
-    return layer.given

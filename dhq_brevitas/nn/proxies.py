@@ -222,6 +222,12 @@ class HadamardWeightQuantProxy(WeightQuantProxyFromInjector):
             missing_keys.remove(key)
 
 
+def weight_rotation(layer: Any) -> Rotation:
+    """What the weight of a Brevitas layer is rotated with; no rotation for a stock quantizer."""
+    proxy = layer.weight_quant
+    return proxy.rotation if isinstance(proxy, HadamardWeightQuantProxy) else Rotation()
+
+
 class HadamardActQuantProxy(ActQuantProxyFromInjector):
     """Rotates an activation, then quantizes it as the injector says; or the other way round.
 

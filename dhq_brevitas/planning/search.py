@@ -189,7 +189,7 @@ class _Search:
         return Plan(
             ordered[0].layers,
             self.budget,
-            float(self.probe.output.double().square().mean()),
+            self._power,
             tuple(ordered),
             {
                 layer.name: tuple(a)
@@ -296,9 +296,8 @@ class _Search:
             return
         self.trials[layers] = self._tried(name, layers)
         best = min((trial.measured for trial in self._fitting()), default=math.nan)
-        power = float(self.probe.output.double().square().mean())
         self.bar.update()
-        self.bar.set_postfix_str(f"best {decibels(power, best):.2f} dB below the output")
+        self.bar.set_postfix_str(f"best {decibels(self._power, best):.2f} dB below the output")
 
     def _tried(self, name: str, layers: Layers) -> Trial:
         """Quantizes as ``layers`` say and measures the error."""
@@ -314,6 +313,11 @@ class _Search:
         if program is not None:
             predicted = predicted_error(program.alternatives, layers, self.tables)
         return Trial(name, layers, error, predicted, tuple(used))
+
+    @cached_property
+    def _power(self) -> float:
+        """Mean square of the network's output."""
+        return float(self.probe.output.double().square().mean())
 
     @cached_property
     def _expected(self) -> Tensor:

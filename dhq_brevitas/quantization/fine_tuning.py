@@ -48,8 +48,7 @@ from dhq_brevitas.inr.training import (
     check_data,
     evaluated_psnr,
 )
-from dhq_brevitas.nn.proxies import HadamardWeightQuantProxy
-from dhq_brevitas.nn.rotation import Rotation
+from dhq_brevitas.nn.proxies import weight_rotation
 from dhq_brevitas.quantization.post_training import (
     PostTrained,
     code_grid,
@@ -206,14 +205,14 @@ class _Freezer:
     def _freeze(self, layer: Any, count: int) -> None:
         quantized = self._input_of(layer)
         x = getattr(quantized, "value", quantized).reshape(-1, layer.in_features)
-        weight = _rotation(layer).rotate_weight(layer.weight.detach()).double()
+        weight = weight_rotation(layer).rotate_weight(layer.weight.detach()).double()
         hessian, _ = damped_hessian(x)
         step, low, high = code_grid(layer.weight_quant.tensor_quant, weight.float())
         free = torch.nonzero(~layer.frozen).flatten()
         changed, frozen = freeze_columns(hessian, weight, step, low, high, free, count)
         layer.frozen[frozen] = True
         layer.held.copy_(changed)
-        layer.weight.copy_(_rotation(layer).unrotate_weight(changed.float()))
+        layer.weight.copy_(weight_rotation(layer).unrotate_weight(changed.float()))
 
     def _input_of(self, layer: Any) -> Any:
         seen: list[Any] = []
@@ -230,7 +229,7 @@ class _Freezer:
         """Takes the frozen columns back to their codes after an optimizer step."""
         for layer in self.linears:
             if bool(layer.frozen.any()):
-                rotation = _rotation(layer)
+                rotation = weight_rotation(layer)
                 free = rotation.rotate_weight(layer.weight.detach())
                 held = torch.where(layer.frozen, layer.held, free)
                 layer.weight.copy_(rotation.unrotate_weight(held))
@@ -246,8 +245,3 @@ def _due(size: int, window: tuple[float, float], share: float) -> int:
     passed = (share - start) / (end - start)
     # A hair above, so that rounding of the shares does not put an event off.
     return size * math.floor(passed * EVENTS + 1e-9) // EVENTS
-
-
-def _rotation(layer: Any) -> Rotation:
-    proxy = layer.weight_quant
-    return proxy.rotation if isinstance(proxy, HadamardWeightQuantProxy) else Rotation()

@@ -34,8 +34,7 @@ import torch
 from torch import Tensor, nn
 
 from dhq_brevitas.nn.float_mode import unquantized
-from dhq_brevitas.nn.proxies import HadamardWeightQuantProxy
-from dhq_brevitas.nn.rotation import Rotation
+from dhq_brevitas.nn.proxies import weight_rotation
 from dhq_brevitas.quantization.calibration import calibrate
 from dhq_brevitas.quantization.settle import settle_scales
 from dhq_brevitas.util.hooks import evaluating, hooked, pre_hooked
@@ -208,7 +207,7 @@ def _round_layer(
     x = getattr(quantized, "value", quantized).reshape(-1, layer.in_features)
     target = target.reshape(-1, layer.out_features)
     proxy, weight = layer.weight_quant, layer.weight.detach()
-    rotation = proxy.rotation if isinstance(proxy, HadamardWeightQuantProxy) else Rotation()
+    rotation = weight_rotation(layer)
     weight = rotation.rotate_weight(weight)
     step, low, high = code_grid(proxy.tensor_quant, weight)
     fit = Fit.of(x, rotation.rotate_output(target), weight)

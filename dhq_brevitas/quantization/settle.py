@@ -8,7 +8,7 @@ import brevitas.nn as qnn
 import torch
 from torch import Tensor, nn
 
-from dhq_brevitas.nn.proxies import HadamardWeightQuantProxy
+from dhq_brevitas.nn.proxies import weight_rotation
 from dhq_brevitas.nn.scales import learned_scales, scale_of, set_scale, step_of
 from dhq_brevitas.util.hooks import evaluating, pre_hooked
 
@@ -49,8 +49,6 @@ def _write_back(layer: Any, args: tuple[Any, ...]) -> None:
     if layer.bias is not None:
         bias = layer.bias_quant(layer.bias, x, weight)
         layer.bias.copy_(getattr(bias, "value", bias))
-    value, proxy = weight.value, layer.weight_quant
+    value, rotation = weight.value, weight_rotation(layer)
     # On the output side the quantizer has rotated back itself.
-    if isinstance(proxy, HadamardWeightQuantProxy) and proxy.rotation.side.of_inputs:
-        value = proxy.unrotate_weight(value)
-    layer.weight.copy_(value)
+    layer.weight.copy_(rotation.unrotate_weight(value) if rotation.side.of_inputs else value)
