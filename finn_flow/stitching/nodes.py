@@ -69,8 +69,7 @@ def simulate_nodes(
         model: a graph of RTL layers; left as it is.
         codes: integer inputs [samples, …], of the datatype of the graph input; for several inputs a
             sequence of arrays in the graph's order.
-        fpga_part: as in the build.
-        clk_period_ns: as in the build.
+        fpga_part, clk_period_ns: as in the build.
         batch_size: samples simulated at once.
         progress: show a progress bar.
 
@@ -84,8 +83,7 @@ def simulate_nodes(
     batched = prepare_nodes(set_batch_size(model, batch_size), fpga_part, clk_period_ns)
     graph = batched.graph
     constants = {i.name: batched.get_initializer(i.name) for i in graph.initializer}
-    cycles = dict.fromkeys((node.name for node in graph.node), 0)
-    mismatches, compared = dict(cycles), dict(cycles)
+    cycles, mismatches, compared = ({node.name: 0 for node in graph.node} for _ in range(3))
     outputs: list[list[np.ndarray]] = [[] for _ in graph.output]
     total = math.ceil(len(given[0]) / batch_size) * len(graph.node)
     with tqdm(total=total, desc="RTL, nodes", disable=not progress, leave=False) as bar:
@@ -95,8 +93,7 @@ def simulate_nodes(
                 bar.set_postfix_str(node.name)
                 expected = _in_python(node, context, batched)
                 cycles[node.name] += _in_rtl(node, context, batched)
-                found = [context[name] for name in node.output]
-                mismatches[node.name] += _differing(found, expected, used)
+                mismatches[node.name] += _differing(node, context, expected, used)
                 compared[node.name] += sum(wanted[:used].size for wanted in expected)
                 bar.update()
             for tensor, output in zip(graph.output, outputs, strict=True):
@@ -116,9 +113,11 @@ def simulate_nodes(
     return one_or_all([np.concatenate(output) for output in outputs]), results
 
 
-def _differing(found: list[np.ndarray], expected: list[np.ndarray], samples: int) -> int:
+def _differing(
+    node: NodeProto, context: dict[str, np.ndarray], expected: list[np.ndarray], samples: int
+) -> int:
     """Codes in which the first ``samples`` samples of all outputs differ."""
-    pairs = zip(found, expected, strict=True)
+    pairs = [(context[name], x) for name, x in zip(node.output, expected, strict=True)]
     return sum(int(np.count_nonzero(a[:samples] != b[:samples])) for a, b in pairs)
 
 
