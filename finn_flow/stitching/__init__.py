@@ -17,7 +17,7 @@ from dhq_brevitas.export.execute import one_or_all
 from dhq_brevitas.finn_flow.execute import checked_codes
 from dhq_brevitas.finn_flow.stitching.design import StitchedDesign, open_stitched, stitch
 from dhq_brevitas.finn_flow.stitching.nodes import NodeResult, prepare_nodes, simulate_nodes
-from dhq_brevitas.finn_flow.stitching.prepare import check_simulable
+from dhq_brevitas.finn_flow.stitching.prepare import branch_ends, check_simulable, stream_ends
 from dhq_brevitas.finn_flow.stitching.simulate import SimulationStats, run_signal
 
 __all__ = [
@@ -78,6 +78,7 @@ def simulate_stitched(
         timeout=timeout,
         trace=None if trace is None else Path(trace),
         progress=progress,
+        hint=_branches(design.model),
     )
     ends = design.model.graph.output
     listed = outputs if len(ends) > 1 else [outputs]
@@ -85,3 +86,12 @@ def simulate_stitched(
     return one_or_all(
         [output.reshape(len(output), *shape) for output, shape in zip(listed, shapes, strict=True)]
     ), stats
+
+
+def _branches(model: ModelWrapper) -> str:
+    """Where branches meet that may wait for each other, for a message about a stuck design."""
+    ends = [
+        f"{fifo.get_nodeattr('depth')} words {stream_ends(model, fifo)}"
+        for fifo in branch_ends(model)
+    ]
+    return f". Branches that meet again wait in FIFOs of {', '.join(ends)}" if ends else ""

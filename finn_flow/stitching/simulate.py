@@ -76,6 +76,7 @@ def run_signal(
     trace: Path | None = None,
     progress: bool = False,
     description: str = "RTL, stitched",
+    hint: str = "",
 ) -> tuple[Any, SimulationStats, list[int]]:
     """Integers [samples, n] through a design; returns results [samples, m], figures and counters.
 
@@ -83,7 +84,8 @@ def run_signal(
     outputs, and so are the results. A sample is done when all of its outputs are out.
     ``counts`` are names of outputs to read at the end; with ``period`` a sample is offered every so
     many cycles rather than as soon as the design takes it; ``stalls``, of 256, how often the source
-    and the sink hold back. SimulationError if nothing comes out for ``timeout`` cycles.
+    and the sink hold back. SimulationError, ending with ``hint``, if nothing comes out for
+    ``timeout`` cycles.
     """
     signals = [codes] if isinstance(codes, np.ndarray) else list(codes)
     formats = [given] if isinstance(given, StreamFormat) else list(given)
@@ -113,7 +115,7 @@ def run_signal(
             status, _ = run_streams(design, [*sources, *sinks], seed=seed, progress=advance)
         seconds = time.perf_counter() - start
         if status == STARVED:
-            raise SimulationError(_stuck(sources, sinks, timeout))
+            raise SimulationError(_stuck(sources, sinks, timeout) + hint)
         fills = [design.getPort(name).read().as_unsigned() for name in counts]
     finally:
         design.close()
