@@ -48,6 +48,7 @@ examples:
   dhq pack --out runs/photo                           (one small file of the quantized network)
   dhq unpack runs/photo/network.dhq --out runs/again
   dhq cache --clear                                   (compiled simulators, synthesis results)
+  dhq doctor                                          (what is installed, what is missing)
 
 A stage is skipped when its options, its inputs and the packages it uses are unchanged, so repeating
 an interrupted command continues it. An option that is not given has its default, whatever an
@@ -107,6 +108,9 @@ def build_parser() -> argparse.ArgumentParser:
     cache = _command(commands, "cache", "show the caches that all runs share", "dhq cache --clear")
     cache.add_argument(
         "--clear", action="store_true", help="empty them, but for entries of the last hour"
+    )
+    _command(
+        commands, "doctor", "say what is installed, and what is missing for what", "dhq doctor"
     )
     return parser
 
@@ -288,8 +292,22 @@ def _cache(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _doctor(arguments: argparse.Namespace) -> int:
+    from dhq_brevitas.run.doctor import doctor_text
+
+    text, works = doctor_text()
+    print(text)
+    return 0 if works else 1
+
+
 # Those that are no stages, and "run".
-COMMANDS = {"report": _report, "pack": _pack, "unpack": _unpack, "cache": _cache}
+COMMANDS = {
+    "report": _report,
+    "pack": _pack,
+    "unpack": _unpack,
+    "cache": _cache,
+    "doctor": _doctor,
+}
 
 
 def _prepare_process(debug: bool) -> None:
