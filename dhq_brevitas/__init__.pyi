@@ -12,6 +12,9 @@ from .fitting import (
 from .fitting import (
     fit as fit,
 )
+from .fitting import (
+    unpack as unpack,
+)
 from .inr.layer_plan import (
     LayerPlan as LayerPlan,
 )

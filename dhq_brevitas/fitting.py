@@ -17,6 +17,7 @@ import os
 import pickle
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from torch import Tensor
 from dhq_brevitas.inr.families import FAMILIES, get_family
 from dhq_brevitas.inr.integers import evaluate
 from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.packed import pack_network, unpack_network
 from dhq_brevitas.inr.quant_spec import QuantSpec
 from dhq_brevitas.inr.quantized import QuantInr
 from dhq_brevitas.inr.spec import InrSpec
@@ -40,9 +42,9 @@ from dhq_brevitas.run import backends
 from dhq_brevitas.signals.grid import CoordinateGrid, points_of
 from dhq_brevitas.signals.metrics import psnr
 from dhq_brevitas.util.device import resolve_device
-from dhq_brevitas.util.files import atomic_path
+from dhq_brevitas.util.files import atomic_path, check_regular_file
 
-__all__ = ["Fitted", "Quantized", "fit"]
+__all__ = ["Fitted", "Quantized", "fit", "unpack"]
 
 # Of the files of Fitted.save.
 FORMAT = "dhq_brevitas fitted 1"
@@ -211,6 +213,55 @@ class Quantized:
         True
         """
         return backends.build(self.export(), folder, **options)
+
+    def pack(self, path: str | os.PathLike[str]) -> int:
+        """Writes all integers of the network to one small file; returns its bytes.
+
+        :func:`unpack` reads it. See :mod:`dhq_brevitas.inr.packed` for what is in it.
+
+        >>> quantized.pack("ring.dhq") < 1000
+        True
+        """
+        grid = {name: getattr(self.grid, name).tolist() for name in ("origin", "spacing")}
+        samples = {**grid, "rounding": self.grid.rounding, "low": self.low, "high": self.high}
+        quality = self.psnr if np.isfinite(self.psnr) else None
+        data = pack_network(self.model, {"samples": samples, "psnr": quality})
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(data)
+        return len(data)
+
+
+def unpack(path: str | os.PathLike[str]) -> Quantized:
+    """The network of a file that :meth:`Quantized.pack` or ``dhq pack`` wrote; no code is run.
+
+    That of ``dhq pack`` takes the codes of its grid as coordinates, and gives values in [-1, 1].
+    ``psnr`` is the one that the file says, NaN where it says none. A family of your own must have
+    been registered (:func:`dhq_brevitas.inr.families.register_family`). Raises ValueError for
+    another file, or a damaged one.
+
+    >>> size = quantized.pack("ring.dhq")
+    >>> again = dhq.unpack("ring.dhq")
+    >>> bool((again(coordinates) == quantized(coordinates)).all())
+    True
+    """
+    check_regular_file(path)
+    unpacked = unpack_network(Path(path).read_bytes(), str(path))
+    model, about = unpacked.model, unpacked.about
+    axes, quality = model.spec.in_features, about.get("psnr")
+    codes = {"origin": [0.0] * axes, "spacing": [1.0] * axes}
+    samples = about.get("samples", {**codes, "rounding": 0.0, "low": -1.0, "high": 1.0})
+    try:
+        origin, spacing = (np.array(samples[n], dtype=np.float64) for n in ("origin", "spacing"))
+        rounding, low, high = (float(samples[n]) for n in ("rounding", "low", "high"))
+        quality = float("nan") if quality is None else float(quality)
+        if not origin.shape == spacing.shape == (axes,):
+            raise ValueError(f"they have not {axes} axes")
+        if not np.isfinite([*origin, *spacing, rounding, low, high]).all() or spacing.min() <= 0:
+            raise ValueError("they are out of range")
+    except (TypeError, KeyError, ValueError, OverflowError) as error:
+        raise ValueError(f"{path} cannot be unpacked: its samples are none: {error}") from error
+    grid = CoordinateGrid(origin, spacing, model.coordinate_step, model.coordinate_bits, rounding)
+    return Quantized(model, grid, low, high, quality)
 
 
 def fit(

@@ -185,12 +185,14 @@ PUBLIC = [
     "QuantSpec",
     "Quantized.build",
     "Quantized.export",
+    "Quantized.pack",
     "analyze",
     "calibrate",
     "fit",
     "load_run",
     "plan",
     "quantize",
+    "unpack",
 ]
 MODULES = ["fitting", "models", "nn.quantizers"]
 

@@ -104,6 +104,7 @@ class QuantInr(nn.Sequential):
                 )
         super().__init__(children)
         self.spec, self.limits = spec, given
+        self.coordinate_step, self.coordinate_bits = coordinate_step, coordinate_bits
         if spec.encoding is not None:
             self.linears[0].requires_grad_(False)
 

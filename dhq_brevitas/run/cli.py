@@ -17,6 +17,7 @@ import typing
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import MISSING, Field, fields
+from pathlib import Path
 from typing import Any
 
 from dhq_brevitas.run.records import RunFolder
@@ -44,7 +45,10 @@ examples:
   dhq synth --out runs/photo                          (LUTs and DSPs; no part of dhq run)
   dhq simulate --out runs/photo --level rtl           (Verilog of the whole accelerator)
   dhq report --out runs/photo
+  dhq pack --out runs/photo                           (one small file of the quantized network)
+  dhq unpack runs/photo/network.dhq --out runs/again
   dhq cache --clear                                   (compiled simulators, synthesis results)
+  dhq doctor                                          (what is installed, what is missing)
 
 A stage is skipped when its options, its inputs and the packages it uses are unchanged, so repeating
 an interrupted command continues it. An option that is not given has its default, whatever an
@@ -80,9 +84,33 @@ def build_parser() -> argparse.ArgumentParser:
         commands, "report", "print the results as tables", "dhq report --out runs/camera"
     )
     _add_out(report)
+    pack = _command(
+        commands,
+        "pack",
+        "write the quantized network to one small file",
+        "dhq pack --out runs/camera",
+    )
+    _add_out(pack)
+    pack.add_argument("--file", metavar="FILE", help="file to write (DIR/network.dhq)")
+    _add_trust(pack)
+    unpack = _command(
+        commands,
+        "unpack",
+        "make a run folder of such a file, and the reconstruction",
+        "dhq unpack runs/camera/network.dhq --out runs/again",
+    )
+    unpack.add_argument("file", metavar="FILE", help="file that dhq pack wrote")
+    _add_out(unpack)
+    _add_quiet(unpack)
+    for name in ("family", "task"):
+        help = f".py file that defines the {name}, where it is none of dhq's"
+        unpack.add_argument(f"--{name}", metavar="FILE", help=help)
     cache = _command(commands, "cache", "show the caches that all runs share", "dhq cache --clear")
     cache.add_argument(
         "--clear", action="store_true", help="empty them, but for entries of the last hour"
+    )
+    _command(
+        commands, "doctor", "say what is installed, and what is missing for what", "dhq doctor"
     )
     return parser
 
@@ -101,17 +129,25 @@ def _add_out(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", required=True, help="run folder")
 
 
-def _add_run_options(parser: argparse.ArgumentParser, stages: Iterable[str]) -> None:
-    """The folder, and one option a field of the stages' options; the first of a name counts."""
-    _add_out(parser)
+def _add_quiet(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--quiet", action="store_true", help="no progress bars (they need a terminal)"
     )
+
+
+def _add_trust(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--trust-code",
         action="store_true",
         help="execute Python files (a family, a task) that only the folder names",
     )
+
+
+def _add_run_options(parser: argparse.ArgumentParser, stages: Iterable[str]) -> None:
+    """The folder, and one option a field of the stages' options; the first of a name counts."""
+    _add_out(parser)
+    _add_quiet(parser)
+    _add_trust(parser)
     seen: set[str] = set()
     for name in stages:
         kind = STAGES[name].options
@@ -199,23 +235,51 @@ def _run_in(folder: RunFolder, arguments: argparse.Namespace, held: contextlib.E
         pipeline.check_inputs(stages, folder)
     except ValueError as error:
         return _fail(_sentence(error, stages.values()), 2)
-    progress = not arguments.quiet and sys.stderr.isatty()
+    progress = _progress(arguments)
     held.enter_context(folder.locked(_say))
     for stage, options in stages.items():
         record, ran = pipeline.run_stage(folder, stage, options, progress, _say)
         _say(f"{stage}: {f'{record.seconds:.0f} s' if ran else 'unchanged, skipped'}")
-    report.write_comparison(folder)
-    _say(f"results in {folder.file('summary.json')}, pictures in {folder.file(report.COMPARISON)}")
+    pictures = ""
+    if report.write_comparison(folder):
+        pictures = f", pictures in {folder.file(report.COMPARISON)}"
+    _say(f"results in {folder.file('summary.json')}{pictures}")
     return 0
+
+
+def _progress(arguments: argparse.Namespace) -> bool:
+    return not arguments.quiet and sys.stderr.isatty()
 
 
 def _report(arguments: argparse.Namespace) -> int:
     from dhq_brevitas.run.report import report_text
 
-    folder = RunFolder(arguments.out)
+    print(report_text(_existing(arguments).summary()))
+    return 0
+
+
+def _existing(arguments: argparse.Namespace) -> RunFolder:
+    folder = RunFolder(arguments.out, getattr(arguments, "trust_code", False))
     if not folder.path.is_dir():
-        return _fail(f"there is no run folder {folder.path}: make one with dhq run", 1)
-    print(report_text(folder.summary()))
+        raise FileNotFoundError(f"there is no run folder {folder.path}: make one with dhq run")
+    return folder
+
+
+def _pack(arguments: argparse.Namespace) -> int:
+    from dhq_brevitas.run.packing import pack_run
+
+    folder = _existing(arguments)
+    print(pack_run(folder, arguments.file and Path(arguments.file)).text())
+    return 0
+
+
+def _unpack(arguments: argparse.Namespace) -> int:
+    from dhq_brevitas.run.packing import UnpackOptions, unpack_run
+
+    options = UnpackOptions(
+        Path(arguments.out), arguments.family, arguments.task, _progress(arguments)
+    )
+    unpack_run(Path(arguments.file), options, _say)
     return 0
 
 
@@ -228,8 +292,22 @@ def _cache(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _doctor(arguments: argparse.Namespace) -> int:
+    from dhq_brevitas.run.doctor import doctor_text
+
+    text, works = doctor_text()
+    print(text)
+    return 0 if works else 1
+
+
 # Those that are no stages, and "run".
-COMMANDS = {"report": _report, "cache": _cache}
+COMMANDS = {
+    "report": _report,
+    "pack": _pack,
+    "unpack": _unpack,
+    "cache": _cache,
+    "doctor": _doctor,
+}
 
 
 def _prepare_process(debug: bool) -> None:

@@ -2,20 +2,28 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The networks of a run folder."""
 
+from typing import Any
+
 from dhq_brevitas.inr.network import Inr
 from dhq_brevitas.inr.quant_spec import QuantSpec
 from dhq_brevitas.inr.quantized import QuantInr
-from dhq_brevitas.planning.plan_file import read_plan
+from dhq_brevitas.planning.plan_file import layers_to_json, read_plan
 from dhq_brevitas.run.folder import FLOAT, LAYERS, QUANTIZED, Folder
 from dhq_brevitas.run.stages.fit import FitOptions, inr_spec
 from dhq_brevitas.signals.tasks import Problem
-from dhq_brevitas.util.states import load_state
+from dhq_brevitas.util.files import read_json, write_json
+from dhq_brevitas.util.states import load_state, save_state
 
-__all__ = ["load_float", "load_quantized", "make_quantized"]
+__all__ = ["load_float", "load_quantized", "make_quantized", "save_quantized"]
 
 
 def load_float(folder: Folder, fit: FitOptions, problem: Problem) -> Inr:
-    """The fitted network, on the CPU."""
+    """The fitted network, on the CPU; ValueError where only a quantized one was unpacked."""
+    if not problem.reference:
+        raise ValueError(
+            f"{folder.path} was unpacked from a file, which holds neither the float network nor "
+            "the signal: fit one with dhq fit in another folder"
+        )
     model = Inr(inr_spec(fit, problem.axes, problem.channels))
     model.load_state_dict(load_state(folder.file(FLOAT)))
     return model.eval()
@@ -28,7 +36,22 @@ def make_quantized(network: Inr, spec: QuantSpec, problem: Problem) -> QuantInr:
 
 def load_quantized(folder: Folder, fit: FitOptions, problem: Problem) -> QuantInr:
     """The settled quantized network, on the CPU."""
-    spec = QuantSpec(layers=read_plan(folder.file(LAYERS)))
-    model = make_quantized(load_float(folder, fit, problem), spec, problem)
+    plans, known = read_plan(folder.file(LAYERS)), read_json(folder.file(LAYERS)).get("network")
+    if known is None:
+        raise ValueError(
+            f"{folder.path} is of an earlier version of dhq: run dhq quantize again, or dhq run"
+        )
+    spec = inr_spec(fit, problem.axes, problem.channels)
+    model = QuantInr(spec, QuantSpec(layers=plans), **known)
     model.load_state_dict(load_state(folder.file(QUANTIZED)))
     return model.eval()
+
+
+def save_quantized(folder: Folder, model: QuantInr, **others: Any) -> list[str]:
+    """Writes quant.pt, and layers.json with ``others`` in it; their names."""
+    save_state(folder.file(QUANTIZED), model)
+    names = ("limits", "coordinate_step", "coordinate_bits")
+    known = {name: getattr(model, name) for name in names}
+    values = {"layers": layers_to_json(model.plans), "network": known, **others}
+    write_json(folder.file(LAYERS), values)
+    return [QUANTIZED, LAYERS]

@@ -29,7 +29,7 @@ SUMMARY = "summary.json"
 KIND = "run"
 MARK = f".dhq-{KIND}"
 # Part of every key: raise it when a stage computes something else from the same options.
-FORMAT = 3
+FORMAT = 4
 
 
 class MissingStageError(ValueError):

@@ -5,6 +5,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from dhq_brevitas.run.folder import SIGNAL
 from dhq_brevitas.run.records import RunFolder
 from dhq_brevitas.run.stages.synth import synthesis_rows
 from dhq_brevitas.util.tables import text_table
@@ -149,7 +150,7 @@ def _synthesis(summary: Mapping[str, Any]) -> str:
 def write_comparison(folder: RunFolder) -> bool:
     """Writes ``comparison.png``: the original and the float and last quantized reconstruction.
 
-    Returns False, and writes nothing, when there is no reconstruction yet.
+    Returns False, and writes nothing, when there is no reconstruction yet, or no original.
     """
     from dhq_brevitas.run.stages.fit import FitOptions
     from dhq_brevitas.signals.tasks import Problem, get_task
@@ -163,6 +164,8 @@ def write_comparison(folder: RunFolder) -> bool:
         (LEVELS[level][0], folder.array(f"{level}.npz", "outputs"))
         for level in dict.fromkeys([levels[0], levels[-1]])
     ]
-    task = get_task(folder.chosen().get(FitOptions).task)
-    task.compare(folder.file(COMPARISON), Problem.load(folder.file("signal.npz")), panels)
+    problem = Problem.load(folder.file(SIGNAL))
+    if not problem.reference:
+        return False
+    get_task(folder.chosen().get(FitOptions).task).compare(folder.file(COMPARISON), problem, panels)
     return True

@@ -185,9 +185,20 @@ class Stage:
         return [f"{level}.npz", shown.name]
 
     def quality(self, level: str, outputs: np.ndarray) -> dict[str, float]:
-        """``psnr_<level>`` of outputs [N, c] against the reference; the task's other metrics."""
+        """``psnr_<level>`` of outputs [N, c] against the reference; the task's other metrics.
+
+        Nothing where there is no reference.
+        """
+        if not self.problem.reference:
+            return {}
         from dhq_brevitas.signals.metrics import psnr
 
         metrics = {"psnr": psnr(self.problem.values, outputs)}
         metrics |= self.task.metrics(self.problem, outputs)
         return {f"{name}_{level}": value for name, value in metrics.items()}
+
+    @staticmethod
+    def decibels(level: str, results: Mapping[str, Any]) -> str:
+        """``psnr_<level>`` at the head of a sentence, or nothing where there is none."""
+        value = results.get(f"psnr_{level}")
+        return "" if value is None else f"{value:.2f} dB, "

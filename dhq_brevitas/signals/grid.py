@@ -9,7 +9,15 @@ import numpy as np
 
 from dhq_brevitas.inr.layer_plan import MAX_COORDINATE_BITS
 
-__all__ = ["CoordinateGrid", "code_bits", "grid_codes", "grid_step", "points_of"]
+__all__ = [
+    "CoordinateGrid",
+    "code_bits",
+    "grid_codes",
+    "grid_step",
+    "points_of",
+    "regular_codes",
+    "regularity",
+]
 
 SCATTERED_BITS = 12
 # Coordinates this far from a grid point, in units of the spacing, are still taken to be on it.
@@ -131,3 +139,27 @@ def _axis(values: np.ndarray) -> tuple[float, float]:
             return float(distinct[0] + spacing * ((round(extent / spacing) + 1) // 2)), spacing
     spacing = extent / (2**SCATTERED_BITS - 1)
     return float(distinct[0] + spacing * 2 ** (SCATTERED_BITS - 1)), spacing
+
+
+def regularity(codes: np.ndarray, shape: Sequence[int]) -> tuple[list[int], list[int]] | None:
+    """(first code, spacing) of every axis, for :func:`regular_codes` to give ``codes`` [N, d].
+
+    None where they are no such grid of ``shape``; the spacings are at least 1.
+    """
+    if len(shape) != codes.shape[1]:
+        return None
+    strides = np.cumprod([1, *shape[:0:-1]])[::-1]
+    start = codes[0]
+    spacing = [
+        int(codes[stride, axis] - start[axis]) if shape[axis] > 1 else 1
+        for axis, stride in enumerate(strides)
+    ]
+    found = start.tolist(), spacing
+    regular = min(spacing) > 0 and np.array_equal(regular_codes(shape, *found), codes)
+    return found if regular else None
+
+
+def regular_codes(shape: Sequence[int], start: Sequence[int], spacing: Sequence[int]) -> np.ndarray:
+    """start + spacing · index of every point of a grid, last axis fastest: int64 [points, axes]."""
+    indices = np.indices(tuple(shape)).reshape(len(shape), -1).T
+    return np.asarray(start) + np.asarray(spacing) * indices

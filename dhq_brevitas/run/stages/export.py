@@ -30,7 +30,7 @@ def run(stage: Stage, options: ExportOptions) -> Results:
     files = stage.save_outputs("qonnx", outputs, codes)
     quality = stage.quality("qonnx", outputs)
     stage.say(
-        f"QONNX graph: {quality['psnr_qonnx']:.2f} dB, {differing} of {codes.size} output codes "
+        f"QONNX graph: {stage.decibels('qonnx', quality)}{differing} of {codes.size} output codes "
         "differ from PyTorch"
     )
     results = {

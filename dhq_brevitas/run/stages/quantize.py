@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from dhq_brevitas.planning.limits import LIMITED
-from dhq_brevitas.run.folder import LAYERS, QUANTIZED, Folder
+from dhq_brevitas.run.folder import LAYERS, Folder
 from dhq_brevitas.run.stage import Chosen, Results, Stage, StageKind, option
 from dhq_brevitas.run.stages.fit import FitOptions
 from dhq_brevitas.run.stages.plan import (
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from dhq_brevitas.planning.limits import Hardware
     from dhq_brevitas.quantization.post_training import PostTrained
 
-__all__ = ["LAYERS", "QUANTIZED", "STAGE", "QuantizeOptions", "quant_spec"]
+__all__ = ["STAGE", "QuantizeOptions", "quant_spec"]
 
 AUTO = "auto"
 TRAINING = {"steps": "qat_steps", "learning_rate": "qat_learning_rate"}
@@ -149,11 +149,8 @@ def determines(stage: Stage, options: QuantizeOptions) -> dict[str, Any]:
 def run(stage: Stage, options: QuantizeOptions) -> Results:
     """quant.pt, layers.json, and the reference that later levels must give, quant.npz."""
     from dhq_brevitas.inr.integers import accumulator_bits, evaluate
-    from dhq_brevitas.planning.plan_file import layers_to_json
     from dhq_brevitas.quantization.recipe import quantize_in_place
-    from dhq_brevitas.run.networks import load_float, make_quantized
-    from dhq_brevitas.util.files import write_json
-    from dhq_brevitas.util.states import save_state
+    from dhq_brevitas.run.networks import load_float, make_quantized, save_quantized
 
     problem, folder, device = stage.problem, stage.folder, stage.device
     fit = stage.earlier(FitOptions)
@@ -176,12 +173,9 @@ def run(stage: Stage, options: QuantizeOptions) -> Results:
     assert trained is not None
     model.cpu()
     reference = evaluate(model, problem.inputs)
-    save_state(folder.file(QUANTIZED), model)
-    values: dict[str, Any] = {"layers": layers_to_json(model.plans)}
-    if watch.hardware is not None:
-        values["hardware"] = {"limits": asdict(watch.hardware.limits)}
-    write_json(folder.file(LAYERS), values)
-    files = stage.save_outputs("quant", reference.outputs, reference.accumulators)
+    limits = {} if watch.hardware is None else {"limits": asdict(watch.hardware.limits)}
+    files = save_quantized(folder, model, **({"hardware": limits} if limits else {}))
+    files += stage.save_outputs("quant", reference.outputs, reference.accumulators)
     quality = stage.quality("quant", reference.outputs)
     stage.say(f"quantized network: {quality['psnr_quant']:.2f} dB")
     results = {
@@ -192,7 +186,7 @@ def run(stage: Stage, options: QuantizeOptions) -> Results:
         "reference_dtype": reference.dtype,
         "layers": watch.layers,
     }
-    return results, [QUANTIZED, LAYERS, *files]
+    return results, files
 
 
 def _hardware(options: QuantizeOptions) -> Hardware | None:

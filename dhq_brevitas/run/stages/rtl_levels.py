@@ -92,7 +92,7 @@ def simulate_stitched_level(
         results["cycles_per_sample"] = statistics.cycles_per_sample
         rate = f"{statistics.cycles_per_sample:.2f} cycles a sample, "
     stage.say(
-        f"RTL, stitched: {results['psnr_rtl']:.2f} dB, {differing} of {accumulators.size} output "
+        f"RTL, stitched: {stage.decibels('rtl', results)}{differing} of {accumulators.size} output "
         f"codes differ from FINN; {rate}{statistics.samples_per_second:.0f} samples simulated a "
         "second"
     )

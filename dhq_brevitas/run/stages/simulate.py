@@ -56,7 +56,7 @@ def run(stage: Stage, options: SimulateOptions) -> Results:
     files = stage.save_outputs("finn", outputs, accumulators)
     quality = stage.quality("finn", outputs)
     stage.say(
-        f"FINN, Python: {quality['psnr_finn']:.2f} dB, {differing} of {accumulators.size} "
+        f"FINN, Python: {stage.decibels('finn', quality)}{differing} of {accumulators.size} "
         "output codes differ from QONNX"
     )
     results: dict[str, Any] = {**quality, "mismatch_qonnx_finn": differing}

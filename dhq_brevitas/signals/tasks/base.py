@@ -52,6 +52,8 @@ class Problem:
         results: numbers for the summary that do not depend on the network.
         details: what else the task needs to show a result (JSON).
         notes: a sentence for each thing done to the data on the way.
+        reference: whether ``values`` are the signal. Of a network that was unpacked from a file,
+            which does not hold the signal, they are its own output, and no quality is measured.
 
     Raises ValueError for shapes that do not fit, values that are not finite or beyond [-1, 1], and
     codes of more than 16 bits.
@@ -69,6 +71,7 @@ class Problem:
     results: Mapping[str, float] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    reference: bool = True
 
     def __post_init__(self) -> None:
         self._check_points("codes", self.codes)
@@ -194,7 +197,7 @@ class Problem:
         )
 
 
-_OTHERS = ("task", "name", "shape", "step", "results", "details", "notes")
+_OTHERS = ("task", "name", "shape", "step", "results", "details", "notes", "reference")
 _PROJECTION = ("rows", "columns", "weights")
 
 

@@ -28,7 +28,7 @@ def load(request: Request) -> Problem:
         grid_step(picture.shape),
         fit_codes=codes[kept],
         fit_values=values[kept],
-        details={"given": "given", "kept": kept.tolist()},
+        details={"given": "given"},
         notes=picture.notes,
     )
 

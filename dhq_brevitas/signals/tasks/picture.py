@@ -42,8 +42,9 @@ def _given(problem: Problem) -> np.ndarray:
         rows, columns = problem.details["coarse"]
         coarse = problem.fit_values.reshape(rows, columns, -1)
         return coarse.repeat(2, axis=0).repeat(2, axis=1).reshape(len(problem.codes), -1)
+    places = {tuple(code): place for place, code in enumerate(problem.codes.tolist())}
     shown = np.zeros_like(problem.values)
-    shown[problem.details["kept"]] = problem.fit_values
+    shown[[places[tuple(code)] for code in problem.fit_codes.tolist()]] = problem.fit_values
     return shown
 
 

@@ -1,0 +1,332 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""A quantized INR as few bytes: its integers, and what they mean.
+
+    bytes    content
+    0 … 3    "DHQ", and the version of the format, 1
+    4 … 11   BLAKE2b of all that follows, 8 bytes
+    12 … 15  length of the header, little-endian
+    16 …     header: JSON, deflated
+    …        integers, range-coded (:mod:`dhq_brevitas.util.entropy`)
+
+The header names the family and its numbers, sides, the coordinates' step and bits, the plan of the
+layers, and what the caller adds. Tables are not stored: the family's functions make them, and a
+digest tells whether they have come out the same. The integers are, in this order: for every learned
+scale m·2^e its exponents e and odd mantissas m (as (m - 1)/2), then for every layer its weights, as
+the quantizer has them, and its biases in units of the accumulator, then the caller's.
+
+Everything in a file is data: it is checked, nothing is run, and sizes are bounded before anything
+is made of them. A family must be registered, or handed in by whoever reads.
+"""
+
+import hashlib
+import json
+import math
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dhq_brevitas.inr.families import FAMILIES, get_family
+from dhq_brevitas.inr.integers import LayerCodes, layer_codes
+from dhq_brevitas.inr.layer_plan import LayerPlan
+from dhq_brevitas.inr.quant_spec import QuantSpec
+from dhq_brevitas.inr.quantized import QuantInr, shapes_of_inr
+from dhq_brevitas.inr.spec import MAX_LAYERS, InrSpec
+from dhq_brevitas.nn.proxies import weight_rotation
+from dhq_brevitas.nn.scales import learned_scales, set_scale, step_of
+from dhq_brevitas.util.entropy import IntegerReader, IntegerWriter
+
+__all__ = ["Unpacked", "digest_of", "pack_network", "unpack_network"]
+
+MAGIC, VERSION = b"DHQ", 1
+DIGEST_BYTES = 8
+PREFIX = len(MAGIC) + 1 + DIGEST_BYTES + 4
+#: Bytes of the longest header that is read, and weights of the largest network.
+MAX_HEADER, MAX_WEIGHTS = 1 << 24, 1 << 26
+#: Largest numbers of the network that are read.
+MAX_SIDE = {"hidden": 1 << 16, "layers": MAX_LAYERS, "in_features": 64, "out_features": 1 << 16}
+#: Of a plan, all that does not follow from the network.
+OF_NETWORK = ("name", "in_features", "out_features")
+PLANNED = [field.name for field in fields(LayerPlan) if field.name not in OF_NETWORK]
+FLOAT32_EXPONENTS, FLOAT32_MANTISSA_BITS = (-149, 127), 24
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """What a file holds.
+
+    Attributes:
+        model: the network, settled, on the CPU.
+        about: what the caller of :func:`pack_network` added.
+        reader: of the caller's integers.
+    """
+
+    model: QuantInr
+    about: Mapping[str, Any]
+    reader: IntegerReader
+
+
+def pack_network(
+    model: QuantInr, about: Mapping[str, Any], integers: Sequence[np.ndarray] = ()
+) -> bytes:
+    """The content of a file.
+
+    Args:
+        model: settled (:func:`dhq_brevitas.quantization.settle.settle`), on the CPU.
+        about: JSON that the caller adds to the header; integers: arrays [rows, n] that it adds.
+
+    What it gives is unpacked and compared: RuntimeError, naming the layer, should it differ.
+    """
+    probe = torch.zeros(1, model.spec.in_features)
+    layers, plans = layer_codes(model, probe), model.plans
+    spec = asdict(model.spec)
+    header = {
+        "network": spec | {"family": get_family(model.spec.family).name},
+        "coordinates": [model.coordinate_step, model.coordinate_bits],
+        "limits": model.limits,
+        "plan": {name: [getattr(plan, name) for plan in plans] for name in PLANNED},
+        "tables": _table_digest(layers),
+        "about": about,
+    }
+    writer = IntegerWriter()
+    for quantizer in learned_scales(model):
+        _write_steps(writer, step_of(quantizer).detach().numpy().reshape(-1))
+    for layer in layers:
+        writer.write(layer.weight)
+        writer.write(layer.bias_codes[None])
+    for array in integers:
+        writer.write(array)
+    data = _framed(json.dumps(header, separators=(",", ":"), allow_nan=False), writer.getvalue())
+    restored = unpack_network(data, "the packed network", model.spec.family).model
+    for one, other in zip(layers, layer_codes(restored, probe), strict=True):
+        if not _same(one, other):
+            raise RuntimeError(
+                f"{one.name}: its integers do not come back from the packed file; nothing is "
+                "written, please report this network"
+            )
+    return data
+
+
+def unpack_network(data: bytes, source: str, family: str | None = None) -> Unpacked:
+    """Inverse of :func:`pack_network`.
+
+    Args:
+        data: content of a file; source: its name, for messages.
+        family: name, or path of the Python file, of the family to use, which must have the name
+            that the file says. None: the registered one of that name.
+
+    Raises ValueError for anything that is no such content, or damaged, and where the family makes
+    other tables than those that were packed.
+    """
+    header, integers = _unframed(data, source)
+    try:
+        spec, model = _network(header, family)
+        reader = IntegerReader(integers)
+        layers = _fill(model, reader)
+        tables, about = _entry(header, "tables", str), _entry(header, "about", dict)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{source} cannot be unpacked: {error}") from error
+    if _table_digest(layers) != tables:
+        raise ValueError(
+            f"{source} cannot be unpacked: the family {spec.family!r} makes other tables here than "
+            "the packed network had; use the version of the family that it was packed with"
+        )
+    return Unpacked(model, about, reader)
+
+
+# -- the frame -------------------------------------------------------------------------------------
+
+
+def _framed(header: str, integers: bytes) -> bytes:
+    deflated = zlib.compress(header.encode(), 9)
+    content = len(deflated).to_bytes(4, "little") + deflated + integers
+    return MAGIC + bytes([VERSION]) + _digest(content) + content
+
+
+def _unframed(data: bytes, source: str) -> tuple[dict[str, Any], bytes]:
+    """(header, coded integers); ValueError unless both are as they were written."""
+    if data[: len(MAGIC)] != MAGIC or len(data) < PREFIX:
+        raise ValueError(f"{source} is no packed network: make one with dhq pack")
+    version, digest = data[len(MAGIC)], data[len(MAGIC) + 1 :][:DIGEST_BYTES]
+    if version != VERSION:
+        raise ValueError(
+            f"{source} has version {version} of the format, and this dhq reads {VERSION}: use the "
+            "dhq that packed it"
+        )
+    content = data[PREFIX - 4 :]
+    if _digest(content) != digest:
+        raise ValueError(f"{source} is damaged: its checksum is wrong; get it again")
+    end = 4 + int.from_bytes(content[:4], "little")
+    try:
+        inflate = zlib.decompressobj()
+        text = inflate.decompress(content[4:end], MAX_HEADER)
+        if not inflate.eof:
+            raise ValueError(f"its header has more than {MAX_HEADER} bytes, or no end")
+        header = json.loads(text, parse_constant=_no_number)
+    except (zlib.error, ValueError, RecursionError) as error:
+        raise ValueError(f"{source} cannot be unpacked: {error}") from error
+    if not isinstance(header, dict):
+        raise ValueError(f"{source} cannot be unpacked: its header is no object")
+    return header, content[end:]
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"its header holds {text}")
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()
+
+
+def digest_of(codes: Sequence[np.ndarray]) -> str:
+    """Of integers, in hexadecimal."""
+    return _digest(b"".join(c.astype("<i8").tobytes() for c in codes)).hex()
+
+
+# -- the header ------------------------------------------------------------------------------------
+
+
+def _entry(values: Mapping[str, Any], name: str, kind: Any) -> Any:
+    """``values[name]``, which must be a ``kind``."""
+    value = values.get(name)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise ValueError(f"{name}={str(value)[:60]!r} in its header is none")
+    return value
+
+
+def _network(header: Mapping[str, Any], family: str | None) -> tuple[InrSpec, QuantInr]:
+    """The network of a header, its parameters still to be filled in."""
+    given = _entry(header, "network", dict)
+    name = _entry(given, "family", str)
+    if family is None and name not in FAMILIES:  # such as a Python file, which would be executed
+        raise ValueError(
+            f"its family {name!r} is not registered: name the Python file that defines it with "
+            "--family (in Python, hand it to dhq_brevitas.inr.families.register_family)"
+        )
+    if family is not None and get_family(family).name != name:
+        raise ValueError(
+            f"its family is {name!r}, and {family} defines {get_family(family).name!r}"
+        )
+    sides = {side: _entry(given, side, int) for side in MAX_SIDE}
+    for side, most in MAX_SIDE.items():
+        if not 1 <= sides[side] <= most:
+            raise ValueError(f"{side}={sides[side]} in its header is out of range: 1 to {most}")
+    parameters = _entry(given, "parameters", dict)
+    for value in parameters.values():
+        if value is not None and not _is_number(value):
+            raise ValueError(f"parameters={str(parameters)[:60]!r} in its header are no numbers")
+    if sides["hidden"] ** 2 * (sides["layers"] - 1) > MAX_WEIGHTS:
+        raise ValueError(f"its header speaks of more than {MAX_WEIGHTS} weights")
+    spec = InrSpec(family=family or name, parameters=parameters, **sides)
+    if sum(n * m for n, m in spec.sizes) > MAX_WEIGHTS:
+        raise ValueError(f"its header speaks of more than {MAX_WEIGHTS} weights")
+    step, bits = _pair(header)
+    plans = _plans(_entry(header, "plan", dict), spec, bits)
+    return spec, QuantInr(spec, QuantSpec(layers=plans), step, bits, _limits(header, spec))
+
+
+def _pair(header: Mapping[str, Any]) -> tuple[float, int]:
+    """Step and bits of the coordinates."""
+    pair = _entry(header, "coordinates", list)
+    if len(pair) != 2 or not _is_number(pair[0]) or type(pair[1]) is not int:
+        raise ValueError(f"coordinates={str(pair)[:60]!r} in its header are no step and bits")
+    return float(pair[0]), pair[1]
+
+
+def _limits(header: Mapping[str, Any], spec: InrSpec) -> list[float | None]:
+    limits = _entry(header, "limits", list)
+    if len(limits) != len(spec.activations) or not all(
+        limit is None or (_is_number(limit) and limit > 0) for limit in limits
+    ):
+        raise ValueError(f"limits={str(limits)[:60]!r} in its header are none of this network")
+    return limits
+
+
+def _plans(columns: Mapping[str, Any], spec: InrSpec, bits: int) -> tuple[LayerPlan, ...]:
+    shapes = shapes_of_inr(spec, bits)
+    for name in PLANNED:
+        column = _entry(columns, name, list)
+        if len(column) != len(shapes) or not all(
+            value is None or type(value) in (int, str) for value in column
+        ):
+            raise ValueError(f"{name}={str(column)[:60]!r} in its header is none of this network")
+    rows = zip(*(columns[name] for name in PLANNED), strict=True)
+    try:
+        return tuple(
+            LayerPlan(
+                shape.name,
+                shape.in_features,
+                shape.out_features,
+                **dict(zip(PLANNED, row, strict=True)),
+            )
+            for shape, row in zip(shapes, rows, strict=True)
+        )
+    except TypeError as error:  # a text where a number belongs
+        raise ValueError(f"plan={str(columns)[:60]!r} in its header is none: {error}") from error
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+# -- the integers ----------------------------------------------------------------------------------
+
+
+def _write_steps(writer: IntegerWriter, steps: np.ndarray) -> None:
+    """Positive float32 [n] as odd mantissa · 2^exponent."""
+    mantissas, exponents = np.frexp(steps.astype(np.float64))
+    whole = np.ldexp(mantissas, FLOAT32_MANTISSA_BITS).astype(np.int64)
+    zeros = np.log2(whole & -whole).astype(np.int64)  # at the end
+    writer.write((exponents - FLOAT32_MANTISSA_BITS + zeros)[None])
+    writer.write((whole >> zeros)[None] >> 1)
+
+
+def _read_steps(reader: IntegerReader, count: int) -> np.ndarray:
+    exponents, halves = reader.read(1, count)[0], reader.read(1, count)[0]
+    low, high = FLOAT32_EXPONENTS
+    within = halves.min() >= 0 and halves.max() < 2 ** (FLOAT32_MANTISSA_BITS - 1)
+    if not within or exponents.min() < low or exponents.max() > high:
+        raise ValueError("a scale is out of range")
+    return np.ldexp(2.0 * halves + 1, exponents).astype(np.float32)
+
+
+def _fill(model: QuantInr, reader: IntegerReader) -> list[LayerCodes]:
+    """Scales, weights and biases; returns the layers' integers."""
+    for quantizer in learned_scales(model):
+        shape = quantizer.scaling_impl.value.shape
+        steps = _read_steps(reader, quantizer.scaling_impl.value.numel())
+        set_scale(quantizer, torch.from_numpy(steps).reshape(shape))
+    biases = []
+    with torch.no_grad():
+        for linear, plan in zip(model.linears, model.plans, strict=True):
+            codes = reader.read(plan.out_features, plan.in_features)
+            if np.abs(codes).max() >= 2 ** (plan.weight_bits - 1):
+                raise ValueError(f"{plan.name}: a weight has more than {plan.weight_bits} bits")
+            step = step_of(linear.weight_quant.tensor_quant)
+            rotated = torch.from_numpy(codes).float() * step.reshape(-1, 1)
+            linear.weight.copy_(weight_rotation(linear).unrotate_weight(rotated))
+            linear.bias.zero_()
+            biases.append(reader.read(1, plan.out_features)[0])
+        probe: Tensor = torch.zeros(1, model.spec.in_features)
+        for linear, layer, codes in zip(
+            model.linears, layer_codes(model, probe), biases, strict=True
+        ):
+            linear.bias.copy_(torch.from_numpy(codes * layer.scale))
+    model.eval()
+    return layer_codes(model, probe)
+
+
+def _table_digest(layers: Sequence[LayerCodes]) -> str:
+    return digest_of([layer.table for layer in layers if layer.table is not None])
+
+
+def _same(one: LayerCodes, other: LayerCodes) -> bool:
+    """Whether they multiply, scale and add the same integers; the tables are compared already."""
+    pairs = [(one.weight, other.weight), (one.scale, other.scale)]
+    pairs.append((one.bias_codes, other.bias_codes))
+    return one.requant == other.requant and all(np.array_equal(*pair) for pair in pairs)
