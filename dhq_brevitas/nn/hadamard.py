@@ -2,22 +2,22 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The Walsh-Hadamard transform of the last axis of a tensor, and its integer reference.
 
-Two independent implementations: :func:`hadamard_transform` (PyTorch) multiplies by the two factors
-of a Kronecker product H = H_l ⊗ H_r, :func:`hadamard_transform_int` (NumPy int64) runs the
-butterfly. The first is tested against the second exactly.
+:func:`hadamard_transform` (PyTorch) runs compiled code on CPUs
+(:mod:`dhq_brevitas.nn.hadamard_kernel`) or multiplies by the two factors of a Kronecker product
+H = H_l ⊗ H_r. Both are tested exactly against :func:`hadamard_transform_int`, a butterfly in NumPy
+int64.
 """
 
-import functools
-import importlib
 import math
 import operator
-from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from dhq_brevitas.nn import hadamard_kernel
 
 __all__ = [
     "MAX_ORDER",
@@ -38,8 +38,6 @@ _MAX_DENSE_ORDER = 64
 # then reused rather than mapped anew, which takes as long as the arithmetic. Smaller pieces gain
 # nothing and synchronize the threads more often, which hurts where other programs want the cores.
 _CHUNK_ELEMENTS = 1 << 22
-# The CUDA kernel works on multiples of eight elements.
-_CUDA_KERNEL_MIN_ORDER = 8
 
 _factors: dict[tuple[int, torch.dtype, torch.device], Tensor] = {}
 
@@ -120,7 +118,8 @@ def hadamard_transform(
 
     Differentiable any number of times and in forward mode; traceable by torch.compile(fullgraph),
     torch.export and torch.jit.trace. On CUDA the kernel of the package ``fast_hadamard_transform``
-    is used where it is installed and applies.
+    is used where it is installed and applies. On CPUs no row depends on the number of rows or
+    threads; without a C++ compiler, and in exported programs, sums are taken in another order.
 
     Raises:
         TypeError: ``x`` or ``signs`` is no tensor of a floating-point dtype named above.
@@ -129,8 +128,6 @@ def hadamard_transform(
             device, nor while tracing).
     """
     _check_float_tensor("x", x)
-    if x.dim() == 0:
-        raise ValueError("x has no axis to transform; give a tensor of shape [..., n]")
     order = _block_order(int(x.shape[-1]), order)
     if scale is None:
         scale = 1 / math.sqrt(order)
@@ -138,8 +135,12 @@ def hadamard_transform(
         raise ValueError(f"scale={scale} is not finite; use None for 1/sqrt(order), or a number")
     if signs is not None:
         signs = _checked_signs(signs, x)
-    if not _is_tracing() and (_works_in_chunks(x, order) or _cuda_kernel(x, order) is not None):
-        return _EagerTransform.apply(x, signs, order, scale)
+    tracing, compiled = _is_tracing(), _cpu_kernel(x)
+    if tracing and compiled:
+        return hadamard_kernel.transform(x, signs, None, order, scale)
+    other = _works_in_chunks(x, order) or hadamard_kernel.on_cuda(x, order) is not None
+    if not tracing and (compiled or other):
+        return _EagerTransform.apply(x, signs, None, order, scale)
     return _transform(x, signs, order, scale)
 
 
@@ -232,75 +233,77 @@ def _transform(
 
 
 class _EagerTransform(torch.autograd.Function):
-    """The transform by a faster route than plain tensor operations, with its derivatives.
+    """((x · before) (I ⊗ H) · scale) · behind by a faster route, and its derivatives.
 
     They are transforms again (H is symmetric), hence differentiable in their turn.
     """
 
     @staticmethod
-    def forward(x: Tensor, signs: Tensor | None, order: int, scale: float) -> Tensor:
-        kernel = _cuda_kernel(x, order)
-        if kernel is not None:
-            signed = x if signs is None else x * signs.to(x.dtype)
-            blocks = signed.reshape(-1, order).contiguous()
-            return kernel(blocks, scale).reshape(x.shape)
-        size = x.shape[-1]
-        y = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-        rows = max(1, _CHUNK_ELEMENTS // size)
-        sources = x.reshape(-1, size).split(rows)
-        for source, target in zip(sources, y.view(-1, size).split(rows), strict=True):
-            if y.dtype == _accumulator(y.dtype):
-                _transform(source, signs, order, scale, out=target)
-            else:
-                target.copy_(_transform(source, signs, order, scale))
-        return y
+    def forward(
+        x: Tensor, before: Tensor | None, behind: Tensor | None, order: int, scale: float
+    ) -> Tensor:
+        if _cpu_kernel(x):
+            return hadamard_kernel.transform(x, before, behind, order, scale)
+        kernel = hadamard_kernel.on_cuda(x, order)
+        if kernel is None:
+            y = _in_chunks(x, before, order, scale)
+        else:
+            signed = x if before is None else x * before.to(x.dtype)
+            y = kernel(signed.reshape(-1, order).contiguous(), scale).reshape(x.shape)
+        return y if behind is None else y * behind.to(y.dtype)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        _, signs, ctx.order, ctx.scale = inputs
-        ctx.save_for_backward(signs)
-        ctx.save_for_forward(signs)
+        _, before, behind, ctx.order, ctx.scale = inputs
+        ctx.save_for_backward(before, behind)
+        ctx.save_for_forward(before, behind)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        (signs,) = ctx.saved_tensors
-        grad = hadamard_transform(grads[0], order=ctx.order, scale=ctx.scale)
-        return grad if signs is None else grad * signs.to(grad.dtype), None, None, None
+        before, behind = ctx.saved_tensors
+        grad = _EagerTransform.apply(grads[0], behind, before, ctx.order, ctx.scale)
+        return grad, None, None, None, None
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Tensor:
-        (signs,) = ctx.saved_tensors
-        return hadamard_transform(tangents[0], order=ctx.order, signs=signs, scale=ctx.scale)
+        return _EagerTransform.apply(tangents[0], *ctx.saved_tensors, ctx.order, ctx.scale)
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], x: Tensor, *rest: Any) -> tuple[Tensor, int]:
         return _EagerTransform.apply(x.movedim(in_dims[0], 0), *rest), 0
 
 
+def _in_chunks(x: Tensor, signs: Tensor | None, order: int, scale: float) -> Tensor:
+    """:func:`_transform` piece by piece."""
+    size = x.shape[-1]
+    y = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    rows = max(1, _CHUNK_ELEMENTS // size)
+    sources = x.reshape(-1, size).split(rows)
+    for source, target in zip(sources, y.view(-1, size).split(rows), strict=True):
+        if y.dtype == _accumulator(y.dtype):
+            _transform(source, signs, order, scale, out=target)
+        else:
+            target.copy_(_transform(source, signs, order, scale))
+    return y
+
+
 def _is_tracing() -> bool:
     return torch.compiler.is_compiling() or torch.jit.is_tracing()
+
+
+def _cpu_kernel(x: Tensor) -> bool:
+    """Whether to run compiled code: on ordinary tensors, and in graphs that are not exported."""
+    if _is_tracing():
+        exporting = getattr(torch.compiler, "is_exporting", lambda: True)
+        usable = not torch.jit.is_tracing() and not exporting()
+    else:
+        usable = type(x) in (Tensor, torch.nn.Parameter)
+    return usable and x.device.type == "cpu" and hadamard_kernel.on_cpu()
 
 
 def _works_in_chunks(x: Tensor, order: int) -> bool:
     has_intermediate = _split(order)[0] > 1 or x.dtype != _accumulator(x.dtype)
     return x.device.type == "cpu" and x.numel() > _CHUNK_ELEMENTS and has_intermediate
-
-
-def _cuda_kernel(x: Tensor, order: int) -> Callable[[Tensor, float], Tensor] | None:
-    """The CUDA kernel for ``x``, or None where it is missing or does not apply."""
-    if x.device.type != "cuda" or x.dtype == torch.float64 or x.numel() == 0:
-        return None
-    if order < _CUDA_KERNEL_MIN_ORDER:
-        return None
-    return _load_cuda_kernel()
-
-
-@functools.cache
-def _load_cuda_kernel() -> Callable[[Tensor, float], Tensor] | None:
-    try:
-        return importlib.import_module("fast_hadamard_transform").hadamard_transform
-    except ImportError:
-        return None
 
 
 def _factor(order: int, dtype: torch.dtype, like: Tensor) -> Tensor:
@@ -364,6 +367,8 @@ def _check_float_tensor(name: str, value: object) -> None:
             f"{name} has dtype {value.dtype}; use float16, bfloat16, float32 or float64, "
             "or hadamard_transform_int for integer arrays"
         )
+    if value.dim() == 0:
+        raise ValueError(f"{name} has no axis to transform; give a tensor of shape [..., n]")
 
 
 def _checked_signs(signs: Tensor, x: Tensor) -> Tensor:

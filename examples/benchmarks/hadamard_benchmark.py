@@ -4,7 +4,9 @@
 
 All contenders run in turn, repeatedly, on the same float32 tensor; the table gives the median.
 ``clone`` is the fair yardstick for a function that returns a new tensor; ``copy_`` writes into
-memory that is already mapped, which on large tensors is most of the difference.
+memory that is already mapped, which on large tensors is most of the difference. "backward" is the
+gradient alone; "of columns" transforms a tensor whose rows are columns in memory, to be compared
+with ``x.T.contiguous()``.
 """
 
 import argparse
@@ -55,11 +57,17 @@ def main() -> None:
 
     x = torch.randn(args.rows, args.order, generator=torch.Generator().manual_seed(0))
     target = torch.empty_like(x)
+    columns = x.T.contiguous().T
+    leaf = x.clone().requires_grad_()
+    y = hadamard_transform(leaf)
     times = median_ms(
         {
             "x.clone()": x.clone,
             "y.copy_(x)": lambda: target.copy_(x),
             "hadamard_transform": lambda: hadamard_transform(x),
+            "  backward": lambda: torch.autograd.grad(y, leaf, x, retain_graph=True)[0],
+            "x.T.contiguous()": lambda: columns.contiguous(),
+            "  transform of columns": lambda: hadamard_transform(columns),
             "brevitas matmul_hadU": lambda: matmul_hadU(x),
             "dense GEMM": lambda: x @ dense,
         },
@@ -71,10 +79,10 @@ def main() -> None:
         f"{args.rows}x{args.order} float32, {torch.get_num_threads()} threads, "
         f"torch {torch.__version__}, median of {args.repeat}"
     )
-    print(f"{'':22}{'ms':>9}{'/ clone':>10}{'/ copy_':>10}{'/ ours':>10}")
+    print(f"{'':24}{'ms':>9}{'/ clone':>10}{'/ copy_':>10}{'/ ours':>10}")
     for name, ms in times.items():
         ratios = (ms / times["x.clone()"], ms / times["y.copy_(x)"], ms / ours)
-        print(f"{name:22}{ms:9.2f}" + "".join(f"{ratio:10.2f}" for ratio in ratios))
+        print(f"{name:24}{ms:9.2f}" + "".join(f"{ratio:10.2f}" for ratio in ratios))
     if args.json:
         facts = {"rows": args.rows, "order": args.order, "repeat": args.repeat}
         facts |= {"threads": torch.get_num_threads(), "torch": torch.__version__}

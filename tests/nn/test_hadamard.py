@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from dhq_brevitas.nn import hadamard
+from dhq_brevitas.nn import hadamard, hadamard_kernel
 from dhq_brevitas.nn.hadamard import (
     MAX_ORDER,
     hadamard_matrix,
@@ -49,7 +49,21 @@ def rotation(size: int, order: int, signs: Tensor | None) -> Tensor:
 
 
 @pytest.fixture
-def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+def plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the compiled kernel, as where there is no compiler."""
+    monkeypatch.setattr(hadamard_kernel, "on_cpu", lambda: False)
+
+
+@pytest.fixture(params=["compiled", "plain"])
+def kernel(request: pytest.FixtureRequest) -> None:
+    """With the compiled kernel, and without."""
+    assert hadamard_kernel.on_cpu()
+    if request.param == "plain":
+        request.getfixturevalue("plain")
+
+
+@pytest.fixture
+def small_chunks(plain: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make every tensor of more than 1024 elements large enough to be worked on in pieces."""
     monkeypatch.setattr(hadamard, "_CHUNK_ELEMENTS", 1024)
 
@@ -66,6 +80,7 @@ def problems(draw: st.DrawFn) -> tuple[int, int, Tensor | None]:
 # --- equality with the integer reference -------------------------------------------------------
 
 
+@pytest.mark.usefixtures("kernel")
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("blocks", [1, 3])
 @pytest.mark.parametrize("with_signs", [False, True])
@@ -97,6 +112,7 @@ def test_powers_of_two_keep_float32_exact(problem, input_exponent, scale_exponen
     np.testing.assert_array_equal(y.double().numpy(), sums * 2.0**input_exponent * scale)
 
 
+@pytest.mark.usefixtures("plain")
 def test_negative_control_one_wrong_entry_is_noticed(monkeypatch):
     codes = integers((4, 256), 100)
     wrong = hadamard_matrix(16)
@@ -106,6 +122,7 @@ def test_negative_control_one_wrong_entry_is_noticed(monkeypatch):
     assert not np.array_equal(y.numpy(), hadamard_transform_int(codes))
 
 
+@pytest.mark.usefixtures("kernel")
 def test_negative_control_25_bit_sums_are_not_exact_in_float32():
     codes = np.full((1, 256), (1 << 24) // 256 + 1)
     codes[0, 0] += 1
@@ -186,6 +203,7 @@ def test_order_one_is_a_scaled_copy():
 # --- shapes and dtypes -------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("kernel")
 @pytest.mark.parametrize("lead", [(), (0,), (1,), (2, 3), (2, 0, 3), (1, 2, 3, 4)])
 @pytest.mark.parametrize("order", [8, 128])
 def test_leading_shapes(lead, order):
@@ -199,11 +217,18 @@ def test_leading_shapes(lead, order):
     assert hadamard_transform_int(codes, order=order).shape == codes.shape
 
 
-def test_memory_layout_does_not_matter(small_chunks):
-    x = normal(256, 6, 40).permute(2, 1, 0)
-    assert torch.equal(hadamard_transform(x), hadamard_transform(x.contiguous()))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.usefixtures("kernel")
+def test_memory_layout_does_not_matter(dtype, monkeypatch):
+    monkeypatch.setattr(hadamard, "_CHUNK_ELEMENTS", 1024)
+    x = normal(256, 6, 80).to(dtype).permute(2, 1, 0)
+    for view in (x, x[::2, 1:], x.flip(0), x[:, :, :64], x[:1].expand(5, 6, 256)):
+        y = hadamard_transform(view)
+        assert torch.equal(y, hadamard_transform(view.contiguous()))
+        assert y.is_contiguous()
 
 
+@pytest.mark.usefixtures("kernel")
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("scale", [None, 1.0])
@@ -228,6 +253,7 @@ def test_half_precision_overflows_only_in_the_result():
     assert hadamard_transform(x, scale=1.0)[0, 0] == math.inf
 
 
+@pytest.mark.usefixtures("kernel")
 def test_float32_orthonormal_is_close_to_float64():
     x = normal(16, 2048)
     error = (hadamard_transform(x.float()).double() - hadamard_transform(x.float().double())).abs()
@@ -238,6 +264,7 @@ def test_float32_orthonormal_is_close_to_float64():
 # --- working in chunks -------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("plain")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 @pytest.mark.parametrize("scale", [1.0, 0.3])
 @pytest.mark.parametrize("with_signs", [False, True])
@@ -249,6 +276,7 @@ def test_chunks_change_nothing(monkeypatch, dtype, scale, with_signs):
     assert torch.equal(hadamard_transform(x, order=128, signs=signs, scale=scale), whole)
 
 
+@pytest.mark.usefixtures("kernel")
 def test_a_really_large_tensor():
     codes = integers((LARGE // 256 + 3, 256), 127)
     y = hadamard_transform(torch.from_numpy(codes).float(), scale=1.0)
@@ -258,9 +286,11 @@ def test_a_really_large_tensor():
 # --- differentiation, transforms of functions --------------------------------------------------
 
 
-@pytest.fixture(params=["whole", "chunks"])
+@pytest.fixture(params=["compiled", "whole", "chunks"])
 def route(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both routes: plain tensor operations, and the hand-written derivative of the chunks."""
+    """All routes: the kernel, plain tensor operations, and these in chunks."""
+    if request.param != "compiled":
+        request.getfixturevalue("plain")
     if request.param == "chunks":
         monkeypatch.setattr(hadamard, "_CHUNK_ELEMENTS", 128)
 
@@ -322,6 +352,7 @@ class Rotation(torch.nn.Module):
         return hadamard_transform(x, order=self.order, signs=self.signs, scale=0.125)
 
 
+@pytest.mark.usefixtures("kernel")
 @pytest.mark.parametrize(("size", "order"), [(96, 32), (256, 256)])
 @pytest.mark.parametrize("dynamic", [False, True])
 def test_torch_compile(size, order, dynamic):
@@ -369,6 +400,7 @@ def test_torch_export(strict):
     rows = torch.export.Dim("rows", min=1, max=1000)
     x = torch.from_numpy(integers((4, 256), 100)).float()
     program = torch.export.export(module, (x,), dynamic_shapes=({0: rows},), strict=strict)
+    assert "dhq_brevitas" not in str(program.graph)  # it runs without this package
     for other in (x, torch.from_numpy(integers((7, 256), 100)).float()):
         assert torch.equal(program.module()(other), module(other))
 
@@ -421,7 +453,7 @@ def test_cuda_equals_the_integer_reference(monkeypatch, order, with_kernel):
     if with_kernel:
         pytest.importorskip("fast_hadamard_transform")
     else:
-        monkeypatch.setattr(hadamard, "_load_cuda_kernel", lambda: None)
+        monkeypatch.setattr(hadamard_kernel, "_cuda_kernel", lambda: None)
     codes, signs = integers((5, 3 * order), (1 << 24) // order - 1), random_signs(3 * order, 6)
     x = torch.from_numpy(codes).float().cuda().requires_grad_()
     y = hadamard_transform(x, order=order, signs=signs.cuda(), scale=1.0)
@@ -431,6 +463,7 @@ def test_cuda_equals_the_integer_reference(monkeypatch, order, with_kernel):
     torch.testing.assert_close(gradient.detach(), 2 * x.detach())
 
 
+@pytest.mark.usefixtures("plain")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_kernel_is_handed_contiguous_blocks_and_has_derivatives(monkeypatch, dtype):
     """The route to the CUDA kernel, with a stand-in for it that cannot be differentiated."""
@@ -444,7 +477,7 @@ def test_a_kernel_is_handed_contiguous_blocks_and_has_derivatives(monkeypatch, d
     signs = random_signs(96, 8)
     y = hadamard_transform(x, order=32, signs=signs, scale=0.25)
     (gradient,) = torch.autograd.grad(y.square().sum(), x)
-    monkeypatch.setattr(hadamard, "_cuda_kernel", lambda x, order: kernel)
+    monkeypatch.setattr(hadamard_kernel, "on_cuda", lambda x, order: kernel)
     z = hadamard_transform(x, order=32, signs=signs, scale=0.25)
     assert torch.equal(z, y)
     assert torch.equal(torch.autograd.grad(z.square().sum(), x)[0], gradient)
@@ -463,10 +496,10 @@ def test_a_kernel_is_handed_contiguous_blocks_and_has_derivatives(monkeypatch, d
 )
 def test_where_the_cuda_kernel_applies(monkeypatch, dtype, numel, order, expected):
     x = SimpleNamespace(device=torch.device("cuda"), dtype=dtype, numel=lambda: numel)
-    monkeypatch.setattr(hadamard, "_load_cuda_kernel", lambda: "kernel")
-    assert (hadamard._cuda_kernel(x, order) == "kernel") is expected
+    monkeypatch.setattr(hadamard_kernel, "_cuda_kernel", lambda: "kernel")
+    assert (hadamard_kernel.on_cuda(x, order) == "kernel") is expected
     x.device = torch.device("cpu")
-    assert hadamard._cuda_kernel(x, order) is None
+    assert hadamard_kernel.on_cuda(x, order) is None
 
 
 # --- helpers -----------------------------------------------------------------------------------

@@ -1,0 +1,210 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""Kernels of the transform: on CPUs ours, the operator ``dhq_brevitas::hadamard``; one on CUDA.
+
+hadamard.cpp is compiled once for each kind of processor, by ``CXX`` or g++, into the folder
+``dhq_brevitas/kernels`` in ``XDG_CACHE_HOME`` or ~/.cache; ``DHQ_KERNELS_CACHE`` names another one.
+It shares PyTorch's OpenMP threads. Where that is not possible, :func:`on_cpu` says why, once.
+"""
+
+import ctypes
+import errno
+import importlib
+import os
+import platform
+import shutil
+import stat
+import subprocess
+import tempfile
+import warnings
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dhq_brevitas.util.files import text_digest
+
+__all__ = ["KernelWarning", "on_cpu", "on_cuda", "transform"]
+
+SOURCE = Path(__file__).with_name("hadamard.cpp")
+FLAGS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-fopenmp")
+COMPILE_SECONDS = 120
+# The CUDA kernel works on multiples of eight elements.
+CUDA_MIN_ORDER = 8
+OPERATOR = "dhq_brevitas::hadamard"
+
+
+class KernelWarning(UserWarning):
+    """The transform runs without its compiled kernel."""
+
+
+# A compiler that captures a graph takes the answer for a constant.
+@torch.compiler.assume_constant_result
+def on_cpu() -> bool:
+    """Whether the operator can be used; the first call in a process may compile for seconds."""
+    return _library() is not None
+
+
+def on_cuda(x: Tensor, order: int) -> Callable[[Tensor, float], Tensor] | None:
+    """The CUDA kernel for ``x``, or None where it is missing or does not apply."""
+    if x.device.type != "cuda" or x.dtype == torch.float64 or x.numel() == 0:
+        return None
+    return None if order < CUDA_MIN_ORDER else _cuda_kernel()
+
+
+@cache
+def _cuda_kernel() -> Callable[[Tensor, float], Tensor] | None:
+    try:
+        return importlib.import_module("fast_hadamard_transform").hadamard_transform
+    except ImportError:
+        return None
+
+
+def transform(
+    x: Tensor, before: Tensor | None, behind: Tensor | None, order: int, scale: float
+) -> Tensor:
+    """((x · diag(before)) (I ⊗ H) · scale) · diag(behind), a new contiguous tensor.
+
+    Shapes and dtypes as for :func:`dhq_brevitas.nn.hadamard.hadamard_transform`, ``before`` and
+    ``behind`` like its signs. Compiles, and differentiates backwards.
+    """
+    return torch.ops.dhq_brevitas.hadamard(x, before, behind, order, scale)
+
+
+def _run(
+    x: Tensor, before: Tensor | None, behind: Tensor | None, order: int, scale: float
+) -> Tensor:
+    library = _library()
+    if library is None:
+        raise RuntimeError("dhq_brevitas::hadamard was called without its compiled kernel")
+    given, dtype = x.dtype, torch.float64 if x.dtype == torch.float64 else torch.float32
+    if x.dtype == dtype and x.is_contiguous():
+        y = torch.empty(x.shape, dtype=dtype)
+    else:  # transformed in place
+        x = y = x.to(dtype, copy=True, memory_format=torch.contiguous_format)
+    signs = [None if d is None else d.to(dtype).contiguous() for d in (before, behind)]
+    if y.numel():
+        run = library.dhq_hadamard_double if dtype == torch.float64 else library.dhq_hadamard_float
+        run(
+            x.data_ptr(),
+            y.data_ptr(),
+            y.numel() // order,
+            order,
+            y.shape[-1] // order,
+            *(None if d is None else d.data_ptr() for d in signs),
+            scale,
+            torch.get_num_threads(),
+        )
+    return y if y.dtype == given else y.to(given)
+
+
+def _shaped(
+    x: Tensor, before: Tensor | None, behind: Tensor | None, order: int, scale: float
+) -> Tensor:
+    return x.new_empty(x.shape)
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    _, before, behind, ctx.order, ctx.scale = inputs
+    ctx.save_for_backward(before, behind)
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    before, behind = ctx.saved_tensors
+    return transform(grad, behind, before, ctx.order, ctx.scale), None, None, None, None
+
+
+if not hasattr(torch.ops.dhq_brevitas, "hadamard"):  # this module may be imported anew
+    torch.library.define(
+        OPERATOR, "(Tensor x, Tensor? before, Tensor? behind, int order, float scale) -> Tensor"
+    )
+    torch.library.impl(OPERATOR, "cpu", _run)
+    torch.library.register_fake(OPERATOR, _shaped)
+    torch.library.register_autograd(OPERATOR, _backward, setup_context=_save)
+
+
+@cache
+def _library() -> ctypes.CDLL | None:
+    """The compiled kernel, from the cache if it is there; None, with a warning, if it cannot be."""
+    try:
+        path = _cache_folder() / f"hadamard-{text_digest(_identity())[:32]}.so"
+        if not path.exists():
+            _compile(path)
+        library = ctypes.CDLL(str(path))
+    except (OSError, subprocess.SubprocessError, _Unusable) as error:
+        warnings.warn(
+            f"the Hadamard transform runs without its compiled kernel, several times slower: "
+            f"{_reason(error)}",
+            KernelWarning,
+            stacklevel=4,
+        )
+        return None
+    for function in (library.dhq_hadamard_float, library.dhq_hadamard_double):
+        pointer, integer = ctypes.c_void_p, ctypes.c_int64
+        function.argtypes = [pointer] * 2 + [integer] * 3 + [pointer] * 2
+        function.argtypes += [ctypes.c_double, ctypes.c_int]
+        function.restype = None
+    return library
+
+
+class _Unusable(Exception):
+    """Why there is no kernel, as the end of a sentence."""
+
+
+def _identity() -> list[str]:
+    """What the library depends on: its source, the flags, and what ``-march=native`` means."""
+    try:
+        with open("/proc/cpuinfo") as lines:
+            kinds = ("model name", "flags", "Features", "CPU part")
+            processor = sorted({line.strip() for line in lines if line.startswith(kinds)})
+    except OSError:
+        processor = [platform.processor()]
+    return [SOURCE.read_text(), *FLAGS, platform.machine(), *processor]
+
+
+def _cache_folder() -> Path:
+    """The folder for compiled kernels, which nobody else may write to: what is there is loaded."""
+    named = os.environ.get("DHQ_KERNELS_CACHE")
+    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(named or Path(caches) / "dhq_brevitas" / "kernels").absolute()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.stat()
+    if found.st_uid != os.getuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise _Unusable(
+            f"others can write to {folder}; make it yours alone (chmod 700), or set "
+            "DHQ_KERNELS_CACHE to a folder that is"
+        )
+    return folder
+
+
+def _compile(path: Path) -> None:
+    compiler = os.environ.get("CXX") or "g++"
+    if shutil.which(compiler) is None:
+        raise _Unusable(f"there is no compiler {compiler}; install g++, or name another with CXX")
+    with tempfile.TemporaryDirectory(prefix=".hadamard-", dir=path.parent) as folder:
+        # Linked without the flag for OpenMP: its symbols are those of the library of PyTorch.
+        for command in (
+            [compiler, *FLAGS, "-c", str(SOURCE), "-o", "hadamard.o"],
+            [compiler, "-shared", "hadamard.o", "-o", "hadamard.so"],
+        ):
+            done = subprocess.run(
+                command,
+                cwd=folder,
+                capture_output=True,
+                text=True,
+                timeout=COMPILE_SECONDS,
+                check=False,
+            )
+            if done.returncode:
+                first = (done.stderr.strip() or f"it ended with {done.returncode}").splitlines()[0]
+                raise _Unusable(f"{compiler} failed ({first}); use g++ 9 or newer")
+        os.replace(Path(folder) / "hadamard.so", path)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, PermissionError) or getattr(error, "errno", None) == errno.EROFS:
+        return f"cannot write {error.filename}; set DHQ_KERNELS_CACHE to a folder that can be"
+    return str(error)
