@@ -87,7 +87,7 @@ def run_signal(
     try:
         if trace is not None:
             design.trace_all()
-        _reset(design)
+        reset_design(design)
         source, sink = _beats(design, codes, given, wanted, period, stalls, timeout)
         start = time.perf_counter()
         with tqdm(
@@ -154,7 +154,7 @@ def _stats(first: int, done: np.ndarray, seconds: float) -> SimulationStats:
     )
 
 
-def _reset(design: Design) -> None:
+def reset_design(design: Design) -> None:
     """Holds reset for RESET_CYCLES and releases it just after a rising edge."""
     clock, reset = design.getPort("ap_clk"), design.getPort("ap_rst_n")
     for port in design.ports():
