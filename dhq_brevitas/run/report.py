@@ -19,11 +19,13 @@ LEVELS = {
     "qonnx": ("QONNX", "psnr_qonnx"),
     "finn": ("FINN, Python", "psnr_finn"),
     "rtl": ("RTL", "psnr_rtl"),
+    "engine": ("RTL, engine's samples", "psnr_engine"),
 }
 MISMATCHES = {
     "qonnx": "mismatch_quant_qonnx",
     "finn": "mismatch_qonnx_finn",
     "rtl": "mismatch_finn_rtl",
+    "engine": "mismatch_host_engine",
 }
 MEASURED = {"cycles_per_sample": "cycles a sample", "latency_cycles": "latency in cycles"}
 ESTIMATES = {

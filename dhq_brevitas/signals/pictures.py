@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from dhq_brevitas.signals.metrics import psnr
+from dhq_brevitas.signals.samples import PIXELS
 from dhq_brevitas.util import figures
 from dhq_brevitas.util.files import atomic_path, check_regular_file
 
@@ -253,8 +254,7 @@ def _check_size(shape: Sequence[int], what: str) -> None:
 
 def to_bytes(pixels: np.ndarray) -> np.ndarray:
     """Values in [-1, 1] as uint8, rounded half to even, clipped; a single channel is squeezed."""
-    scaled = np.rint((np.clip(pixels, -1.0, 1.0).astype(np.float64) + 1.0) * 127.5)
-    picture = scaled.astype(np.uint8)
+    picture = PIXELS.encode(pixels).astype(np.uint8)
     return picture[..., 0] if picture.ndim == 3 and picture.shape[-1] == 1 else picture
 
 

@@ -95,7 +95,7 @@ def run_signal(
     try:
         if trace is not None:
             design.trace_all()
-        _reset(design)
+        reset_design(design)
         sources = [
             _source(design, i, signal, formats[i], period, stalls[0])
             for i, signal in enumerate(signals)
@@ -194,7 +194,7 @@ def _stats(first: int, done: np.ndarray, seconds: float) -> SimulationStats:
     )
 
 
-def _reset(design: Design) -> None:
+def reset_design(design: Design) -> None:
     """Holds reset for RESET_CYCLES and releases it just after a rising edge."""
     clock, reset = design.getPort("ap_clk"), design.getPort("ap_rst_n")
     for port in design.ports():

@@ -16,6 +16,7 @@ __all__ = ["DATAFLOW", "STAGE", "BuildOptions", "load_dataflow"]
 
 DATAFLOW = "build/dataflow.onnx"
 VERIFIED_SAMPLES = 64
+SHELLS = ("none", "axis", "pixels")
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,13 @@ class BuildOptions:
     cycles_per_sample: int = cycles_option()
     fpga_part: str = part_option()
     clk_ns: float = option(5.0, "clock period in nanoseconds", metavar="T")
+    shell: str = option(
+        "axis",
+        "what goes around the accelerator where it stands by itself (simulate --level engine, "
+        "place): a counter of the points and the samples as AXI4-Stream (axis) or AXI4-Stream "
+        "Video (pixels); none: nothing",
+        choices=SHELLS,
+    )
 
 
 def check(options: BuildOptions, chosen: Chosen) -> None:

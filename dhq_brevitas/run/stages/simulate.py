@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from dhq_brevitas.run.stage import Chosen, Results, Stage, StageKind, option
-from dhq_brevitas.run.stages.build import load_dataflow
-from dhq_brevitas.run.stages.rtl_levels import RTL_LEVELS
+from dhq_brevitas.run.stages.build import BuildOptions, load_dataflow
+from dhq_brevitas.run.stages.engine_level import simulate_engine_level
+from dhq_brevitas.run.stages.rtl_levels import RTL_LEVELS as CODE_LEVELS
 from dhq_brevitas.util.errors import ArgumentError
 
 __all__ = ["STAGE", "SimulateOptions"]
 
+# Those of rtl_levels compare codes, the engine compares samples.
+RTL_LEVELS = {**CODE_LEVELS, "engine": simulate_engine_level}
 LEVELS = ("python", *RTL_LEVELS)
 # rtl, the level that matters, is another name of stitched.
 ALIASES = {"rtl": "stitched"}
@@ -24,7 +27,8 @@ class SimulateOptions:
     level: str = option(
         "python",
         "python: FINN's execution; node: then the Verilog of each layer by itself; stitched or "
-        "rtl: then that of the whole accelerator",
+        "rtl: then that of the whole accelerator; engine: then that of the accelerator with the "
+        "counter and the samples of --shell around it",
         metavar="LEVEL",
         parse=lambda name: ALIASES.get(name, name),
     )
@@ -37,6 +41,11 @@ def check(options: SimulateOptions, chosen: Chosen) -> None:
         raise ArgumentError("level", options.level, f"does not exist: use {', '.join(LEVELS)}")
     if options.samples < 0:
         raise ArgumentError("samples", options.samples, "must be at least 1, or 0 for all")
+    built = chosen.find(BuildOptions)
+    if options.level == "engine" and built is not None and built.shell == "none":
+        raise ArgumentError(
+            "level", options.level, "needs a shell: repeat the build with --shell axis or pixels"
+        )
 
 
 def run(stage: Stage, options: SimulateOptions) -> Results:

@@ -12,6 +12,7 @@ import numpy as np
 
 from dhq_brevitas.signals.grid import grid_codes, grid_step
 from dhq_brevitas.signals.metrics import psnr
+from dhq_brevitas.signals.samples import SOUND
 from dhq_brevitas.signals.tasks.base import Problem, Request, Task
 from dhq_brevitas.util import figures
 from dhq_brevitas.util.files import atomic_path, check_regular_file
@@ -106,7 +107,7 @@ def _soundfile() -> Any:
 def write(problem: Problem, outputs: np.ndarray, stem: Path) -> Path:
     """The sound as 16-bit .wav."""
     path = stem.with_suffix(".wav")
-    pcm = np.rint(np.clip(outputs[:, 0], -1, 1) * 32767).astype(np.int16)
+    pcm = SOUND.encode(outputs[:, 0]).astype(np.int16)
     with atomic_path(path) as temporary, wave.open(str(temporary), "wb") as sound:
         sound.setnchannels(1)
         sound.setsampwidth(pcm.itemsize)
@@ -155,4 +156,5 @@ TASK = Task(
     compare,
     # A sound has many more oscillations than a picture along one axis.
     family_parameters={"siren": {"omega_first": 300.0}, "finer": {"omega_first": 300.0}},
+    samples=SOUND,
 )

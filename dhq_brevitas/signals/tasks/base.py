@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from dhq_brevitas.signals.grid import code_bits
+from dhq_brevitas.signals.samples import PIXELS, SampleFormat
 from dhq_brevitas.util.files import atomic_path, text_digest
 
 __all__ = ["Problem", "Request", "Task"]
@@ -236,6 +237,7 @@ class Task:
         metrics: (problem, outputs) -> numbers beside the PSNR.
         parameters: the task's own numbers, with defaults.
         family_parameters: family -> numbers that suit such signals better than its defaults.
+        samples: how ``write`` stores a value; a self-contained engine gives such samples.
     """
 
     name: str
@@ -247,6 +249,7 @@ class Task:
     metrics: Callable[[Problem, np.ndarray], dict[str, float]] = _no_metrics
     parameters: Mapping[str, float] = field(default_factory=dict)
     family_parameters: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    samples: SampleFormat = PIXELS
 
     def problem(
         self,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from dhq_brevitas.signals.grid import grid_codes, grid_step
+from dhq_brevitas.signals.samples import SOUND
 from dhq_brevitas.signals.tasks.base import Problem, Request, Task
 from dhq_brevitas.util import figures
 from dhq_brevitas.util.files import check_regular_file, write_text
@@ -161,4 +162,5 @@ TASK = Task(
     compare,
     iou,
     parameters={"reach": 1.0},
+    samples=SOUND,
 )

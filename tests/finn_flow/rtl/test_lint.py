@@ -8,6 +8,12 @@ import pytest
 from simulate import rtl_sources, verilator
 
 MODULES = {
+    "coordinate_source": [
+        "",
+        "AXES=3 LANES=3 LASTS=48'h000500040003 STARTS=24'hfefeff STEPS=24'h010101",
+        "AXES=1 LASTS=16'd9 STARTS=8'd0 STEPS=8'd2",
+        "AXES=4 LANES=2 LASTS=64'h2000300040005 STARTS=32'd0 STEPS=32'd0",
+    ],
     "dhq_pipeline_control": ["", "STAGES=1"],
     "dhq_stream_monitor": ["", "WIDTH=1 HELD=4 LATENCY=9"],
     "dhq_stream_register": ["", "SKID=1", "WIDTH=1"],
@@ -65,10 +71,25 @@ MODULES = {
     "stream_concat": ["", "INPUTS=3 BEATS=48'h000100400003 WIDTH=1", "BEATS=32'hffff0001"],
     "stream_fork": ["", "OUTPUTS=5 WIDTH=1"],
     "stream_multiply": ["", "PE=2 A_WIDTH=1 B_WIDTH=1", "A_WIDTH=32 B_WIDTH=24", "OUT_WIDTH=9"],
+    "sample_packer": ["", "GATHER=3 LINE=5 LINES=4", "WIDTH=16 LINE=1"],
+    "sample_sink": [
+        "",
+        "LANES=3",
+        "CHANNELS=1 OUT_WIDTH=16 OUT_SIGNED=1 NARROW=1 SCALES=12'd5 BIASES=24'd3",
+        "IN_SIGNED=0 IN_WIDTH=24 SHIFT=30 SCALE_WIDTH=20 SCALES=60'd7",
+    ],
+    "uart_receiver": ["", "CYCLES=27"],
+    "uart_transmitter": ["", "BYTES=3 CYCLES=27"],
     "lookup_table": ["", "PORTS=1", 'STYLE="block"', "ADDRESS_BITS=12"],
 }
 # Parameters outside their range, and what the message says of them.
 REFUSED = [
+    ("coordinate_source", "AXES=3 LANES=2", "LANES=2 must divide AXES=3"),
+    ("sample_sink", "LANES=2", "LANES=2 must divide CHANNELS=3"),
+    ("sample_sink", "OUT_WIDTH=33", "OUT_WIDTH=33 must lie in 2 to 32"),
+    ("sample_packer", "GATHER=0", "GATHER=0, LINE=4 and LINES=1 must be positive"),
+    ("uart_transmitter", "CYCLES=1", "BYTES=1 must be positive and CYCLES=1 at least 2"),
+    ("uart_receiver", "CYCLES=3", "CYCLES=3 must be at least 4"),
     ("hadamard_transform", "N=12 SIMD=4", "N=12 must be a power of two from 2 to 4096"),
     ("hadamard_transform", "N=8192 SIMD=4", "N=8192 must be"),
     ("hadamard_transform", "N=8 SIMD=16", "SIMD=16 must be a power of two from 1 to N=8"),

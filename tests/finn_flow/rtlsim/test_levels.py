@@ -3,6 +3,7 @@
 """``dhq simulate --level node`` and ``--level rtl`` on a small picture."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,33 @@ def test_stitched_is_the_rtl_level(out, capsys):
     assert "simulate: unchanged, skipped" in capsys.readouterr().out
     assert run("report", "--out", out) == 0
     assert "measured in RTL simulation" in capsys.readouterr().out
+
+
+def test_engine_writes_the_host_s_picture(out, capsys):
+    """Without an input, the same bytes; a shell of the build decides how they leave."""
+    assert run("simulate", "--out", out, "--level", "engine") == 0
+    values = summary(out)
+    assert (values["mismatch_host_engine"], values["engine_codes_compared"]) == (0, 3 * 320)
+    assert values["engine_shell"] == "axis"
+    engine, python = (np.asarray(Image.open(out / f"{name}.png")) for name in ("engine", "finn"))
+    np.testing.assert_array_equal(engine, python)
+    np.testing.assert_array_equal(
+        RunFolder(out).array("engine.npz", "codes").reshape(engine.shape), engine
+    )
+    assert "dhq_accelerator accelerator (" in (out / "engine" / "dhq_engine.v").read_text()
+    capsys.readouterr()
+    assert run("report", "--out", out) == 0
+    assert "RTL, engine's samples" in capsys.readouterr().out
+
+
+def test_engine_needs_a_shell(out, tmp_path, capsys):
+    folder = shutil.copytree(out, tmp_path / "out")
+    options = ["--cycles-per-sample", 64, "--shell", "none"]
+    assert run("build", "--out", folder, *options) == 0
+    assert run("simulate", "--out", folder, "--level", "engine") == 2
+    assert capsys.readouterr().err.strip().splitlines()[-1] == (
+        "dhq: error: --level 'engine' needs a shell: repeat the build with --shell axis or pixels"
+    )
 
 
 def test_node_level(out, capsys):

@@ -1,0 +1,96 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""``make_engine``: a stitched accelerator with what makes it a source of samples."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dhq_brevitas.finn_flow.engine.grid import CodeGrid
+from dhq_brevitas.finn_flow.engine.integer_affine import IntegerAffine, integer_affine
+from dhq_brevitas.finn_flow.engine.shell import KERNELS, OutputStream, engine_text
+from dhq_brevitas.finn_flow.errors import FlowError
+from dhq_brevitas.finn_flow.host_affine import HostAffine
+from dhq_brevitas.finn_flow.ops.channelwise_rtl import kernel_sources
+from dhq_brevitas.finn_flow.stitching.design import StitchedDesign
+from dhq_brevitas.finn_flow.stitching.folder import FILE_LIST, FINN_FILE_LIST
+from dhq_brevitas.signals.samples import SampleFormat
+
+ENGINE = "dhq_engine"
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An accelerator that counts through its points and gives samples.
+
+    Attributes:
+        design: the accelerator, in whose folder the engine lies.
+        grid: the points.
+        affine: what stands for the host's scale, bias and rounding.
+        stream: the output.
+        samples: of the output.
+    """
+
+    design: StitchedDesign
+    grid: CodeGrid
+    affine: IntegerAffine
+    stream: OutputStream
+    samples: SampleFormat
+    top: str = ENGINE
+
+    @property
+    def sources(self) -> list[Path]:
+        """Files to compile."""
+        names = (self.design.folder / FILE_LIST).read_text().splitlines()
+        return [self.design.folder / name for name in names]
+
+
+def make_engine(
+    design: StitchedDesign,
+    host: HostAffine,
+    codes: np.ndarray,
+    shape: Sequence[int],
+    samples: SampleFormat,
+    shell: str = "axis",
+) -> Engine:
+    """Writes the module ``dhq_engine`` into the folder of ``design``, and into its file lists.
+
+    Args:
+        design: the stitched accelerator.
+        host: what the host does around it.
+        codes: integers that the accelerator is given, [points, axes].
+        shape: of the grid that the points are.
+        samples: what becomes of the results.
+        shell: axis (AXI4-Stream, a picture is a packet) or pixels (AXI4-Stream Video).
+
+    FlowError for points that are no grid, for a host whose rounding has no integer form, and for a
+    shell that does not suit the signal.
+    """
+    grid = CodeGrid.of(codes, shape)
+    given, wanted = design.input_format, design.output_format
+    if given.lanes * given.beats != len(grid.sizes):
+        raise FlowError(
+            f"the accelerator takes {given.lanes * given.beats} inputs, the points have "
+            f"{len(grid.sizes)} axes"
+        )
+    channels = wanted.lanes * wanted.beats
+    bounds = (int(wanted.datatype.min()), int(wanted.datatype.max()))
+    affine = integer_affine(lambda x: samples.encode(host.decode(x)), channels, bounds)
+    stream = OutputStream.of(shell, grid, wanted, samples)
+    text = engine_text(ENGINE, design.top, grid, affine, given, wanted, stream, samples)
+    kernels = {path.name: path for kernel in KERNELS for path in kernel_sources(kernel)}
+    folder = design.folder
+    names = [n for n in (folder / FILE_LIST).read_text().splitlines() if n != f"{ENGINE}.v"]
+    missing = [name for name in kernels if name not in names]
+    for name in missing:
+        (folder / name).write_text(kernels[name].read_text())
+    (folder / f"{ENGINE}.v").write_text(text)
+    # Packages come first, as in the list of the accelerator.
+    packages = [name for name in missing if name.endswith("_pkg.sv")]
+    others = [name for name in missing if name not in packages]
+    names = [*packages, *names, *others, f"{ENGINE}.v"]
+    (folder / FILE_LIST).write_text("".join(f"{name}\n" for name in names))
+    (folder / FINN_FILE_LIST).write_text("".join(f"{folder / name}\n" for name in names))
+    return Engine(design, grid, affine, stream, samples)

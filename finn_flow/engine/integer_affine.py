@@ -1,0 +1,132 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""The host's scale, bias and rounding as one integer multiply, add and shift, proven equal.
+
+Let h(x) be the sample that the host gives for the code x: float32 steps, a clip, a rounding. All of
+them are monotone, so h is, and it is known from its thresholds t_k = min {x : h(x) >= k} alone. The
+integer form g(x) = floor((M·x + B) / 2^S), clipped, is monotone too, so that g = h on the whole
+range of codes if and only if, for every sample k above the lowest,
+
+    M·t_k + B >= k·2^S        and        M·(t_k - 1) + B < k·2^S.
+
+Each line bounds B for a given M. The room between the bounds is a concave function of M, so its
+maximum is found by ternary search; the smallest S that leaves room in every channel is taken.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from dhq_brevitas.finn_flow.errors import FlowError
+
+MAX_SHIFT = 32
+
+
+@dataclass(frozen=True)
+class IntegerAffine:
+    """sample[c] = clip(floor((code[c] · scales[c] + biases[c]) / 2^shift), low, high)."""
+
+    scales: tuple[int, ...]
+    biases: tuple[int, ...]
+    shift: int
+    low: int
+    high: int
+
+    def apply(self, codes: np.ndarray) -> np.ndarray:
+        """int64 samples of ``codes`` [..., channels]."""
+        sums = codes.astype(np.int64) * np.array(self.scales) + np.array(self.biases)
+        return np.clip(sums >> self.shift, self.low, self.high)
+
+
+def integer_affine(
+    encode: Callable[[np.ndarray], np.ndarray], channels: int, codes: tuple[int, int]
+) -> IntegerAffine:
+    """The form above of ``encode``, equal for every code from ``codes[0]`` to ``codes[1]``.
+
+    ``encode``: monotone, int64 codes [n, channels] -> int64 samples [n, channels]; its lowest and
+    highest sample are those of the ends of the range. FlowError if there is no such form: float32
+    rounds the sums of the host's steps, and their thresholds need not lie on a line then.
+    """
+    first, last = (encode(np.full((1, channels), end))[0] for end in codes)
+    signs = np.where(last >= first, 1, -1)
+    bounds = (min(codes), max(codes))
+    low, high = int(min(first.min(), last.min())), int(max(first.max(), last.max()))
+    found = thresholds(encode, signs, bounds, low, high)
+    # Codes of a falling channel are mirrored, and so are the ends of their range.
+    ends = [bounds if sign > 0 else (-bounds[1], -bounds[0]) for sign in signs]
+    for shift in range(MAX_SHIFT + 1):
+        lines = [
+            _line(found[:, c], ends[c], np.arange(low + 1, high + 1), shift)
+            for c in range(channels)
+        ]
+        if all(line is not None for line in lines):
+            scales = tuple(int(s) * line[0] for s, line in zip(signs, lines, strict=True) if line)
+            return IntegerAffine(scales, tuple(line[1] for line in lines if line), shift, low, high)
+    raise FlowError(
+        "the host's scale and bias have no integer form with its rounding for every code, since "
+        "float32 rounds their sum: quantize with --scale po2, or leave them to the host (--shell "
+        "none)"
+    )
+
+
+def thresholds(
+    encode: Callable[[np.ndarray], np.ndarray],
+    signs: np.ndarray,
+    bounds: tuple[int, int],
+    low: int,
+    high: int,
+) -> np.ndarray:
+    """int64 [high - low, channels]: least x in bounds with encode(x) >= k; else the last, plus 1.
+
+    For k = low + 1 … high. A channel whose sign is -1 falls; its x is the negative of a code.
+    """
+    wanted = np.arange(low + 1, high + 1)[:, None]
+    start = np.where(signs > 0, bounds[0], -bounds[1])
+    below = np.broadcast_to(start, (high - low, len(signs))).copy()
+    above = below + (bounds[1] - bounds[0] + 1)
+    while np.any(below < above):
+        middle = (below + above) >> 1
+        enough = encode(np.minimum(middle, start + (bounds[1] - bounds[0])) * signs) >= wanted
+        open_ = below < above
+        above = np.where(open_ & enough, middle, above)
+        below = np.where(open_ & ~enough, middle + 1, below)
+    return below
+
+
+def _line(
+    found: np.ndarray, ends: tuple[int, int], samples: np.ndarray, shift: int
+) -> tuple[int, int] | None:
+    """(M, B) for thresholds, or None."""
+    reached = found <= ends[1]
+    least = (samples[reached] << shift, found[reached])
+    missed = found > ends[0]
+    most = ((samples[missed] << shift) - 1, found[missed] - 1)
+
+    def bounds(scale: int) -> tuple[int, int]:
+        lower = int((least[0] - scale * least[1]).max()) if reached.any() else -(1 << 62)
+        upper = int((most[0] - scale * most[1]).min()) if missed.any() else 1 << 62
+        return lower, upper
+
+    def room(scale: int) -> int:
+        lower, upper = bounds(scale)
+        return upper - lower
+
+    inside = found[reached & missed]
+    first, last = 0, 1
+    if len(inside) > 1:
+        # No line through the thresholds is steeper than twice their mean slope, less their steps.
+        run = max(int(inside[-1] - inside[0]) - 1, 1)
+        last = 2 * (((len(inside) + 1) << shift) // run + 1)
+    while last - first > 2:
+        third = (last - first) // 3
+        left, right = first + third, last - third
+        if room(left) < room(right):
+            first = left + 1
+        else:
+            last = right
+    scale = max(range(first, last + 1), key=room)
+    lower, upper = bounds(scale)
+    if lower > upper:
+        return None
+    return scale, max(min(0, upper), lower)

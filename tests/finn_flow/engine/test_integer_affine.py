@@ -1,0 +1,87 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""The host's scale, bias and rounding as integers: compared on every code, 2^24 of them too."""
+
+import numpy as np
+import pytest
+
+from dhq_brevitas.finn_flow.engine.integer_affine import integer_affine, thresholds
+from dhq_brevitas.finn_flow.errors import FlowError
+from dhq_brevitas.finn_flow.host_affine import HostAffine, HostStep
+from dhq_brevitas.signals.samples import PIXELS, SOUND
+
+
+def rounding(scales, biases, form):
+    """What the host makes of codes [n, channels]."""
+    steps = (
+        HostStep("Mul", np.array(scales, np.float32)),
+        HostStep("Add", np.array(biases, np.float32)),
+    )
+    host = HostAffine(output_steps=steps)
+    return lambda codes: form.encode(host.decode(codes))
+
+
+def every_code(bits, channels, low=None):
+    low = -(1 << (bits - 1)) if low is None else low
+    for start in range(low, low + (1 << bits), 1 << 20):
+        codes = np.arange(start, min(start + (1 << 20), low + (1 << bits)))
+        yield np.repeat(codes[:, None], channels, axis=1)
+
+
+@pytest.mark.parametrize(
+    ("scales", "biases", "bits", "form"),
+    [
+        # Of a trained network: powers of two, biases on the grid of the sums.
+        (
+            [2**-13, 2**-14, 2**-14],
+            [844 / 8192, 3 / 16384, -135 / 16384],
+            24,
+            PIXELS,
+        ),
+        ([2**-13], [0.0], 20, SOUND),  # ties at half of the range, one up and one down
+        ([-(2**-10), 1e-9, 0.3], [0.1, 0.2, -0.4], 18, PIXELS),  # falls, does not move, jumps
+        ([2**-14 * 1.37], [0.0777], 16, PIXELS),
+    ],
+    ids=["network", "sound", "odd", "float"],
+)
+def test_equal_on_every_code(scales, biases, bits, form):
+    encode = rounding(scales, biases, form)
+    bounds = (-(1 << (bits - 1)), (1 << (bits - 1)) - 1)
+    found = integer_affine(encode, len(scales), bounds)
+    for codes in every_code(bits, len(scales)):
+        np.testing.assert_array_equal(found.apply(codes), encode(codes))
+
+
+def test_unsigned_codes():
+    encode = rounding([2**-7], [-1.0], PIXELS)
+    found = integer_affine(encode, 1, (0, 511))
+    for codes in every_code(9, 1, low=0):
+        np.testing.assert_array_equal(found.apply(codes), encode(codes))
+
+
+def test_thresholds_are_those_of_a_search_through_all():
+    encode = rounding([2**-6, -(2**-7)], [0.1, 0.2], PIXELS)
+    codes = np.arange(-512, 512)
+    found = thresholds(encode, np.array([1, -1]), (-512, 511), 0, 255)
+    for channel, x in enumerate((codes, -codes[::-1])):
+        sign = 1 if channel == 0 else -1
+        values = encode(np.stack([x * sign] * 2, axis=1))[:, channel]
+        least = [x[values >= k][0] if np.any(values >= k) else x[-1] + 1 for k in range(1, 256)]
+        np.testing.assert_array_equal(found[:, channel], least)
+
+
+def test_a_rounding_without_a_line_is_refused():
+    """float32 moves thresholds of 16 bit samples off every line."""
+    with pytest.raises(FlowError, match=r"no integer form .* --scale po2"):
+        integer_affine(rounding([1.37 * 2**-18], [0.0777], SOUND), 1, (-(1 << 19), (1 << 19) - 1))
+
+
+def test_negative_control():
+    """One unit of B at the precision that was found changes a sample."""
+    encode = rounding([2**-13], [0.1], PIXELS)
+    found = integer_affine(encode, 1, (-(1 << 17), (1 << 17) - 1))
+    codes = next(every_code(18, 1))
+    moved = type(found)(
+        found.scales, (found.biases[0] + (1 << found.shift >> 4),), found.shift, 0, 255
+    )
+    assert np.count_nonzero(moved.apply(codes) != encode(codes)) > 0
