@@ -10,7 +10,6 @@ import argparse
 import contextlib
 import logging
 import os
-import signal
 import sys
 import types
 import typing
@@ -19,6 +18,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import MISSING, Field, fields
 from typing import Any
 
+from dhq_brevitas.run.interrupts import INTERRUPTED, handle_interrupts
 from dhq_brevitas.run.records import RunFolder
 from dhq_brevitas.run.stages import STAGES, main_stages
 from dhq_brevitas.util.errors import ArgumentError
@@ -173,7 +173,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return COMMANDS.get(arguments.command, _run)(arguments)
     except KeyboardInterrupt:
-        return _fail("interrupted; finished stages are kept. Repeat the command to continue", 1)
+        return _fail(INTERRUPTED, 1)
     except Exception as error:
         if debug:
             raise
@@ -237,8 +237,7 @@ def _prepare_process(debug: bool) -> None:
     # By default PyTorch's threads spin while they wait, which slows training up to tenfold when
     # others use the cores, too. The OpenMP library reads this when it is loaded, with PyTorch.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    # kill (SIGTERM) stops as tidily as Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    handle_interrupts()
     if debug:
         return
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
@@ -267,7 +266,3 @@ def _sentence(error: Exception, options: Iterable[Any] = ()) -> str:
     if isinstance(error, expected) and text:
         return text
     return f"{type(error).__name__}: {text} (an error of dhq; {DEBUG}=1 shows where)"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -3,6 +3,7 @@
 """Random runs of ``dhq``, each with its interruptions, from one seed."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -76,8 +77,8 @@ def draw(seed: int) -> Configuration:
         commands += [_command(stage, options[stage], random) for stage in STAGES]
     if random.random() < 0.2:
         commands.append(_command("analyze", [], random))
-    if random.random() < 0.3:
-        commands.append(_command("synth", [], random))
+    if _is_small(options["fit"], options["build"]) and random.random() < 0.6:
+        commands.append(_command("synth", [], random))  # of others it takes minutes
     return Configuration(seed, tuple(commands))
 
 
@@ -96,6 +97,14 @@ def _fit(random: Random) -> list[str]:
     if task == "picture" and random.random() < 0.4:
         options.append("--grey")
     return options
+
+
+def _is_small(fit: list[str], build: list[str]) -> bool:
+    given = dict(pairwise(fit + build))
+    layers, hidden, cycles = (
+        int(given[name]) for name in ("--layers", "--hidden", "--cycles-per-sample")
+    )
+    return layers == 1 and hidden <= 8 and cycles >= 8
 
 
 def _quantize(random: Random) -> list[str]:
