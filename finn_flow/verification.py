@@ -6,7 +6,7 @@ import numpy as np
 from qonnx.core.modelwrapper import ModelWrapper
 
 from dhq_brevitas.export import run_qonnx
-from dhq_brevitas.finn_flow.errors import VerificationError
+from dhq_brevitas.finn_flow.errors import FlowError, VerificationError
 from dhq_brevitas.finn_flow.execute import check_inputs, execute_dataflow, is_dataflow
 from dhq_brevitas.finn_flow.host_affine import HostAffine
 from dhq_brevitas.finn_flow.transformations import ExtractHostAffine
@@ -24,7 +24,7 @@ class StepVerifier:
         model: the QONNX graph.
         inputs: real inputs [samples, …, channels].
 
-    FlowError for inputs of another shape.
+    FlowError for inputs of another shape, and where the graph gives NaN or infinity.
     """
 
     def __init__(self, model: ModelWrapper, inputs: np.ndarray) -> None:
@@ -66,6 +66,12 @@ class StepVerifier:
             self.outputs = run_qonnx(model, self.inputs)
         else:
             self.codes, self.outputs = self._codes(model)
+        finite = np.isfinite(self.outputs).reshape(self.samples, -1).all(axis=1)
+        if not finite.all():
+            raise FlowError(
+                f"the graph gives NaN or infinity for sample {int(np.argmin(finite))}: mend the "
+                "graph, or leave the sample out"
+            )
 
     def _codes(self, model: ModelWrapper) -> tuple[np.ndarray, np.ndarray]:
         """Integers that ``model`` gives for the encoded inputs, and what the host makes of them."""

@@ -59,7 +59,8 @@ class StageRecord:
         files: digest of every file it wrote, by path relative to the folder.
         seconds: time it took.
         versions: of the packages that did the work.
-        code: digest of every Python file that its options name, by absolute path.
+        code: digest of every Python file that its options name, and of the user's files that these
+            import, by absolute path.
     """
 
     stage: str
