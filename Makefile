@@ -5,6 +5,7 @@
 # make test: lint, types and tests, with FINN and, for the core, with the newer Brevitas and PyTorch.
 # make test-rtl: the benches of the RTL kernels in full, of which make test runs a part.
 # make test-exhaustive: every test that make test leaves out (marker exhaustive).
+# make soak: random runs for MINUTES, killed and on full disks, through to the Verilog, in runs/soak.
 # All set up their virtual environments first, and again whenever pyproject.toml or the lines
 # below change what they hold; PYTHON chooses the interpreter (3.11 or newer).
 
@@ -23,9 +24,11 @@ RTL_TESTS := $(addprefix tests/finn_flow/,rtl rtlsim stitching)
 # training, calibration, export. The other tests are of this package's own Python, or need FINN.
 CORE_TESTS := $(addprefix tests/,export inr nn quantization test_examples.py test_models.py)
 export OMP_NUM_THREADS ?= 1
+MINUTES ?= 120
+SEED ?= 0
 
 .NOTPARALLEL:
-.PHONY: help demo test lint types test-finn test-core test-rtl test-exhaustive clean
+.PHONY: help demo test lint types test-finn test-core test-rtl test-exhaustive soak clean
 
 help:
 	@echo "make demo   fit, quantize, export, map to FINN and check a bundled picture (runs/demo)"
@@ -33,6 +36,7 @@ help:
 	@echo "make lint types test-finn test-core   the parts of make test"
 	@echo "make test-rtl  kernel benches with every variant and width (a quarter of an hour)"
 	@echo "make test-exhaustive  all that make test leaves out: these, networks of every width"
+	@echo "make soak   random runs, killed and on full disks, for MINUTES (120), from SEED (0) on"
 	@echo "make clean  remove the virtual environments and runs/"
 
 # Two cores do one job here, so PyTorch gets both.
@@ -59,6 +63,9 @@ test-rtl: $(READY)
 
 test-exhaustive: $(READY)
 	$(VENV)/bin/python $(PYTEST) -m exhaustive
+
+soak: $(READY)
+	$(VENV)/bin/python tests/soak/random_runs.py --minutes $(MINUTES) --first $(SEED) --out runs/soak
 
 test-core: $(CORE_READY)
 	$(CORE_VENV)/bin/python $(PYTEST) $(CORE_TESTS)

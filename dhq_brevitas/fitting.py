@@ -43,6 +43,7 @@ from dhq_brevitas.signals.grid import CoordinateGrid, points_of
 from dhq_brevitas.signals.metrics import psnr
 from dhq_brevitas.util.device import resolve_device
 from dhq_brevitas.util.files import atomic_path, check_regular_file
+from dhq_brevitas.util.states import save_tensors
 
 __all__ = ["Fitted", "Quantized", "fit", "unpack"]
 
@@ -127,8 +128,7 @@ class Fitted:
             "target": torch.from_numpy(self.target),
             **{name: getattr(self, name) for name in ("low", "high", "psnr")},
         }
-        with atomic_path(path) as temporary:
-            torch.save(state, temporary)
+        save_tensors(path, state)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Fitted":

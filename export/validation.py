@@ -88,9 +88,20 @@ def checked(model: ModelWrapper) -> ModelWrapper:
 def _remove_constant_inputs(graph: GraphProto) -> None:
     """Takes constants out of the graph inputs, among which PyTorch's exporters list them.
 
-    One that is the only input is left, to be refused where an input is needed.
+    One that is the only input is left, to be refused where an input is needed. ValueError for a
+    constant of another shape or type than it is listed with.
     """
-    constants = {tensor.name for tensor in graph.initializer}
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    for tensor in graph.input:
+        constant, listed = constants.get(tensor.name), tensor.type.tensor_type
+        if constant is not None and (
+            listed.elem_type != constant.data_type
+            or [dim.dim_value for dim in listed.shape.dim] != list(constant.dims)
+        ):
+            raise ValueError(
+                f"the constant {tensor.name} is listed as an input of another shape or type than "
+                "its own; take it out of the inputs"
+            )
     inputs = [tensor for tensor in graph.input if tensor.name not in constants]
     if inputs:
         kept = [copy.deepcopy(tensor) for tensor in inputs]

@@ -9,7 +9,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 
 from dhq_brevitas.export import run_qonnx
 from dhq_brevitas.export.execute import one_or_all
-from dhq_brevitas.finn_flow.errors import VerificationError
+from dhq_brevitas.finn_flow.errors import FlowError, VerificationError
 from dhq_brevitas.finn_flow.execute import check_inputs, execute_dataflow, is_dataflow
 from dhq_brevitas.finn_flow.host_affine import HostAffine
 from dhq_brevitas.finn_flow.transformations import ExtractHostAffine
@@ -27,7 +27,7 @@ class StepVerifier:
         model: the QONNX graph.
         inputs: real inputs [samples, …, channels]; a sequence of them for several inputs.
 
-    FlowError for inputs of another shape.
+    FlowError for inputs of another shape, and where the graph gives NaN or infinity.
     """
 
     def __init__(self, model: ModelWrapper, inputs: Any) -> None:
@@ -71,6 +71,14 @@ class StepVerifier:
             self.outputs = _listed(run_qonnx(model, self.inputs))
         else:
             self.codes, self.outputs = self._codes(model)
+        finite = np.all(
+            [np.isfinite(y).reshape(self.samples, -1).all(axis=1) for y in self.outputs], axis=0
+        )
+        if not finite.all():
+            raise FlowError(
+                f"the graph gives NaN or infinity for sample {int(np.argmin(finite))}: mend the "
+                "graph, or leave the sample out"
+            )
 
     def _narrow(self) -> list[np.ndarray]:
         return [output.astype(np.float32) for output in self.outputs]

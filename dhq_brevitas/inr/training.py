@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from dhq_brevitas.util.errors import ArgumentError
-from dhq_brevitas.util.files import atomic_path
+from dhq_brevitas.util.states import save_tensors
 
 __all__ = [
     "Interrupted",
@@ -303,8 +303,7 @@ class TrainingRun:
             "optimizer": self.optimizer.state_dict(),
             "best": self.best,
         }
-        with atomic_path(self.checkpoint) as temporary:
-            torch.save(state, temporary)
+        save_tensors(self.checkpoint, state)
 
     def _read_checkpoint(self) -> dict[str, Any] | None:
         if self.checkpoint is None or not Path(self.checkpoint).exists():

@@ -10,7 +10,6 @@ import argparse
 import contextlib
 import logging
 import os
-import signal
 import sys
 import types
 import typing
@@ -20,6 +19,7 @@ from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any
 
+from dhq_brevitas.run.interrupts import INTERRUPTED, handle_interrupts
 from dhq_brevitas.run.records import RunFolder
 from dhq_brevitas.run.stages import STAGES, main_stages
 from dhq_brevitas.util.errors import ArgumentError
@@ -209,7 +209,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return COMMANDS.get(arguments.command, _run)(arguments)
     except KeyboardInterrupt:
-        return _fail("interrupted; finished stages are kept. Repeat the command to continue", 1)
+        return _fail(INTERRUPTED, 1)
     except Exception as error:
         if debug:
             raise
@@ -315,8 +315,7 @@ def _prepare_process(debug: bool) -> None:
     # By default PyTorch's threads spin while they wait, which slows training up to tenfold when
     # others use the cores, too. The OpenMP library reads this when it is loaded, with PyTorch.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    # kill (SIGTERM) stops as tidily as Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    handle_interrupts()
     if debug:
         return
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
@@ -345,7 +344,3 @@ def _sentence(error: Exception, options: Iterable[Any] = ()) -> str:
     if isinstance(error, expected) and text:
         return text
     return f"{type(error).__name__}: {text} (an error of dhq; {DEBUG}=1 shows where)"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

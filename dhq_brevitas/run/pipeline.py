@@ -26,8 +26,7 @@ from dhq_brevitas.run.stages.fit import FitOptions
 from dhq_brevitas.signals.tasks import Problem, get_task
 from dhq_brevitas.util.device import resolve_device
 from dhq_brevitas.util.errors import ArgumentError
-from dhq_brevitas.util.files import file_digest
-from dhq_brevitas.util.plugins import code_files
+from dhq_brevitas.util.plugins import code_digests, code_files
 
 __all__ = ["check_inputs", "check_stages", "run_stage"]
 
@@ -100,8 +99,7 @@ def _run_stage(
             options, folder, lambda other, asked: run_stage(folder, other, asked, progress, say)
         )
     chosen = folder.chosen([options])
-    named = code_files(vars(options).values())
-    code = {str(file): file_digest(file) for file in named if file.is_file()}
+    code = code_digests(code_files(vars(options).values()))
     stage = Stage(
         folder=folder,
         chosen=chosen,

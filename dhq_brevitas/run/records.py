@@ -20,7 +20,14 @@ from filelock import FileLock, Timeout
 from dhq_brevitas.run.folder import Folder
 from dhq_brevitas.run.stage import Chosen
 from dhq_brevitas.run.stages import STAGES, stages_before
-from dhq_brevitas.util.files import claim_folder, file_digest, read_json, text_digest, write_json
+from dhq_brevitas.util.files import (
+    claim_folder,
+    file_digest,
+    read_json,
+    remove_partial_files,
+    text_digest,
+    write_json,
+)
 from dhq_brevitas.util.plugins import code_files
 
 __all__ = ["MissingStageError", "RunFolder", "StageRecord", "UntrustedCodeError"]
@@ -52,7 +59,8 @@ class StageRecord:
         files: digest of every file it wrote, by path relative to the folder.
         seconds: time it took.
         versions: of the packages that did the work.
-        code: digest of every Python file that its options name, by absolute path.
+        code: digest of every Python file that its options name, and of the user's files that these
+            import, by absolute path.
     """
 
     stage: str
@@ -111,6 +119,7 @@ class RunFolder(Folder):
             say(f"waiting for another dhq, which is at work in {self.path}")
             self._lock.acquire()
         try:
+            remove_partial_files(self.path)
             yield
         finally:
             self._lock.release()

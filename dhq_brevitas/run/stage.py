@@ -121,7 +121,7 @@ class StageKind:
             these options ask for; returns what they come to then.
         load: the data of the stage; None: what the fit left in the folder.
         determines: what the result depends on beside the stages before, the versions of the
-            packages, the device and the Python files that its options name.
+            packages, the device and the Python files that its options name, with their imports.
         inputs: options that name a file to read, each with a pattern of the files in the folder
             that it must not be, since a stage writes them.
     """

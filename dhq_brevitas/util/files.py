@@ -25,11 +25,14 @@ __all__ = [
     "claim_folder",
     "file_digest",
     "read_json",
+    "remove_partial_files",
     "text_digest",
     "write_json",
     "write_text",
 ]
 
+#: Begins the names of files that are being written.
+PARTIAL = ".dhq-partial-"
 #: Fewer free bytes, with a file half written, are a full disk.
 FULL_BYTES = 1 << 16
 #: Bytes of the largest JSON file that is read.
@@ -50,7 +53,7 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(target)
     check_folder_of(target)
     handle, name = tempfile.mkstemp(
-        prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent
+        prefix=f"{PARTIAL}{target.stem}-", suffix=target.suffix, dir=target.parent
     )
     os.close(handle)
     temporary = Path(name)
@@ -67,6 +70,12 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_partial_files(folder: str | os.PathLike[str]) -> None:
+    """Removes what killed processes were writing below ``folder``, where no other one writes."""
+    for path in Path(folder).rglob(f"{PARTIAL}*"):
+        path.unlink(missing_ok=True)
 
 
 def _disk_is_full(error: Exception, folder: Path) -> bool:

@@ -364,6 +364,16 @@ def test_bad_arguments(siren, tmp_path, arguments, message):
         build_dataflow(siren.build(), tmp_path, progress=False, **arguments)
 
 
+def test_a_graph_that_gives_no_numbers(tmp_path):
+    """Relu(x) / Relu(x) is NaN where x is negative; NaN equals nothing, itself included."""
+    graph = GraphBuilder(4).quant(6).matmul(np.eye(4) * 3, 3).apply("Relu")
+    model = graph.apply("Div", 1.0).quant(4).matmul(np.eye(4) * 2, 3).model(4)
+    (div,) = model.get_nodes_by_op_type("Div")
+    div.input[1] = div.input[0]
+    with pytest.raises(FlowError, match="the graph gives NaN or infinity for sample 1"):
+        build_dataflow(model, tmp_path, verify_inputs=np.array([[3.0] * 4, [-3] * 4]))
+
+
 def test_bad_files(siren, tmp_path):
     with pytest.raises(FlowError, match=r"model='.*missing.onnx' is not a file"):
         build_dataflow(tmp_path / "missing.onnx", tmp_path)

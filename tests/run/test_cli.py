@@ -230,7 +230,7 @@ def test_help_of_each_command(command, capsys):
 
 
 def test_program_in_its_own_process(tmp_path):
-    command = [sys.executable, "-m", "dhq_brevitas.run.cli"]
+    command = [sys.executable, "-m", "dhq_brevitas.run"]
     done = subprocess.run(
         [*command, "fit", "camera", "--out", str(tmp_path), *SMALL[:-2]],
         capture_output=True,

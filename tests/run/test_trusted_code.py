@@ -146,3 +146,34 @@ def test_an_edited_file_makes_the_fit_run_again(tmp_path, mine, capsys):
     assert run(*command) == 0
     assert "fit: unchanged" not in capsys.readouterr().out
     assert get_family(str(mine.path)).parameters["omega"] == 10.0
+
+
+def test_an_edited_import_makes_the_fit_run_again(tmp_path, monkeypatch, capsys):
+    """Of the Python file that the command names, through a package and a relative import."""
+    package = tmp_path / "mine_of_test"
+    package.mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (package / "__init__.py").write_text("from .numbers import OMEGA\n")
+    (package / "numbers.py").write_text("OMEGA = 30.0\n")
+    (tmp_path / "other_of_test.py").write_text("")
+    (tmp_path / "family.py").write_text(
+        "from dataclasses import replace\n"
+        "from dhq_brevitas.inr.families import FAMILIES\n"
+        "import mine_of_test as m\n"
+        'FAMILY = replace(FAMILIES["siren"], parameters={"omega": m.OMEGA, "omega_first": None})\n'
+    )
+    out, path = tmp_path / "out", tmp_path / "family.py"
+    command = ["fit", "camera", "--out", out, "--family", path, "--size", 16]
+    command += ["--hidden", 8, "--layers", 1, "--steps", 1]
+    assert run(*command) == 0
+    code = json.loads((out / "fit.json").read_text())["code"]
+    assert sorted(code) == sorted(map(str, [path, *package.glob("*.py")]))
+    (tmp_path / "other_of_test.py").write_text("edited = 1\n")
+    assert run(*command) == 0
+    assert "fit: unchanged, skipped" in capsys.readouterr().out
+    (package / "numbers.py").write_text("OMEGA = 7.0\n")
+    status, line = failure(capsys, "quantize", "--out", out, "--trust-code")
+    assert (status, "quantize needs the result of fit" in line) == (1, True)
+    assert run(*command) == 0
+    assert "fit: unchanged" not in capsys.readouterr().out
+    assert get_family(str(path)).parameters["omega"] == 7.0

@@ -2,12 +2,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
 import errno
 import os
+import signal
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from dhq_brevitas.planning.plan_file import read_plan
+from dhq_brevitas.run.records import RunFolder
 from dhq_brevitas.util.files import MAX_JSON_BYTES, atomic_path, claim_folder, read_json
+from dhq_brevitas.util.states import load_state, save_tensors
 
 
 def test_folders_that_are_claimed(tmp_path):
@@ -48,6 +54,38 @@ def test_plans_and_records_are_files_of_bounded_size(tmp_path, reader):
         file.truncate(MAX_JSON_BYTES + 1)  # takes no space
     with pytest.raises(ValueError, match=f"and at most {MAX_JSON_BYTES} are read"):
         reader(tmp_path / "large")
+
+
+def test_partial_files_of_killed_processes(tmp_path):
+    """Removed by whoever works in the folder next; other files stay."""
+    script = (
+        "import os, signal, sys\n"
+        "from dhq_brevitas.util.files import atomic_path\n"
+        "with atomic_path(sys.argv[1]) as partial:\n"
+        "    partial.write_text('half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    run = RunFolder(tmp_path / "run")
+    with run.locked(print):
+        (run.path / "build").mkdir()
+    for name in ("a.npz", "build/b.onnx"):
+        killed = subprocess.run([sys.executable, "-c", script, run.path / name], check=False)
+        assert killed.returncode == -signal.SIGKILL
+    assert sorted(path.suffix for path in run.path.rglob("*") if path.is_file()) == [
+        "",
+        ".npz",
+        ".onnx",
+    ]
+    with run.locked(print):
+        pass
+    assert [path.name for path in run.path.rglob("*") if path.is_file()] == [".dhq-run"]
+
+
+def test_equal_tensors_make_equal_files(tmp_path):
+    for name in ("a.pt", "b.pt"):
+        save_tensors(tmp_path / name, {"w": torch.arange(6.0)})
+    assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
+    assert torch.equal(load_state(tmp_path / "a.pt")["w"], torch.arange(6.0))
 
 
 def failing_write(path, error) -> None:

@@ -12,7 +12,8 @@ from dhq_brevitas.export.graph import FLOAT_INTEGER_BITS
 from dhq_brevitas.nn.hadamard import hadamard_transform_int
 
 ZERO = np.zeros(())
-# Bits that a scale must keep beside a wide accumulator; a code behind thresholds has as many.
+# Bits that a scale must keep beside a wide accumulator, and an offset behind the point; a code
+# behind thresholds has as many.
 MIN_SCALE_BITS = 12
 
 
@@ -157,13 +158,25 @@ def dyadic_parameters(
 
 
 def check_rounding(
-    x: Scaled, factor: np.ndarray, rounded: np.ndarray, multiplier_bits: int
+    x: Scaled,
+    given: tuple[np.ndarray, np.ndarray],
+    rounded: tuple[np.ndarray, np.ndarray],
+    multiplier_bits: int,
 ) -> None:
-    """ValueError where q·rounded is half a code from q·factor and too few bits are left of it.
+    """ValueError where too little is left of ``given`` (factor, shift).
 
-    All channels are multiples of one power of two: the bits of the largest factor are those of all.
+    Of a factor: too few bits, and q·factor is half a code away. Of a shift: too few bits behind
+    the point. All channels are multiples of one power of two: the bits of the largest factor are
+    those of all.
     """
-    lost = np.abs(rounded - factor)
+    factor = given[0]
+    lost, lost_of_shift = (np.abs(r - g) for g, r in zip(given, rounded, strict=True))
+    if np.any(lost_of_shift > 2.0**-MIN_SCALE_BITS):
+        raise ValueError(
+            f"{x.name}: it is scaled by up to {float(np.abs(factor).max()):g}, which in a "
+            f"multiplier of {multiplier_bits} bits leaves no bits for the offset that is added; "
+            "raise multiplier_bits, or use a smaller scale ahead of it"
+        )
     if np.any((lost * x.magnitude > 0.5) & (lost > np.abs(factor) * 2.0**-MIN_SCALE_BITS)):
         raise ValueError(
             f"{x.name}: the scales of its channels are too far apart for one multiplier of "

@@ -92,9 +92,9 @@ class GraphWriter:
         """Emits q·factor + shift; with ``exact``, as dyadic numbers that no rounding touches."""
         float64 = False
         if exact:
-            given = factor
-            factor, shift, s = dyadic_parameters(given, shift, self.multiplier_bits)
-            check_rounding(x, given, factor, self.multiplier_bits)
+            given = factor, shift
+            factor, shift, s = dyadic_parameters(factor, shift, self.multiplier_bits)
+            check_rounding(x, given, (factor, shift), self.multiplier_bits)
             largest = x.magnitude * float(np.max(np.abs(factor))) + float(np.max(np.abs(shift)))
             units = int(math.ldexp(largest, s))
             float64 = units >= 1 << FLOAT_INTEGER_BITS[TensorProto.FLOAT]
