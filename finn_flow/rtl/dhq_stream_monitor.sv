@@ -8,10 +8,14 @@
 // a_offer  valid never waits for ready: a kernel that holds at least HELD words, which is enough to
 //          compute one more output, offers it within LATENCY cycles whatever m_ready does.
 // a_count  no word comes out that was not put in.
+//
+// A kernel that turns S_WORDS words into M_WORDS holds that many of its outputs once all of them came.
 
 module dhq_stream_monitor #(
     parameter int unsigned WIDTH   = 8,
     parameter int unsigned HELD    = 1,
+    parameter int unsigned S_WORDS = 1,
+    parameter int unsigned M_WORDS = 1,
     parameter int unsigned LATENCY = 1
 ) (
     input logic             clk,
@@ -23,7 +27,8 @@ module dhq_stream_monitor #(
     input logic             m_ready
 );
 
-  int unsigned held;    // words accepted and not yet delivered
+  int unsigned held;    // words accepted (or made of such) and not yet delivered
+  int unsigned came;    // of S_WORDS
   int unsigned waited;  // cycles for which an output was due and not offered
 
   logic armed;  // nothing is asserted before the first reset
@@ -33,9 +38,12 @@ module dhq_stream_monitor #(
     if (!rst_n) begin
       armed  <= 1'b1;
       held   <= 0;
+      came   <= 0;
       waited <= 0;
     end else begin
-      held <= held + ((s_valid && s_ready) ? 1 : 0) - ((m_valid && m_ready) ? 1 : 0);
+      if (s_valid && s_ready) came <= (came == S_WORDS - 1) ? 0 : came + 1;
+      held <= held + ((s_valid && s_ready && came == S_WORDS - 1) ? M_WORDS : 0)
+              - ((m_valid && m_ready) ? 1 : 0);
       if (m_valid || held < HELD) waited <= 0;
       else waited <= waited + 1;
     end

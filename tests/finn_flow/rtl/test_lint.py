@@ -81,6 +81,25 @@ MODULES = {
     "uart_receiver": ["", "CYCLES=27"],
     "uart_transmitter": ["", "BYTES=3 CYCLES=27"],
     "lookup_table": ["", "PORTS=1", 'STYLE="block"', "ADDRESS_BITS=12"],
+    "matrix_vector": [
+        "",
+        "MW=1 MH=1 PE=1 SIMD=1 CHAIN=1 WEIGHT_WIDTH=1 IN_WIDTH=1 IN_SIGNED=0",
+        "MW=4 MH=6 PE=3 CHAIN=1",
+        "MW=8 MH=4 PE=4 SIMD=1 CHAIN=1 ACC_WIDTH=30 WEIGHT_WIDTH=2",
+        "MW=2 MH=4 SIMD=2 OUT_LANES=4 IN_LANES=2",
+        'MW=128 MH=128 PE=8 SIMD=16 CHAIN=8 PACK=2 DSP="DSP48E2" ACC_WIDTH=21',
+        'MW=10 MH=5 PE=5 SIMD=10 CHAIN=3 PACK=2 DSP="DSP48E1" WEIGHT_WIDTH=5 OFFSET=16',
+        'MW=10 MH=3 PE=3 SIMD=5 CHAIN=3 IN_WIDTH=24 WEIGHT_WIDTH=16 ACC_WIDTH=45 DSP="DSP48E2"',
+    ],
+    "matrix_vector_buffer": ["", "LANES=6 IN_LANES=3 WORDS=1 CHAIN=2", "IN_LANES=4"],
+    "matrix_vector_memory": ["", "LINES=1", 'STYLE="distributed"'],
+    "matrix_vector_multiplier": [
+        "",
+        "FIRST=0",
+        "SIGNS=1 WIDE=2",
+        "SIGNS=1 WIDE=1",
+        'DSP="DSP48E2"',
+    ],
 }
 # Parameters outside their range, and what the message says of them.
 REFUSED = [
@@ -116,6 +135,18 @@ REFUSED = [
     ("stream_fork", "OUTPUTS=1", "OUTPUTS=1 must be at least 2"),
     ("stream_multiply", "A_WIDTH=33", "A_WIDTH=33 and B_WIDTH=8 lie in 1 to 32"),
     ("stream_multiply", "OUT_WIDTH=17", "OUT_WIDTH=17 must lie in 1 to A_WIDTH + B_WIDTH=16"),
+    ("matrix_vector", "PE=3", "PE=3 must divide MH=8"),
+    ("matrix_vector", "SIMD=3", "SIMD=3 must divide MW=8"),
+    ("matrix_vector", "IN_LANES=3", "IN_LANES=3 must divide SIMD=2"),
+    ("matrix_vector", "OUT_LANES=3", "OUT_LANES=3 must divide PE=4"),
+    ("matrix_vector", "IN_WIDTH=25", "IN_WIDTH=25 must lie in 1 to 24"),
+    ("matrix_vector", "WEIGHT_WIDTH=17", "WEIGHT_WIDTH=17 must lie in 1 to 16"),
+    ("matrix_vector", "ACC_WIDTH=49", "ACC_WIDTH=49 must lie in 1 to 48"),
+    ("matrix_vector", "CHAIN=3", "CHAIN=3 must lie in 1 to SIMD=2"),
+    ("matrix_vector", 'DSP="DSP58"', "DSP=DSP58 must be empty, DSP48E1 or DSP48E2"),
+    ("matrix_vector", "PACK=2", "PACK=2 weights of 8 bits, 18 bits apart, do not fit"),
+    ("matrix_vector", 'PACK=2 DSP="DSP48E1"', "PACK=2 weights of 8 bits, 18 bits apart"),
+    ("matrix_vector", 'STYLE="ultra"', "STYLE=ultra must be"),
 ]
 
 

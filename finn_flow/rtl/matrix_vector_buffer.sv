@@ -1,0 +1,107 @@
+// SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Input memory of matrix_vector: at least two vectors of WORDS words, a word is LANES numbers.
+//
+// Numbers enter IN_LANES at a time. `complete` says that a vector is there that was not begun. The
+// parent asks for the words of a vector in order, again and again:
+//
+//   next          the next word is wanted
+//   rewind        it ends a pass over the vector
+//   last_pass     this is the last pass, after which the next vector follows
+//   begin_vector  if a vector is complete it is begun
+//
+// all with enable. Lane l of a word is on x for the enabled cycle 1 + l mod CHAIN cycles after next.
+// Each lane has a memory of its own: numbers come in several at a time or few, and leave at different
+// times, without registers. A word is released when its last lane was read in the last pass.
+// Reset empties it.
+
+module matrix_vector_buffer #(
+    parameter int unsigned LANES = 4,
+    parameter int unsigned IN_LANES = 1,  // a divisor of LANES
+    parameter int unsigned WIDTH = 8,
+    parameter int unsigned WORDS = 4,
+    parameter int unsigned CHAIN = 4,  // at most LANES
+    parameter int unsigned DEPTH = 32  // words, a power of two above WORDS
+) (
+    input  logic                             clk,
+    input  logic                             rst_n,
+    input  logic [IN_LANES-1:0][WIDTH-1:0] s_data,
+    input  logic                             s_valid,
+    output logic                             s_ready,
+    output logic                             complete,
+    input  logic                             enable,
+    input  logic                             begin_vector,
+    input  logic                             next,
+    input  logic                             rewind,
+    input  logic                             last_pass,
+    output logic [   LANES-1:0][WIDTH-1:0] x
+);
+
+  localparam int unsigned AW = dhq_rtl_pkg::index_width(DEPTH);
+  localparam int unsigned FW = dhq_rtl_pkg::index_width(DEPTH + 1);
+  localparam int unsigned WW = dhq_rtl_pkg::index_width(WORDS);
+  localparam int unsigned CHUNKS = LANES / IN_LANES;
+  localparam int unsigned CW = dhq_rtl_pkg::index_width(CHUNKS);
+  localparam int unsigned VW = dhq_rtl_pkg::index_width(DEPTH / WORDS + 1);
+
+  // ------------------------------------------------------------------------------------- writing
+  logic [AW-1:0] write_at;
+  logic [CW-1:0] chunk;
+  logic [WW-1:0] word;  // of the vector
+  logic [FW-1:0] fill;  // words written and not released
+  logic [VW-1:0] vectors;  // complete and not begun
+  logic accept, word_in, vector_in, release_word, taken;
+
+  assign s_ready   = fill != FW'(DEPTH);
+  assign accept    = s_valid && s_ready;
+  assign word_in   = accept && chunk == CW'(CHUNKS - 1);
+  assign vector_in = word_in && word == WW'(WORDS - 1);
+  assign complete  = vectors != '0;
+  assign taken     = enable && begin_vector && complete;
+
+  always_ff @(posedge clk) begin
+    if (!rst_n) begin
+      {write_at, chunk, word, fill, vectors} <= '0;
+    end else begin
+      if (accept) chunk <= word_in ? '0 : chunk + 1'b1;
+      if (word_in) begin
+        write_at <= write_at + 1'b1;
+        word     <= vector_in ? '0 : word + 1'b1;
+      end
+      if (word_in != release_word) fill <= word_in ? fill + 1'b1 : fill - 1'b1;
+      if (vector_in != taken) vectors <= vector_in ? vectors + 1'b1 : vectors - 1'b1;
+    end
+  end
+
+  // ------------------------------------------------------------------------------------- reading
+  logic [AW-1:0] pointer, base;
+  logic [CHAIN-1:0][AW-1:0] read_at;
+  logic [CHAIN-1:0] releasing;
+  logic done;
+
+  assign done = rewind && last_pass;
+  // In its last pass a word is read for the last time.
+  assign release_word = enable && releasing[CHAIN-1];
+
+  always_ff @(posedge clk) begin
+    if (!rst_n) begin
+      {pointer, base, releasing} <= '0;
+    end else if (enable) begin
+      releasing <= CHAIN'({releasing, next && last_pass});
+      if (next) begin
+        pointer <= rewind && !done ? base : pointer + 1'b1;
+        if (done) base <= pointer + 1'b1;
+      end
+    end
+    if (enable) read_at <= (CHAIN * AW)'({read_at, pointer});
+  end
+
+  for (genvar lane = 0; lane < LANES; lane++) begin : g_lane
+    (* ram_style = "distributed" *) logic [WIDTH-1:0] memory[DEPTH];
+    always_ff @(posedge clk)
+      if (accept && chunk == CW'(lane / IN_LANES)) memory[write_at] <= s_data[lane%IN_LANES];
+    assign x[lane] = memory[read_at[lane%CHAIN]];
+  end
+
+endmodule
