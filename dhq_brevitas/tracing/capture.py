@@ -9,8 +9,10 @@ import logging
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -81,7 +83,13 @@ def capture(module: nn.Module, inputs: Sequence[Tensor]) -> Captured:
     Raises ValueError, with the line of code, where the module cannot be traced.
     """
     with evaluating(module), torch.no_grad():
-        module(*inputs)  # what fails by itself fails as it does for the user
+        try:
+            module(*inputs)
+        except Exception as error:
+            shapes = ", ".join(str(list(x.shape)) for x in inputs)
+            raise ValueError(
+                f"{type(module).__name__} does not run on inputs of shape {shapes}: {error}"
+            ) from error
         try:
             with _quiet():
                 program = torch.export.export(module, tuple(inputs), strict=False)
@@ -114,7 +122,7 @@ def _quiet() -> Iterator[None]:
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
@@ -125,9 +133,10 @@ def _untraceable(module: nn.Module, error: Exception) -> str:
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if not any(part in frame.filename for part in LIBRARIES) and frame.filename != __file__
+        if not _of_library(frame.filename)
     ]
-    here = next((f for f in reversed(frames) if "dhq_brevitas" not in f.filename), None)
+    ours = str(Path(__file__).parent.parent)
+    here = next((f for f in reversed(frames) if not f.filename.startswith(ours)), None)
     line = f", line {here.lineno} of {here.filename}: `{here.line}`" if here else ""
     kind = type(error).__name__
     if "DataDependent" in kind or "data-dependent" in str(error):
@@ -158,4 +167,10 @@ def owner(node: fx.Node) -> tuple[str, str]:
 def line_of_code(node: fx.Node) -> str:
     """The line that called an operator, or ""."""
     lines = (node.meta.get("stack_trace") or "").strip().splitlines()
-    return lines[-1].strip() if lines else ""
+    frames = zip(lines[::2], lines[1::2], strict=False)
+    own = [code.strip() for frame, code in frames if not _of_library(frame)]
+    return own[-1] if own else ""
+
+
+def _of_library(text: str) -> bool:
+    return any(part in text for part in LIBRARIES)

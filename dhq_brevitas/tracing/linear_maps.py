@@ -4,6 +4,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 import torch
@@ -128,7 +129,7 @@ def _reduced(algebra: Algebra, x: Value, dim: Any, keepdim: bool, mean: bool) ->
 def _einsum(
     algebra: Algebra, equation: str, tensors: Sequence[Any], **options: Any
 ) -> Value | None:
-    """One value and one matrix of constants, one letter of both added up."""
+    """One value and one constant that share the letters added up, and no others."""
     inputs, _, output = equation.replace(" ", "").partition("->")
     names = inputs.split(",")
     values = [place for place, tensor in enumerate(tensors) if isinstance(tensor, Value)]
@@ -140,16 +141,18 @@ def _einsum(
     spare = [chr(code) for code in range(FIRST_SPARE, FIRST_SPARE + dots)]
     mine, output = (text.replace("...", "".join(spare)) for text in (mine, output))
     summed = [letter for letter in mine if letter in other and letter not in output]
+    kept = [letter for letter in mine if letter not in summed]
     fresh = [letter for letter in other if letter not in mine]
-    if len(summed) != 1 or len(fresh) > 1 or len(other) != len(fresh) + 1:
+    if not summed or len(other) != len(fresh) + len(summed) or set(kept) - set(output):
         return None
     weight = matrix.permute([other.index(letter) for letter in [*fresh, *summed]])
-    weight = weight if fresh else weight[None]
-    axis = mine.index(summed[0])
-    made = contracted(algebra, value, axis, weight)
-    if not fresh:
-        return _permuted(_without(made, axis), mine.replace(summed[0], ""), output)
-    return _permuted(made, mine.replace(summed[0], fresh[0]), output)
+    sizes = weight.shape[: len(fresh)]
+    weight = weight.reshape(prod(sizes), -1)
+    value = _permuted(value, mine, "".join([*kept, *summed]))
+    value = replace(value, index=value.index.flatten(len(kept)))
+    made = contracted(algebra, value, -1, weight)
+    made = replace(made, index=made.index.reshape(*made.index.shape[:-1], *sizes))
+    return _permuted(made, "".join([*kept, *fresh]), output)
 
 
 def _permuted(value: Value, have: str, want: str) -> Value:

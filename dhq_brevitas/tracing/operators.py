@@ -50,8 +50,8 @@ MOVING = frozenset((
     "unsqueeze", "view",
 ))
 LIKE = frozenset((
-    "empty_like", "full_like", "new_empty", "new_full", "new_ones", "new_zeros", "ones_like",
-    "zeros_like",
+    "empty_like", "fill", "full_like", "new_empty", "new_full", "new_ones", "new_zeros",
+    "ones_like", "zeros_like",
 ))
 # Elementwise, but not tagged as that.
 ELEMENTWISE = frozenset((
@@ -74,6 +74,8 @@ def apply(algebra: Algebra, node: fx.Node, args: Sequence[Any], options: dict[st
     if not values:
         return node.target(*args, **options)  # type: ignore[operator]
     name = _name(node)
+    if name.startswith(("_assert", "sym_constrain")):
+        return None
     algebra.path = owner(node)[0]
     try:
         result = _result(algebra, node, name, args, options)
@@ -132,6 +134,8 @@ def _flat(args: Any) -> list[Any]:
 def _moved(node: fx.Node, args: Sequence[Any], options: dict[str, Any]) -> Any:
     value = args[0]
     options = {k: v for k, v in options.items() if k != "memory_format"}
+    if _name(node) in ("view", "_unsafe_view"):  # the index may lie otherwise in memory
+        return replace(value, index=value.index.reshape(args[1]))
     moved = node.target(value.index, *args[1:], **options)  # type: ignore[operator]
     if isinstance(moved, Tensor):
         return replace(value, index=moved)

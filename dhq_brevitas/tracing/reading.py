@@ -172,6 +172,8 @@ class _Reader:
             self._output(number, known.get(name) if isinstance(name, str) else name)
             for number, name in enumerate(self.captured.outputs)
         )
+        if all(output.node in inputs for output in outputs):
+            raise ValueError("the module only hands its inputs on; there is nothing to quantize")
         self.progress += 1
         return Reading(self.given, tuple(inputs), outputs, self.captured.structure)
 

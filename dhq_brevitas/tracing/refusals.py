@@ -25,12 +25,16 @@ REMEDIES = {
     "index": f"looks numbers up by its input, as a hash grid does; {HOST}",
     "gather": f"looks numbers up by its input; {HOST}",
     "grid_sampler": f"looks numbers up by its input, as a feature grid does; {HOST}",
+    "xor": f"computes a hash of its input; {HOST}",
     "lstm": "carries a state from sample to sample; use layers that take each sample by itself",
     "gru": "carries a state from sample to sample; use layers that take each sample by itself",
     "rnn": "carries a state from sample to sample; use layers that take each sample by itself",
     "attention": "mixes samples with weights that depend on them; use linear layers and functions",
     "softmax": "divides by a sum over channels or samples, as attention does; use functions of one "
     "variable, or leave a last softmax to the host",
+    "einsum": "is no product with a constant matrix; one operand must be constant, and share only "
+    "the letters that are added up",
+    "norm": "divides by, or takes, a length over channels; leave it to the host, or out",
     "matmul": "multiplies two results with each other as matrices; one of them must be constant",
     "bmm": "multiplies two results with each other as matrices; one of them must be constant",
     "mm": "multiplies two results with each other as matrices; one of them must be constant",
