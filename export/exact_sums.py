@@ -20,6 +20,10 @@ MONOTONE_OPS = ("Relu", "Clip", "Max", "Min", "Floor", "Ceil", "Round")
 PRODUCTS = ("MatMul", "Gemm", "MVAU")
 FINN_DOMAIN = "finn.custom_op.fpgadataflow"
 FINN_SUMS = ("HadamardTransform", "LookupActivation", "MVAU")
+# What joins tensors, or hands one on to several readers.
+ADDERS = ("Add", "Sub", "ElementwiseAdd")
+MULTIPLIERS = ("Mul", "ElementwiseMul")
+COLLECTORS = ("Concat", "StreamingConcat", "DuplicateStreams")
 # No bound is larger: the width of a datatype may be anything in a damaged file.
 MAX_BITS = 64
 
@@ -33,7 +37,8 @@ def with_exact_sums(graph: ModelWrapper) -> ModelWrapper:
       of FINN's layers;
     * where sums of integer codes can outgrow float32's 24 bits (:func:`code_bounds`), what stands
       between them and the next Quant, as far as it is affine or monotone in one tensor: Mul, Add,
-      Relu, …, but no Cast to float32; and the division, clipping and rounding of that Quant.
+      Relu, …, but no Cast to float32; and the division, clipping and rounding of that Quant;
+    * sums, products and concatenations of integer tensors whose result can outgrow 24 bits.
 
     All else is float32, as QONNX has it. A tensor x of float64 is named x_float64, with a Cast to x
     for nodes that stay in float32; :func:`exact_tensor` finds it. So is a graph input that is
@@ -69,6 +74,8 @@ def code_bounds(model: ModelWrapper) -> dict[str, int]:
     Quant                                the same plus the zero point, and that of its constant
     MatMul, Gemm, MVAU                   times the largest Σ|w| of an output, w the weights' codes
     HadamardTransform                    times its order
+    sum, product of two integer tensors  sum, product of the two; so Mul by annotated integers
+    Concat, DuplicateStreams of such     the largest of their operands
     affine or monotone functions         that of their operand: the codes they are computed from
     ===================================  =========================================================
 
@@ -76,7 +83,7 @@ def code_bounds(model: ModelWrapper) -> dict[str, int]:
     sorted and shapes annotated.
     """
     bounds = {}
-    constant = _constant_tensors(model)
+    constant, joints = _constant_tensors(model), integer_joints(model)
     for graph_input in model.graph.input:
         datatype = model.get_tensor_datatype(graph_input.name)
         if datatype.is_integer():
@@ -86,9 +93,9 @@ def code_bounds(model: ModelWrapper) -> dict[str, int]:
         if values.dtype == np.float32 and np.all(np.isfinite(values) & (values == np.rint(values))):
             bounds[initializer.name] = 0 if values.size == 0 else int(np.abs(values).max())
     for node in model.graph.node:
-        bound = _bound(model, node, bounds, constant)
+        bound = _bound(model, node, bounds, constant, joints)
         if bound is not None:
-            bounds[node.output[0]] = bound
+            bounds.update(dict.fromkeys(node.output, bound))
     return bounds
 
 
@@ -106,7 +113,11 @@ def _constant_tensors(model: ModelWrapper) -> set[str]:
 
 
 def _bound(
-    model: ModelWrapper, node: NodeProto, bounds: Mapping[str, int], constant: set[str]
+    model: ModelWrapper,
+    node: NodeProto,
+    bounds: Mapping[str, int],
+    constant: set[str],
+    joints: set[str],
 ) -> int | None:
     if node.op_type in QUANT_OPS:
         return _quant_bound(model, node)
@@ -118,6 +129,8 @@ def _bound(
     if kind in PRODUCTS:
         return None if before is None else _product_bound(model, node, bounds, before)
     operands = [name for name in node.input if name and name not in constant]
+    if node.output[0] in joints:
+        return _joint_bound(node, kind, bounds)
     operands = operands or list(node.input)[:1]
     if len(operands) != 1 or operands[0] not in bounds:
         return None
@@ -125,6 +138,64 @@ def _bound(
     if kind == "HadamardTransform":
         return before * int(attribute(node, "order", None) or attribute(node, "Order", 1))
     return before if kind in (*AFFINE_OPS, *MONOTONE_OPS, "Transpose") else None
+
+
+def integer_joints(model: ModelWrapper) -> set[str]:
+    """First outputs of the nodes that join or fork integer tensors, or multiply one by annotated
+    integers; nodes must be sorted."""
+    constant = _constant_tensors(model)
+    inputs = [tensor.name for tensor in model.graph.input]
+    integers = {name for name in inputs if model.get_tensor_datatype(name).is_integer()}
+    joints = set()
+    for node in model.graph.node:
+        variable = [name for name in node.input if name and name not in constant]
+        joins = integers.issuperset(variable) and _joins(model, node, variable)
+        if joins or _holds_integers(model, node, integers.issuperset(variable)):
+            integers.update(node.output)
+        if joins:
+            joints.add(node.output[0])
+    return joints
+
+
+def _joins(model: ModelWrapper, node: NodeProto, variable: list[str]) -> bool:
+    kind = node.op_type.removesuffix("_rtl")
+    if len(variable) == 1 and kind in MULTIPLIERS:
+        others = [name for name in node.input if name != variable[0]]
+        return all(model.get_tensor_datatype(name).is_integer() for name in others)
+    if kind in COLLECTORS:
+        return variable == list(node.input)
+    return len(variable) == 2 and kind in ADDERS + MULTIPLIERS
+
+
+def _holds_integers(model: ModelWrapper, node: NodeProto, given: bool) -> bool:
+    """Whether another node puts out integers; ``given``: whether it takes them."""
+    if node.domain.startswith(FINN_DOMAIN):
+        return model.get_tensor_datatype(node.output[0]).is_integer()
+    if node.op_type in QUANT_OPS:
+        scale, zero = (model.get_initializer(name) for name in list(node.input)[1:3])
+        return scale is not None and zero is not None and np.all(scale == 1) and not np.any(zero)
+    if node.op_type in PRODUCTS:
+        weights = model.get_initializer(node.input[1])
+        return given and weights is not None and bool(np.all(weights == np.rint(weights)))
+    return given and (
+        node.op_type == "Identity" or (is_hadamard(node) and not attribute(node, "normalize", 0))
+    )
+
+
+def _joint_bound(node: NodeProto, kind: str, bounds: Mapping[str, int]) -> int | None:
+    given = [bounds.get(name) for name in node.input]
+    known = [bound for bound in given if bound is not None]
+    if len(known) < len(given):
+        return None
+    if kind in COLLECTORS:
+        factors = attribute(node, "factors", None) or [1] * len(known)
+        return max(abs(m) * bound for m, bound in zip(factors, known, strict=True))
+    if kind in MULTIPLIERS:
+        return known[0] * known[1]
+    return sum(
+        abs(attribute(node, name, 1)) * bound
+        for name, bound in zip(("lhs_factor", "rhs_factor"), known, strict=True)
+    )
 
 
 def _quant_bound(model: ModelWrapper, node: NodeProto) -> int | None:
@@ -159,6 +230,7 @@ class _Widener:
         self.nodes = list(model.graph.node)
         self.bounds = code_bounds(model)
         self.constant = _constant_tensors(model)
+        self.joints = integer_joints(model)
         self.sums = {node.output[0] for node in self.nodes if self._is_sum(node)}
         self.wanted: set[str] = set()  # tensors that are read in float64
         self.wide = [self._is_wide(node) for node in reversed(self.nodes)][::-1]
@@ -178,6 +250,8 @@ class _Widener:
         kind = node.op_type.removesuffix("_rtl")
         if node.output[0] in self.sums or node.op_type.startswith("Thresholding"):
             wide = True
+        elif node.output[0] in self.joints:
+            wide = is_wide(self.bounds.get(node.output[0], 0))
         elif kind == "Cast":
             known = is_wide(bound) or node.input[0] in self.sums
             wide = known and attribute(node, "to", None) == TensorProto.DOUBLE
@@ -211,17 +285,19 @@ class _Widener:
                 result.append(node)
                 continue
             # The other inputs of operators that are no ONNX operators are parameters.
-            inputs = list(node.input)[: 1 if node.domain else None]
+            # Those of FINN that join streams have no parameters.
+            joins = node.op_type.removesuffix("_rtl") in (*ADDERS, *MULTIPLIERS, *COLLECTORS)
+            inputs = list(node.input)[: 1 if node.domain and not joins else None]
             for index, name in enumerate(inputs):
                 if name:
                     result += self._widened(name)
                     node.input[index] = self._twin(name)
             result.append(node)
-            output = node.output[0]
-            if not _gives_codes(node) and not self._is_double(output):
-                node.output[0] = self._twin(output)
-                if output in narrow:
-                    result.append(_cast(node.output[0], output, TensorProto.FLOAT))
+            for index, output in enumerate(node.output):
+                if not _gives_codes(node) and not self._is_double(output):
+                    node.output[index] = self._twin(output)
+                    if output in narrow:
+                        result.append(_cast(node.output[index], output, TensorProto.FLOAT))
         return result
 
     def _widened(self, name: str) -> list[NodeProto]:

@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """``run_qonnx``: any number of samples through a QONNX graph, in batches, with exact sums."""
 
-from collections.abc import Iterator
-from typing import Literal, overload
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
-from onnx import TensorProto
+from onnx import TensorProto, ValueInfoProto
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_node
 from qonnx.transformation.infer_shapes import InferShapes
@@ -21,13 +21,17 @@ from dhq_brevitas.export.inference import check_shapes
 from dhq_brevitas.export.validation import checked
 
 BATCH_SIZE = 4096
-# Shapes in attributes of FINN's layers, samples first; the last four are of width converters and
-# FIFOs.
-BATCH_ATTRIBUTES = ("numInputVectors", "inShape", "outShape", "normal_shape", "folded_shape")
+# Shapes in attributes of FINN's layers, samples first: of most layers, of width converters and
+# FIFOs, of elementwise layers.
+BATCH_ATTRIBUTES = (
+    *("numInputVectors", "inShape", "outShape", "normal_shape", "folded_shape"),
+    *("lhs_shape", "rhs_shape", "out_shape"),
+)
 # What may stand behind the last integers of a graph: scale and bias.
 TRAILING_OPS = ("Mul", "Add", "Sub", "Div", "Cast", "Identity")
 
-Samples = np.ndarray | torch.Tensor
+Array = np.ndarray | torch.Tensor
+Samples = Array | Sequence[Array]
 
 
 @overload
@@ -39,7 +43,7 @@ def run_qonnx(
     batch_size: int = ...,
     progress: bool = ...,
     description: str = ...,
-) -> tuple[np.ndarray, np.ndarray]: ...
+) -> tuple[Any, Any]: ...
 
 
 @overload
@@ -51,7 +55,7 @@ def run_qonnx(
     batch_size: int = ...,
     progress: bool = ...,
     description: str = ...,
-) -> np.ndarray: ...
+) -> Any: ...
 
 
 def run_qonnx(
@@ -62,8 +66,8 @@ def run_qonnx(
     batch_size: int = BATCH_SIZE,
     progress: bool = False,
     description: str = "QONNX",
-) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-    """Output of a QONNX graph with one input and one output, for any number of samples.
+) -> Any:
+    """Output of a QONNX graph, for any number of samples.
 
     Nodes run as in ``qonnx.core.onnx_exec``, with two differences: sums, and what a Quant makes of
     them, are exact up to 53 bits (:func:`with_exact_sums`), and tensors are not rounded to their
@@ -72,46 +76,64 @@ def run_qonnx(
     Args:
         graph: a QONNX graph, or one of which some nodes are FINN's layers already; left as it is,
             and may be of any batch size.
-        inputs: [N, …], an array or a tensor; taken as float32, or as float64 where the input is
-            annotated with an integer datatype.
+        inputs: [N, …], an array or a tensor, or a sequence of them, one for each graph input;
+            taken as float32, or as float64 where the input is annotated with an integer datatype.
         codes: return the integers ahead of the scale and bias at the end of the graph, too.
         batch_size: samples executed at once.
         progress: show a progress bar.
         description: label of the progress bar.
 
     Returns the outputs [N, m], float32, or float64 where the output is itself a sum. With
-    ``codes``: (codes int64 [N, m], outputs float32 [N, m]).
+    ``codes``: (codes int64 [N, m], outputs float32 [N, m]). Where a graph has several outputs, each
+    of these is a tuple of arrays in the order of the graph's outputs.
 
     Raises ValueError for inputs of another shape or without a sample, for a graph that is not sound
-    (:mod:`~dhq_brevitas.export.validation`) or has other inputs and outputs, for a node that is not
+    (:mod:`~dhq_brevitas.export.validation`), for a node that is not
     to be executed (:func:`~dhq_brevitas.export.domains.check_executable`) or fails, and with
     ``codes`` for a graph that is not in integer form.
     """
     graph = checked(graph)
     check_executable(graph)
     _check_ends(graph)
-    samples = _array(inputs)
-    check_samples(graph, samples)
-    batch_size = min(batch_size, len(samples))
+    samples = check_samples(graph, inputs)
+    batch_size = min(batch_size, len(samples[0]))
     batched = with_exact_sums(_batched(graph, batch_size))
-    opsets, default_opset = batched.get_opset_imports(), get_preferred_qonnx_opset()
-    output = batched.graph.output[0].name
-    wanted = [output, last_integer_tensor(batched)] if codes else [output]
-    results: list[list[np.ndarray]] = [[] for _ in wanted]
-    (graph_input,) = batched.graph.input
-    wide = graph_input.type.tensor_type.elem_type == TensorProto.DOUBLE
-    samples = samples.astype(np.float64 if wide else np.float32)
+    outputs = [output.name for output in batched.graph.output]
+    integers = [last_integer_tensor(batched, name) for name in outputs] if codes else []
+    results: list[list[np.ndarray]] = [[] for _ in outputs + integers]
+    samples = [
+        array.astype(np.float64 if _is_wide(tensor) else np.float32)
+        for array, tensor in zip(samples, batched.graph.input, strict=True)
+    ]
     for batch, used in batches(samples, batch_size, progress, description):
         context = batched.make_empty_exec_context()
-        context[graph_input.name] = batch
-        for node in batched.graph.node:
-            with library_call(f"{describe(node)} cannot be executed"):
-                opset = opsets.get(node.domain, default_opset)
-                execute_node(node, context, batched.graph, opset)
-        for name, result in zip(wanted, results, strict=True):
+        context |= {t.name: array for t, array in zip(batched.graph.input, batch, strict=True)}
+        _execute(batched, context)
+        for name, result in zip(outputs + integers, results, strict=True):
             result.append(exact_tensor(context, name)[:used])
-    outputs, *integers = map(np.concatenate, results)
-    return (_integers(integers[0], wanted[1]), outputs.astype(np.float32)) if codes else outputs
+    whole = [np.concatenate(result) for result in results]
+    if not codes:
+        return one_or_all(whole)
+    found = [_integers(*pair) for pair in zip(whole[len(outputs) :], integers, strict=True)]
+    return one_or_all(found), one_or_all([y.astype(np.float32) for y in whole[: len(outputs)]])
+
+
+def _execute(model: ModelWrapper, context: dict[str, np.ndarray]) -> None:
+    """Adds the outputs of all nodes to ``context``; ValueError, naming the node, if one fails."""
+    opsets, default_opset = model.get_opset_imports(), get_preferred_qonnx_opset()
+    for node in model.graph.node:
+        with library_call(f"{describe(node)} cannot be executed"):
+            opset = opsets.get(node.domain, default_opset)
+            execute_node(node, context, model.graph, opset)
+
+
+def one_or_all(arrays: Sequence[Any]) -> Any:
+    """The only one, or a tuple of all."""
+    return arrays[0] if len(arrays) == 1 else tuple(arrays)
+
+
+def _is_wide(tensor: ValueInfoProto) -> bool:
+    return bool(tensor.type.tensor_type.elem_type == TensorProto.DOUBLE)
 
 
 def _integers(values: np.ndarray, name: str) -> np.ndarray:
@@ -123,9 +145,9 @@ def _integers(values: np.ndarray, name: str) -> np.ndarray:
     return values.astype(np.int64)
 
 
-def last_integer_tensor(graph: ModelWrapper) -> str:
-    """Name of the tensor ahead of the trailing elementwise operations with constants."""
-    name = graph.graph.output[0].name
+def last_integer_tensor(graph: ModelWrapper, name: str) -> str:
+    """Name of the tensor ahead of the elementwise operations with constants that end in ``name``,
+    an output of the graph."""
     while (node := graph.find_producer(name)) is not None and node.op_type in TRAILING_OPS:
         operands = variables(graph, node)
         if len(operands) != 1:
@@ -135,19 +157,19 @@ def last_integer_tensor(graph: ModelWrapper) -> str:
 
 
 def _check_ends(graph: ModelWrapper) -> None:
-    """ValueError unless the graph has one input and one output with an axis of samples."""
-    for kind, tensors in (("inputs", graph.graph.input), ("outputs", graph.graph.output)):
-        if len(tensors) != 1:
-            names = ", ".join(tensor.name for tensor in tensors)
-            raise ValueError(f"the graph has {len(tensors)} {kind} ({names}); it must have one")
-    (graph_input,) = graph.graph.input
-    if graph.get_initializer(graph_input.name) is not None:
-        raise ValueError(
-            f"the graph input {graph_input.name} is a constant, too; remove the constant"
-        )
-    for name in (graph_input.name, graph.graph.output[0].name):
-        if not graph.get_tensor_shape(name):
-            raise ValueError(f"{name} has no known shape; the first axis must be that of samples")
+    """ValueError unless the graph has inputs, and inputs and outputs an axis of samples."""
+    if not graph.graph.input:
+        raise ValueError("the graph has no inputs; it must have at least one")
+    for tensor in graph.graph.input:
+        if graph.get_initializer(tensor.name) is not None:
+            raise ValueError(
+                f"the graph input {tensor.name} is a constant, too; remove the constant"
+            )
+    for tensor in (*graph.graph.input, *graph.graph.output):
+        if not graph.get_tensor_shape(tensor.name):
+            raise ValueError(
+                f"{tensor.name} has no known shape; the first axis must be that of samples"
+            )
 
 
 def _batched(graph: ModelWrapper, batch_size: int) -> ModelWrapper:
@@ -155,41 +177,61 @@ def _batched(graph: ModelWrapper, batch_size: int) -> ModelWrapper:
     batched = set_batch_size(graph, batch_size)
     check_shapes(batched)
     remove_execution(batched)
-    name = batched.graph.output[0].name
-    shape = batched.get_tensor_shape(name)
-    if shape is None or shape[:1] != [batch_size]:
-        raise ValueError(
-            f"for {batch_size} samples the graph output {name} has the shape {shape}; its first "
-            "axis must be that of the samples"
-        )
+    for output in batched.graph.output:
+        shape = batched.get_tensor_shape(output.name)
+        if shape is None or shape[:1] != [batch_size]:
+            raise ValueError(
+                f"for {batch_size} samples the graph output {output.name} has the shape {shape}; "
+                "its first axis must be that of the samples"
+            )
     return batched
 
 
-def check_samples(graph: ModelWrapper, samples: np.ndarray) -> None:
-    """ValueError unless ``samples`` are at least one of the shape that the graph takes."""
-    expected = graph.get_tensor_shape(graph.graph.input[0].name)
-    if samples.ndim != len(expected) or list(samples.shape[1:]) != list(expected[1:]):
+def check_samples(graph: ModelWrapper, inputs: Samples) -> list[np.ndarray]:
+    """``inputs`` as one array for each graph input; ValueError unless they are of the shapes that
+    the graph takes, equally many samples and at least one."""
+    names = [tensor.name for tensor in graph.graph.input]
+    listed = isinstance(inputs, list | tuple)
+    if len(names) == 1 and not (listed and len(inputs) == 1 and _is_array(inputs[0])):
+        inputs = [inputs]  # a nested list of numbers, too
+    arrays = [_array(x) for x in (inputs if isinstance(inputs, list | tuple) else [inputs])]
+    if len(arrays) != len(names):
         raise ValueError(
-            f"inputs of shape {list(samples.shape)} do not fit the graph, which takes "
-            f"[samples, {', '.join(map(str, expected[1:]))}]"
+            f"inputs hold {len(arrays)} arrays for the {len(names)} inputs of the graph "
+            f"({', '.join(names)}); give a sequence with one array for each"
         )
-    if len(samples) == 0:
+    for name, samples in zip(names, arrays, strict=True):
+        expected = graph.get_tensor_shape(name)
+        if samples.ndim != len(expected) or list(samples.shape[1:]) != list(expected[1:]):
+            which = "" if len(names) == 1 else f" for {name}"
+            raise ValueError(
+                f"inputs{which} of shape {list(samples.shape)} do not fit the graph, which takes "
+                f"[samples, {', '.join(map(str, expected[1:]))}]"
+            )
+    if len({len(samples) for samples in arrays}) > 1:
+        raise ValueError(
+            f"inputs hold {[len(samples) for samples in arrays]} samples; give equally many for "
+            "every input of the graph"
+        )
+    if len(arrays[0]) == 0:
         raise ValueError("inputs hold no sample; give at least one")
+    return arrays
 
 
 def batches(
-    samples: np.ndarray, batch_size: int, progress: bool = False, description: str = ""
-) -> Iterator[tuple[np.ndarray, int]]:
-    """Batches of ``batch_size``, the last one filled up, each with its number of real samples."""
+    samples: Sequence[np.ndarray], batch_size: int, progress: bool = False, description: str = ""
+) -> Iterator[tuple[list[np.ndarray], int]]:
+    """Batches of ``batch_size`` of each array, the last one filled up, each with its number of real
+    samples."""
+    total = len(samples[0])
     with tqdm(
-        total=len(samples), desc=description, unit="sample", disable=not progress, leave=False
+        total=total, desc=description, unit="sample", disable=not progress, leave=False
     ) as bar:
-        for start in range(0, len(samples), batch_size):
-            batch = samples[start : start + batch_size]
-            used = len(batch)
-            if used < batch_size:
-                batch = np.concatenate([batch, np.repeat(batch[:1], batch_size - used, axis=0)])
-            yield batch, used
+        for start in range(0, total, batch_size):
+            used = min(batch_size, total - start)
+            # Beyond the end the first sample of the batch stands in.
+            index = start + np.where(np.arange(batch_size) < used, np.arange(batch_size), 0)
+            yield [array[index] for array in samples], used
             bar.update(used)
 
 
@@ -202,25 +244,31 @@ def set_batch_size(graph: ModelWrapper, batch_size: int) -> ModelWrapper:
     if batch_size < 1:
         raise ValueError(f"batch_size={batch_size} must be at least 1")
     graph = ModelWrapper(graph.model, make_deepcopy=True)
-    graph_input = graph.graph.input[0].name
-    shape = graph.get_tensor_shape(graph_input)
+    inputs = {tensor.name: graph.get_tensor_shape(tensor.name) for tensor in graph.graph.input}
+    samples = {shape[0] for shape in inputs.values()}
     for node in graph.graph.node:
         for attribute in node.attribute:
             if attribute.name in BATCH_ATTRIBUTES and attribute.ints:
                 attribute.ints[0] = batch_size
         target = graph.get_initializer(node.input[1]) if node.op_type == "Reshape" else None
-        if target is not None and list(target[:1]) == [shape[0]]:
+        if target is not None and target.size and target[0] in samples:
             # A new constant: another node may read the old one.
             node.input[1] = f"{node.output[0]}_shape"
             graph.set_initializer(node.input[1], np.array([batch_size, *target[1:]]))
     del graph.graph.value_info[:]
-    graph.graph.output[0].type.tensor_type.ClearField("shape")
-    graph.set_tensor_shape(graph_input, [batch_size, *shape[1:]])
+    for output in graph.graph.output:
+        output.type.tensor_type.ClearField("shape")
+    for name, shape in inputs.items():
+        graph.set_tensor_shape(name, [batch_size, *shape[1:]])
     with library_call(f"shapes for {batch_size} samples cannot be inferred"):
         return graph.transform(InferShapes())
 
 
-def _array(samples: Samples) -> np.ndarray:
+def _is_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray | torch.Tensor) and value.ndim > 1
+
+
+def _array(samples: Any) -> np.ndarray:
     if isinstance(samples, torch.Tensor):
         return samples.detach().cpu().numpy()
     return np.asarray(samples)

@@ -104,7 +104,8 @@ def infer_shapes(model: ModelWrapper) -> None:
         plain.graph.output.add().name = output.name
     with library_call("the shapes of the graph do not fit together, mend the node"):
         inferred = onnx.shape_inference.infer_shapes(plain.model, True, True, True).graph
-    types = {tensor.name: tensor.type for tensor in (*inferred.value_info, *inferred.output)}
+    # What a layer of FINN says of its further outputs stands among the inner tensors.
+    types = {tensor.name: tensor.type for tensor in (*inferred.output, *inferred.value_info)}
     outputs = {output.name: output for output in graph.output}
     constant = {tensor.name for tensor in graph.initializer}
     for node in graph.node:

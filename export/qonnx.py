@@ -37,8 +37,8 @@ class ExportError(RuntimeError):
 
 def export_qonnx(
     model: nn.Module,
-    *positional: Tensor | str | os.PathLike[str] | None,
-    args: Tensor | None = None,
+    *positional: Tensor | Sequence[Tensor] | str | os.PathLike[str] | None,
+    args: Tensor | Sequence[Tensor] | None = None,
     export_path: str | os.PathLike[str] | None = None,
     multiplier_bits: int = 24,
     dynamo: bool = False,
@@ -50,14 +50,17 @@ def export_qonnx(
             into evaluation mode for the export and restored, module by module.
         positional: ``args`` and ``export_path`` in either order, told apart by their types; so
             Brevitas's ``export_qonnx(model, args, export_path)`` is a call of this function.
-        args: example input, float32 of shape [batch, …]; it fixes the shapes of the graph (see
+        args: example input, float32 of shape [batch, …], or a tuple of the inputs of a model that
+            takes several; it fixes the shapes of the graph (see
             :func:`~dhq_brevitas.export.set_batch_size`) and is the check's input.
         export_path: file to write (whole or not at all); None writes nothing.
         multiplier_bits: bits of the integer multipliers that stand for scales that are not dyadic
             (see :mod:`dhq_brevitas.export.passes.integer_form`).
         dynamo: use PyTorch's dynamo exporter instead of TorchScript; the graph is the same.
 
-    Returns the QONNX graph: shapes, datatypes and readable names annotated, integers exact.
+    Returns the QONNX graph: shapes, datatypes and readable names annotated, integers exact. A model
+    may give a tensor, or a tuple, list or dictionary of them: the outputs of the graph in that
+    order.
 
     Raises TypeError and ValueError for a model or example input of another type or device or
     without an axis of samples, FileNotFoundError if there is no such folder, ValueError if the
@@ -65,37 +68,55 @@ def export_qonnx(
     the graph's output on ``args`` is not the model's. Codes may differ at rounding boundaries when
     scales are float; with power-of-two or dyadic scales the two are equal.
     """
-    example, export_path = _example_and_path(positional, args, export_path)
+    examples, export_path = _examples_and_path(positional, args, export_path)
     if export_path is not None:
         check_folder_of(export_path)
-    _check_arguments(model, example)
-    example = example.detach()
+    _check_arguments(model, examples)
+    examples = tuple(example.detach() for example in examples)
     _check_model(model)
     with evaluating(model):
         with torch.no_grad():
-            expected = model(example)
-        plain = model
-        if isinstance(expected, QuantTensor):
-            expected, plain = expected.value, _PlainOutput(model)
-        graph = _brevitas_export(plain, example, dynamo)
+            outputs = model(*examples)
+        expected = _tensors(outputs)
+        # Others leave the exporter in an order or a form of their own.
+        plain = (
+            model if isinstance(outputs, Tensor) and len(expected) == 1 else _PlainOutputs(model)
+        )
+        graph = _brevitas_export(plain, examples, dynamo)
     graph = cleanup_model(graph).transform(GatherNDToGather())
     graph = to_integer_form(graph, multiplier_bits)
-    _check_output(graph, example.numpy(), expected.numpy())
+    _check_output(graph, examples, expected)
     if export_path is not None:
         save_model(graph, export_path)
     return graph
 
 
-class _PlainOutput(nn.Module):
-    """``model`` with the values of its output, without their scale and bit width."""
+class _PlainOutputs(nn.Module):
+    """``model`` with its outputs as one tensor, or a tuple of them, without scales."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, x: Tensor) -> Tensor:
-        output = self.model(x)  # under dynamo a tensor
-        return getattr(output, "value", output)
+    def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
+        tensors = _tensors(self.model(*inputs))
+        return tensors[0] if len(tensors) == 1 else tuple(tensors)
+
+
+def _tensors(outputs: Any) -> list[Tensor]:
+    """The tensors in the output of a model, in order; TypeError for anything else."""
+    if isinstance(outputs, QuantTensor):
+        return [outputs.value]
+    if isinstance(outputs, Tensor):
+        return [outputs]
+    if isinstance(outputs, dict):
+        outputs = list(outputs.values())
+    if not isinstance(outputs, list | tuple) or not outputs:
+        raise TypeError(
+            f"the model returns {type(outputs).__name__}; return a tensor, or a tuple, list or "
+            "dictionary of tensors"
+        )
+    return [tensor for output in outputs for tensor in _tensors(output)]
 
 
 def save_model(model: ModelWrapper, path: str | os.PathLike[str]) -> None:
@@ -104,41 +125,52 @@ def save_model(model: ModelWrapper, path: str | os.PathLike[str]) -> None:
         model.save(str(partial))
 
 
-def _example_and_path(
+def _examples_and_path(
     positional: Sequence[Any], args: Any, export_path: Any
-) -> tuple[Tensor, str | os.PathLike[str] | None]:
+) -> tuple[tuple[Tensor, ...], str | os.PathLike[str] | None]:
     """(args, export_path) of a call of :func:`export_qonnx`; TypeError for anything else."""
     values = [v for v in (*positional, args, export_path) if v is not None]
-    examples = [value for value in values if isinstance(value, Tensor)]
     paths = [value for value in values if isinstance(value, str | os.PathLike)]
+    examples = []
     for value in values:
-        if not isinstance(value, Tensor | str | os.PathLike):
+        several = isinstance(value, list | tuple) and all(isinstance(x, Tensor) for x in value)
+        if isinstance(value, Tensor) or (several and len(value)):
+            examples.append(tuple(value) if several else (value,))
+        elif not isinstance(value, str | os.PathLike):
             raise TypeError(
-                "args must be one torch.Tensor, the example input, and export_path a path; "
-                f"{type(value).__name__} is neither"
+                "args must be one torch.Tensor, the example input, or a tuple of them, and "
+                f"export_path a path; {type(value).__name__} is neither"
             )
     if len(examples) != 1 or len(paths) > 1:
         raise TypeError(
-            f"{len(examples)} tensors and {len(paths)} paths given; give one example input, args, "
-            "and at most one export_path"
+            f"{len(examples)} tensors and {len(paths)} paths given; give one example input, args "
+            "(a tuple for a model of several inputs), and at most one export_path"
         )
     return examples[0], paths[0] if paths else None
 
 
-def _check_arguments(model: nn.Module, args: Tensor) -> None:
-    if args.dim() < 2 or args.numel() == 0:
-        raise ValueError(
-            f"args has shape {list(args.shape)}; the first axis is that of samples: give at least "
-            "one, as [1, …]"
-        )
-    tensors = {"args": args, **dict(model.named_parameters()), **dict(model.named_buffers())}
+def _check_arguments(model: nn.Module, examples: Sequence[Tensor]) -> None:
+    names = ["args"] if len(examples) == 1 else [f"args[{i}]" for i in range(len(examples))]
+    for name, example in zip(names, examples, strict=True):
+        if example.dim() < 2 or example.numel() == 0:
+            raise ValueError(
+                f"{name} has shape {list(example.shape)}; the first axis is that of samples: give "
+                "at least one, as [1, …]"
+            )
+        if not example.is_floating_point():
+            raise TypeError(f"{name} is {example.dtype}; give a float32 example input")
+        if len(example) != len(examples[0]):
+            raise ValueError(
+                f"{name} has {len(example)} samples and {names[0]} {len(examples[0])}; give "
+                "equally many"
+            )
+    tensors = dict(zip(names, examples, strict=True))
+    tensors |= {**dict(model.named_parameters()), **dict(model.named_buffers())}
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and tensor.dtype != torch.float32:
             raise TypeError(f"{name} is {tensor.dtype}; export model.float() with float32 args")
         if tensor.device.type != "cpu":
             raise ValueError(f"{name} is on {tensor.device}; export model.cpu() with args.cpu()")
-    if not args.is_floating_point():
-        raise TypeError(f"args is {args.dtype}; give a float32 example input")
 
 
 def _check_model(model: nn.Module) -> None:
@@ -158,7 +190,8 @@ def _check_model(model: nn.Module) -> None:
             )
 
 
-def _brevitas_export(model: nn.Module, args: Tensor, dynamo: bool) -> ModelWrapper:
+def _brevitas_export(model: nn.Module, examples: tuple[Tensor, ...], dynamo: bool) -> ModelWrapper:
+    args = examples if len(examples) > 1 else examples[0]
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         # Deprecations inside torch.onnx that a user of this function can do nothing about.
         warnings.simplefilter("ignore")
@@ -167,11 +200,15 @@ def _brevitas_export(model: nn.Module, args: Tensor, dynamo: bool) -> ModelWrapp
         return ModelWrapper(path)
 
 
-def _check_output(graph: ModelWrapper, inputs: np.ndarray, expected: np.ndarray) -> None:
-    difference = np.sqrt(np.mean((run_qonnx(graph, inputs) - expected) ** 2))
-    reference = np.sqrt(np.mean(expected**2))
-    if not difference <= MAX_RELATIVE_DIFFERENCE * max(reference, np.finfo(np.float32).tiny):
-        raise ExportError(
-            f"the exported graph differs from the model by {difference:.3g} (root mean square, "
-            f"output {reference:.3g}) on the example input; please report the model"
-        )
+def _check_output(
+    graph: ModelWrapper, examples: Sequence[Tensor], expected: Sequence[Tensor]
+) -> None:
+    found = run_qonnx(graph, [example.numpy() for example in examples])
+    for output, tensor in zip([found] if len(expected) == 1 else found, expected, strict=True):
+        difference = np.sqrt(np.mean((output - tensor.numpy()) ** 2))
+        reference = np.sqrt(np.mean(tensor.numpy() ** 2))
+        if not difference <= MAX_RELATIVE_DIFFERENCE * max(reference, np.finfo(np.float32).tiny):
+            raise ExportError(
+                f"the exported graph differs from the model by {difference:.3g} (root mean square, "
+                f"output {reference:.3g}) on the example input; please report the model"
+            )

@@ -24,7 +24,7 @@ from dhq_brevitas.export.graph import library_call, rename_quantizers
 from dhq_brevitas.export.inference import check_shapes
 from dhq_brevitas.export.passes.separate_equal_inputs import SeparateEqualInputs
 from dhq_brevitas.export.validation import checked
-from dhq_brevitas.finn_flow.checks import check_single_io, is_integer_form
+from dhq_brevitas.finn_flow.checks import check_ends, is_integer_form
 from dhq_brevitas.finn_flow.errors import FlowError
 from dhq_brevitas.finn_flow.host_affine import HostAffine
 from dhq_brevitas.finn_flow.logs import finn_log_to_file
@@ -76,7 +76,7 @@ def build_dataflow(
     target_fps: int | None = None,
     fpga_part: str = DEFAULT_FPGA_PART,
     clk_period_ns: float = 5.0,
-    verify_inputs: np.ndarray | None = None,
+    verify_inputs: np.ndarray | Sequence[np.ndarray] | None = None,
     steps: Sequence[Step | str] | None = None,
     folding_config: dict[str, Any] | str | os.PathLike[str] | None = None,
     progress: bool = True,
@@ -84,15 +84,16 @@ def build_dataflow(
     """Runs the build steps on a QONNX graph and writes the result to ``output_dir``.
 
     Args:
-        model: QONNX graph with one input [batch, …, channels] and one output, or its file. It is
-            built for one sample at a time, whatever its batch size.
+        model: QONNX graph with inputs [batch, …, channels], or its file. It is built for one sample
+            at a time, whatever its batch size.
         output_dir: folder for all results: new, empty, or of an earlier build.
         cycles_per_sample: fold so that each layer takes at most this many clock cycles a sample.
         target_fps: the same as samples per second at ``clk_period_ns``; give at most one of the
             two. With neither, every layer has one lane.
         fpga_part: part that FINN estimates resources for and chooses DSP blocks by.
         clk_period_ns: target clock period.
-        verify_inputs: real inputs [samples, …, channels]; the graph is executed on them after every
+        verify_inputs: real inputs [samples, …, channels], a sequence of arrays where the graph has
+            several inputs; the graph is executed on them after every
             step and its integer outputs are compared with those of the QONNX graph. Where that is
             not in integer form, bringing it there may move single codes over a rounding boundary:
             their number is reported as ``outputs_changed_by_integer_form``, and the integer form is
@@ -164,7 +165,7 @@ def _prepared(model: ModelWrapper) -> ModelWrapper:
         if not is_integer_form(model):
             with library_call("the graph cannot be cleaned up"):
                 model = cleanup_model(model)
-        check_single_io(model)
+        check_ends(model)
         model = set_batch_size(model, 1)
         check_shapes(model)
     return model
@@ -229,7 +230,7 @@ def _folding_file(
 def _build(
     model: ModelWrapper,
     config: DataflowBuildConfig,
-    verify_inputs: np.ndarray | None,
+    verify_inputs: np.ndarray | Sequence[np.ndarray] | None,
     progress: bool,
 ) -> BuildResult:
     """The steps of ``config`` on ``model``, of any batch size; writes what FINN writes."""

@@ -14,11 +14,25 @@ from qonnx.custom_op.registry import getCustomOp
 from dhq_brevitas.export.graph import describe, only_consumer
 from dhq_brevitas.finn_flow.elementwise import AFFINE_OPS, MONOTONE_OPS, QUANT_OPS
 from dhq_brevitas.finn_flow.errors import FlowError, UnsupportedNodeError
-from dhq_brevitas.finn_flow.ops import DOMAIN, LAYERS, ChannelwiseOp, is_hardware, layer_kind
+from dhq_brevitas.finn_flow.ops import (
+    DOMAIN,
+    JOINT_VARIANTS,
+    JOINTS,
+    LAYERS,
+    ChannelwiseOp,
+    is_hardware,
+    layer_kind,
+)
+from dhq_brevitas.finn_flow.ops.channelwise_rtl import KernelRtl
 from dhq_brevitas.finn_flow.ranges import quant_parameters
 
 # What the conversion can leave as RTL; MVAU and Thresholding are FINN's.
-HARDWARE_LAYERS = ("MVAU", "Thresholding", *(layer.__name__ for layer in LAYERS))
+HARDWARE_LAYERS = (
+    "MVAU",
+    "Thresholding",
+    *(layer.__name__ for layer in (*LAYERS, *JOINTS)),
+    *(layer.__name__.removesuffix("_rtl") for layer in JOINT_VARIANTS),
+)
 
 _REMEDIES = {
     "MatMul": "a MatMul needs integer codes at its input and constant integer weights annotated "
@@ -37,19 +51,20 @@ _DEFAULT_REMEDY = (
 )
 
 
-def check_single_io(model: ModelWrapper) -> None:
-    """FlowError unless the graph has one input and one output of known shape."""
+def check_ends(model: ModelWrapper) -> None:
+    """FlowError unless the graph has inputs and outputs of known shapes, every input read."""
     for kind, tensors in (("inputs", model.graph.input), ("outputs", model.graph.output)):
-        if len(tensors) != 1:
-            raise FlowError(
-                f"the graph has {len(tensors)} {kind} ({', '.join(t.name for t in tensors)}); "
-                "exactly one is supported"
-            )
-        if not model.get_tensor_shape(tensors[0].name):
-            raise FlowError(
-                f"the shape of {tensors[0].name} is not known; export the model with an example "
-                "input of shape [batch, channels]"
-            )
+        if not tensors:
+            raise FlowError(f"the graph has no {kind}; it needs at least one")
+        for tensor in tensors:
+            if not model.get_tensor_shape(tensor.name):
+                raise FlowError(
+                    f"the shape of {tensor.name} is not known; export the model with an example "
+                    "input of shape [batch, channels]"
+                )
+    for tensor in model.graph.input:
+        if not model.find_consumers(tensor.name):
+            raise FlowError(f"nothing reads the graph input {tensor.name}; leave it out")
 
 
 def is_integer_form(model: ModelWrapper) -> bool:
@@ -89,8 +104,7 @@ def check_weights(model: ModelWrapper) -> None:
 def check_all_hardware(model: ModelWrapper, reasons: Mapping[str, str] | None = None) -> None:
     """UnsupportedNodeError unless every node is a layer that has an RTL variant.
 
-    ``reasons`` are the causes that the inference passes recorded, by node name. A tensor with two
-    consumers is an error as well: a stream is read once, and FINN duplicates streams in HLS only.
+    ``reasons`` are the causes that the inference passes recorded, by node name.
     """
     unmapped = [node for node in model.graph.node if not _is_layer(node)]
     if unmapped:
@@ -99,15 +113,6 @@ def check_all_hardware(model: ModelWrapper, reasons: Mapping[str, str] | None = 
         if is_hardware(node):
             remedy = f"FINN implements it in HLS only, which needs Vitis; {_DEFAULT_REMEDY}"
         raise UnsupportedNodeError(f"{describe(node)} has no hardware layer: {remedy}")
-    for node in model.graph.node:
-        for tensor in node.output:
-            consumers = model.find_consumers(tensor)
-            if len(consumers) > 1:
-                raise UnsupportedNodeError(
-                    f"{describe(node)} feeds {len(consumers)} nodes "
-                    f"({', '.join(consumer.name for consumer in consumers)}); a stream has one "
-                    "reader, so the network must be a chain of layers"
-                )
     if not model.graph.node:
         raise FlowError("the graph has no node that hardware could compute")
 
@@ -154,7 +159,7 @@ def check_folding(model: ModelWrapper) -> None:
         if not is_hardware(node):
             continue
         op = getCustomOp(node)
-        if isinstance(op, ChannelwiseOp):
+        if isinstance(op, ChannelwiseOp | KernelRtl):
             op.check_attributes()
             continue
         kind = layer_kind(node)

@@ -10,6 +10,8 @@ The graph is executed node by node by the ``execute_node`` of FINN's layers, as 
   not fit; in hardware its upper bits would be gone.
 """
 
+from typing import Any
+
 import numpy as np
 from onnx import NodeProto
 from qonnx.core.modelwrapper import ModelWrapper
@@ -17,7 +19,13 @@ from qonnx.custom_op.base import CustomOp
 from qonnx.custom_op.registry import getCustomOp
 
 from dhq_brevitas.export.domains import check_nodes, remove_execution
-from dhq_brevitas.export.execute import BATCH_SIZE, batches, check_samples, set_batch_size
+from dhq_brevitas.export.execute import (
+    BATCH_SIZE,
+    batches,
+    check_samples,
+    one_or_all,
+    set_batch_size,
+)
 from dhq_brevitas.export.graph import describe
 from dhq_brevitas.finn_flow.errors import FlowError
 from dhq_brevitas.finn_flow.ops import DOMAIN, RTL_DOMAIN, is_hardware
@@ -28,30 +36,32 @@ MAX_COMPARISONS = 1 << 27
 
 def execute_dataflow(
     model: ModelWrapper,
-    codes: np.ndarray,
+    codes: Any,
     *,
     batch_size: int | None = None,
     progress: bool = True,
     description: str = "FINN, Python",
-) -> np.ndarray:
+) -> Any:
     """Integer outputs of a graph of hardware layers, abstract or specialized to RTL.
 
     Args:
         model: the graph; left as it is.
-        codes: integer inputs [samples, …], of the datatype of the graph input.
+        codes: integer inputs [samples, …], of the datatype of the graph input; for several inputs a
+            sequence of arrays in the graph's order.
         batch_size: samples executed at once; by default as many as thresholds leave room for.
         progress: show a progress bar.
         description: label of the progress bar.
 
-    Returns int64 [samples, …]. FlowError for inputs outside the datatype, for a node that is no
-    hardware layer of FINN or this package, and for a tensor that does not fit its datatype. What
-    the graph says of programs and files to execute it with does not count.
+    Returns int64 [samples, …], or a tuple of them for several outputs. FlowError for inputs outside
+    the datatype, for a node that is no hardware layer of FINN or this package, and for a tensor
+    that does not fit its datatype. What the graph says of programs and files to execute it with
+    does not count.
     """
     check_layers(model)
-    codes = checked_codes(model, codes)
+    given = [x.astype(np.float64) for x in checked_codes(model, codes)]
     if batch_size is None:
         batch_size = default_batch_size(model)
-    batch_size = min(batch_size, len(codes))
+    batch_size = min(batch_size, len(given[0]))
     batched = set_batch_size(model, batch_size)
     remove_execution(batched)
     nodes = [(node, _python_op(node)) for node in batched.graph.node]
@@ -60,18 +70,26 @@ def execute_dataflow(
         name: value.astype(np.float64) if value.dtype.kind == "f" else value
         for name, value in constants.items()
     }
-    outputs = []
-    for batch, used in batches(codes.astype(np.float64), batch_size, progress, description):
-        context = {**constants, batched.graph.input[0].name: batch}
-        for node, op in nodes:
-            output = node.output[0]
-            context[output] = np.empty(batched.get_tensor_shape(output))
+    names = [tensor.name for tensor in batched.graph.output]
+    last_reader = {name: i for i, (node, _) in enumerate(nodes) for name in node.input}
+    results: list[list[np.ndarray]] = [[] for _ in names]
+    for batch, used in batches(given, batch_size, progress, description):
+        context = dict(constants)
+        context |= {t.name: x for t, x in zip(batched.graph.input, batch, strict=True)}
+        for i, (node, op) in enumerate(nodes):
+            for output in node.output:
+                context[output] = np.empty(batched.get_tensor_shape(output))
             op.execute_node(context, batched.graph)
-            context[output] = context[output].astype(np.float64)
-            _check_datatype(batched, output, context[output], f"the output of {describe(node)}")
-            del context[node.input[0]]
-        outputs.append(context[batched.graph.output[0].name][:used].astype(np.int64))
-    return np.concatenate(outputs)
+            for output in node.output:
+                context[output] = context[output].astype(np.float64)
+                what = f"the output of {describe(node)}"
+                _check_datatype(batched, output, context[output], what)
+            for name in set(node.input):
+                if last_reader[name] == i and name not in names:
+                    del context[name]
+        for name, result in zip(names, results, strict=True):
+            result.append(context[name][:used].astype(np.int64))
+    return one_or_all([np.concatenate(result) for result in results])
 
 
 def check_layers(model: ModelWrapper) -> None:
@@ -118,20 +136,23 @@ def _python_op(node: NodeProto) -> CustomOp:
     return op
 
 
-def check_inputs(model: ModelWrapper, samples: np.ndarray) -> None:
-    """FlowError unless ``samples`` are at least one of the shape that the graph takes."""
+def check_inputs(model: ModelWrapper, samples: Any) -> list[np.ndarray]:
+    """``samples`` as one array for each input; FlowError unless they are of the shapes that the
+    graph takes, and at least one."""
     try:
-        check_samples(model, samples)
+        return check_samples(model, samples)
     except ValueError as error:
         raise FlowError(str(error)) from error
 
 
-def checked_codes(model: ModelWrapper, codes: np.ndarray) -> np.ndarray:
-    """``codes`` as an array; FlowError for another shape or values outside the input's datatype."""
-    codes = np.asarray(codes)
-    check_inputs(model, codes)
-    _check_datatype(model, model.graph.input[0].name, codes, "the input")
-    return codes
+def checked_codes(model: ModelWrapper, codes: Any) -> list[np.ndarray]:
+    """``codes`` as one array for each input; FlowError for another shape or values outside the
+    input's datatype."""
+    arrays = check_inputs(model, codes)
+    for tensor, array in zip(model.graph.input, arrays, strict=True):
+        what = "the input" if len(arrays) == 1 else f"the input {tensor.name}"
+        _check_datatype(model, tensor.name, array, what)
+    return arrays
 
 
 def _check_datatype(model: ModelWrapper, tensor: str, values: np.ndarray, what: str) -> None:

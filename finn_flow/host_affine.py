@@ -12,10 +12,11 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.general.quant import max_int, min_int
 from qonnx.custom_op.general.quant import quant as int_quant
 
+from dhq_brevitas.export.execute import one_or_all
 from dhq_brevitas.finn_flow.errors import FlowError
 
 METADATA_KEY = "dhq_host_affine"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 OPERATORS = {"Mul": np.multiply, "Add": np.add, "Sub": np.subtract, "Div": np.divide}
 
 
@@ -67,23 +68,19 @@ class InputQuantizer:
 
 
 @dataclass(frozen=True)
-class HostAffine:
-    """Codes in, codes out, and the float operations on either side of them.
+class HostInput:
+    """From real numbers to the codes of one input: ``steps``, then ``quantizer``.
 
-    ``encode`` turns real inputs into the integer codes that the accelerator takes: ``input_steps``,
-    then ``input_quantizer`` (None if the graph takes codes already). ``decode`` turns the integers
-    it gives into real outputs by ``output_steps``. Both repeat the operations of the QONNX graph in
-    its order and format, so the results are equal to QONNX's to the last bit.
+    ``quantizer`` None: the graph takes codes already.
     """
 
-    input_steps: tuple[HostStep, ...] = ()
-    input_quantizer: InputQuantizer | None = None
-    output_steps: tuple[HostStep, ...] = ()
+    steps: tuple[HostStep, ...] = ()
+    quantizer: InputQuantizer | None = None
 
     def encode(self, inputs: np.ndarray) -> np.ndarray:
         """int64 codes of real ``inputs`` [..., channels]; FlowError if codes are no integers."""
         x = np.asarray(inputs)
-        if self.input_quantizer is None:
+        if self.quantizer is None:
             codes = x.astype(np.int64)
             if np.any(codes != x):
                 raise FlowError(
@@ -92,45 +89,89 @@ class HostAffine:
                 )
             return codes
         x = x.astype(np.float32)
-        for step in self.input_steps:
+        for step in self.steps:
             x = step.apply(x)
-        return self.input_quantizer.apply(x)
+        return self.quantizer.apply(x)
+
+
+@dataclass(frozen=True)
+class HostOutput:
+    """From the codes of one output to real numbers."""
+
+    steps: tuple[HostStep, ...] = ()
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """float32 outputs of integer ``codes`` [..., channels]."""
         y = np.asarray(codes).astype(np.float32)
-        for step in self.output_steps:
+        for step in self.steps:
             y = step.apply(y)
         return y.astype(np.float32)
 
     @property
-    def output_scale(self) -> np.ndarray:
+    def scale(self) -> np.ndarray:
         """Factor of the codes in the outputs, float64, a scalar or per channel."""
         return self._line()[0]
 
     @property
-    def output_bias(self) -> np.ndarray:
+    def bias(self) -> np.ndarray:
         """Output of code 0, float64, a scalar or per channel."""
         return self._line()[1]
 
     def _line(self) -> tuple[np.ndarray, np.ndarray]:
         scale, bias = np.ones(()), np.zeros(())
-        for step in self.output_steps:
+        for step in self.steps:
             constant = step.constant.astype(np.float64)
             bias = OPERATORS[step.operator](bias, constant)
             if step.operator in ("Mul", "Div"):
                 scale = OPERATORS[step.operator](scale, constant)
         return scale, bias
 
+
+@dataclass(frozen=True)
+class HostAffine:
+    """Codes in, codes out, and the float operations on either side of them.
+
+    ``encode`` turns real inputs into the integer codes that the accelerator takes; ``decode`` turns
+    the integers it gives into real outputs. Both repeat the operations of the QONNX graph in its
+    order and format, so the results are equal to QONNX's to the last bit. ``inputs`` and
+    ``outputs`` are in the order of the graph's; where there are several, so are the arrays.
+    """
+
+    inputs: tuple[HostInput, ...] = (HostInput(),)
+    outputs: tuple[HostOutput, ...] = (HostOutput(),)
+
+    def encode(self, inputs: Any) -> Any:
+        """int64 codes of real ``inputs`` [..., channels], an array or for several inputs a sequence
+        of arrays; FlowError if codes are no integers."""
+        given = self._listed("inputs", inputs, len(self.inputs))
+        return one_or_all([end.encode(x) for end, x in zip(self.inputs, given, strict=True)])
+
+    def decode(self, codes: Any) -> Any:
+        """float32 outputs of integer ``codes`` [..., channels], one or several arrays."""
+        given = self._listed("codes", codes, len(self.outputs))
+        return one_or_all([end.decode(x) for end, x in zip(self.outputs, given, strict=True)])
+
+    @staticmethod
+    def _listed(name: str, arrays: Any, count: int) -> list[Any]:
+        if count == 1:
+            return [arrays]
+        if not isinstance(arrays, list | tuple) or len(arrays) != count:
+            raise FlowError(f"{name} must be a sequence of {count} arrays")
+        return list(arrays)
+
     def to_json(self) -> str:
         """Exact text form: a float is written with enough digits to come back the same."""
-        quantizer = self.input_quantizer
         return json.dumps(
             {
                 "version": FORMAT_VERSION,
-                "input_steps": _steps_to_json(self.input_steps),
-                "input_quantizer": None if quantizer is None else vars(quantizer),
-                "output_steps": _steps_to_json(self.output_steps),
+                "inputs": [
+                    {
+                        "steps": _steps_to_json(end.steps),
+                        "quantizer": None if end.quantizer is None else vars(end.quantizer),
+                    }
+                    for end in self.inputs
+                ],
+                "outputs": [{"steps": _steps_to_json(end.steps)} for end in self.outputs],
             }
         )
 
@@ -144,12 +185,15 @@ class HostAffine:
                     f"host affine of version {data['version']} found, version {FORMAT_VERSION} "
                     "expected; build the model again"
                 )
-            quantizer = data["input_quantizer"]
-            return cls(
-                _steps_from_json(data["input_steps"]),
-                None if quantizer is None else InputQuantizer(**quantizer),
-                _steps_from_json(data["output_steps"]),
+            inputs = tuple(
+                HostInput(
+                    _steps_from_json(end["steps"]),
+                    None if end["quantizer"] is None else InputQuantizer(**end["quantizer"]),
+                )
+                for end in data["inputs"]
             )
+            outputs = tuple(HostOutput(_steps_from_json(end["steps"])) for end in data["outputs"])
+            return cls(inputs, outputs)
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise FlowError(
                 f"the host affine cannot be read ({error}); build the model again"

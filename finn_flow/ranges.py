@@ -18,6 +18,8 @@ HadamardTransform, unnormalized     (1 + H)/2 and (1 - H)/2 applied to low and h
 Quant; scale 1, zero point 0        rounded and clipped ends if the input is known, else datatype
 Thresholding, MultiThreshold        number of thresholds at or below the ends, plus the bias
 LookupActivation                    smallest and largest table entry
+sum, product, concatenation, fork   of known tensors; a product with a constant if that is
+                                    annotated as integer: :mod:`~dhq_brevitas.finn_flow.ops.joints`
 Identity                            that of its input
 anything else                       unknown
 ==================================  ==============================================================
@@ -32,7 +34,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.general.quant import max_int, min_int, resolve_rounding_mode
 from qonnx.custom_op.registry import getCustomOp
 
-from dhq_brevitas.export.graph import FLOAT_INTEGER_BITS
+from dhq_brevitas.export.graph import FLOAT_INTEGER_BITS, attribute
 from dhq_brevitas.export.passes.integer_form.values import rotated_weights
 from dhq_brevitas.finn_flow.errors import FlowError
 from dhq_brevitas.finn_flow.ops import HadamardTransform, layer_kind
@@ -79,6 +81,10 @@ def integer_ranges(model: ModelWrapper) -> dict[str, IntegerRange]:
     for node in model.graph.node:
         kind = layer_kind(node)
         rule = _RULES.get(kind)
+        joined = _joint(model, node, kind, ranges)
+        if joined is not None:
+            ranges.update(dict.fromkeys(node.output, joined))
+            continue
         result = rule(model, node, ranges.get(node.input[0])) if rule and node.input else None
         if rule is _matmul and result is not None:
             result = _behind_rotation(model, node, ranges) or result
@@ -224,10 +230,66 @@ def _lookup(model: ModelWrapper, node: NodeProto, x: IntegerRange | None) -> Int
     return _constant_range(int(table.min()), int(table.max()), channels)
 
 
+def _joint(
+    model: ModelWrapper, node: NodeProto, kind: str, ranges: dict[str, IntegerRange]
+) -> IntegerRange | None:
+    """Range of the outputs of a node that joins or forks tensors, None for any other node."""
+    if kind not in _JOINTS:
+        return None
+    given = [ranges.get(name) or _annotated(model, node, name) for name in node.input]
+    known = [x for x in given if x is not None]
+    if len(known) < len(node.input):
+        return None
+    if kind == "DuplicateStreams":
+        return known[0]
+    if kind in ("Concat", "StreamingConcat"):
+        factors = list(attribute(node, "factors", [])) or [1] * len(known)
+        known = [_times(x, factor) for x, factor in zip(known, factors, strict=True)]
+        return IntegerRange(*(np.concatenate(ends) for ends in _ends(known)))
+    a, b = known
+    if kind in ("Mul", "ElementwiseMul", "StreamMultiply"):
+        _check_bits(node, float(a.magnitude) * b.magnitude)
+        products = np.stack([x * y for x in (a.low, a.high) for y in (b.low, b.high)])
+        return IntegerRange(products.min(axis=0), products.max(axis=0))
+    a = _times(a, attribute(node, "lhs_factor", 1))
+    b = _times(b, attribute(node, "rhs_factor", 1))
+    _check_bits(node, float(a.magnitude) + b.magnitude)
+    return IntegerRange(a.low + b.low, a.high + b.high)
+
+
+def _annotated(model: ModelWrapper, node: NodeProto, name: str) -> IntegerRange | None:
+    """The values of a constant that is annotated as integer, for each channel of the output."""
+    values = model.get_initializer(name)
+    if values is None or not model.get_tensor_datatype(name).is_integer():
+        return None
+    whole = np.broadcast_to(values.reshape(-1).astype(np.int64), _channels(model, node.output[0]))
+    return IntegerRange(whole, whole)
+
+
+def _times(x: IntegerRange, factor: int) -> IntegerRange:
+    ends = (x.low, x.high) if factor > 0 else (x.high, x.low)
+    return IntegerRange(*(end * factor for end in ends))
+
+
+def _ends(ranges: list[IntegerRange]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    return [x.low for x in ranges], [x.high for x in ranges]
+
+
 def _identity(model: ModelWrapper, node: NodeProto, x: IntegerRange | None) -> IntegerRange | None:
     return x
 
 
+_JOINTS = (
+    "Add",
+    "Mul",
+    "Concat",
+    "DuplicateStreams",
+    "ElementwiseAdd",
+    "ElementwiseMul",
+    "StreamAdd",
+    "StreamMultiply",
+    "StreamingConcat",
+)
 _RULES = {
     "MatMul": _matmul,
     "MVAU": _matmul,

@@ -21,6 +21,7 @@ step_generate_estimate_reports       FINN's
 ===================================  ===============================================================
 """
 
+import copy
 import dataclasses
 import math
 
@@ -56,16 +57,18 @@ from dhq_brevitas.export.passes.separate_equal_inputs import SeparateEqualInputs
 from dhq_brevitas.finn_flow.checks import (
     check_all_hardware,
     check_all_rtl,
+    check_ends,
     check_folding,
-    check_single_io,
     check_weights,
     is_integer_form,
 )
-from dhq_brevitas.finn_flow.ops import layer_kind
+from dhq_brevitas.finn_flow.ops import DOMAIN, INTEGER_VARIANTS, RTL_DOMAIN, layer_kind
 from dhq_brevitas.finn_flow.ops.lookup_activation import smallest_signed_datatype
 from dhq_brevitas.finn_flow.transformations import (
     ExtractHostAffine,
+    InferForks,
     InferHadamardTransform,
+    InferJoints,
     InferLookupActivation,
     InferRequant,
     MoveScalePastHadamard,
@@ -97,7 +100,7 @@ def step_dhq_integer_form(model: ModelWrapper, cfg: DataflowBuildConfig) -> Mode
     if not is_integer_form(model):
         model = to_integer_form(cleanup_model(model))
     model = model.transform(InferShapes()).transform(InferDataTypes())
-    check_single_io(model)
+    check_ends(model)
     check_weights(model)
     return model
 
@@ -114,8 +117,10 @@ def step_dhq_convert_to_hw(model: ModelWrapper, cfg: DataflowBuildConfig) -> Mod
         MoveScalePastHadamard(exact_only=True),
         InferHadamardTransform(),
         InferLookupActivation(),
+        InferJoints(),
         InferRequant(),
         InferQuantizedMatrixVectorActivation(),
+        InferForks(),
     ):
         model = model.transform(transformation)
         # The first pass that looked at a node knows best what it lacks.
@@ -163,14 +168,32 @@ def step_dhq_minimize_bit_width(model: ModelWrapper, cfg: DataflowBuildConfig) -
 def step_dhq_create_dataflow_partition(
     model: ModelWrapper, cfg: DataflowBuildConfig
 ) -> ModelWrapper:
-    """FINN's step: returns the model of the single partition that holds all hardware layers."""
+    """FINN's step: returns the model of the single partition that holds all hardware layers.
+
+    Its inputs and outputs are in the order of ``model``'s; FINN has them in that of the nodes.
+    """
     check_all_hardware(model)
-    return step_create_dataflow_partition(model, cfg)
+    result = step_create_dataflow_partition(model, cfg)
+    for given, found in (
+        (model.graph.input, result.graph.input),
+        (model.graph.output, result.graph.output),
+    ):
+        by_name = {tensor.name: copy.deepcopy(tensor) for tensor in found}
+        del found[:]
+        found.extend(by_name[tensor.name] for tensor in given)
+    return result
 
 
 @register_build_dataflow_step()
 def step_dhq_specialize_layers(model: ModelWrapper, cfg: DataflowBuildConfig) -> ModelWrapper:
-    """FINN's step; UnsupportedNodeError for a node that it leaves to HLS."""
+    """FINN's step, with our variants of FINN's ElementwiseAdd and ElementwiseMul for integers.
+
+    UnsupportedNodeError for a node that is left to HLS.
+    """
+    for node in model.graph.node:
+        variant = INTEGER_VARIANTS.get(node.op_type) if node.domain == DOMAIN else None
+        if variant is not None and getCustomOp(node).get_nodeattr("preferred_impl_style") != "hls":
+            node.op_type, node.domain = variant.__name__, RTL_DOMAIN
     model = step_specialize_layers(model, cfg)
     check_all_rtl(model, cfg._resolve_fpga_part())
     return model

@@ -24,19 +24,12 @@ WRAPPER = """\
 // FINN's port names around the kernel {kernel}; generated, do not edit.
 
 module {top} (
-    (* X_INTERFACE_PARAMETER = "ASSOCIATED_BUSIF in0_V:out0_V, ASSOCIATED_RESET ap_rst_n" *)
+    (* X_INTERFACE_PARAMETER = "ASSOCIATED_BUSIF {buses}, ASSOCIATED_RESET ap_rst_n" *)
     (* X_INTERFACE_INFO = "xilinx.com:signal:clock:1.0 ap_clk CLK" *)
     input  wire ap_clk,
     (* X_INTERFACE_PARAMETER = "POLARITY ACTIVE_LOW" *)
     input  wire ap_rst_n,
-
-    input  wire [{in_high}:0] in0_V_TDATA,
-    input  wire in0_V_TVALID,
-    output wire in0_V_TREADY,
-
-    output wire [{out_high}:0] out0_V_TDATA,
-    output wire out0_V_TVALID,
-    input  wire out0_V_TREADY
+{ports}
 );
 
   // One signed word per lane between FINN's streams and the kernel.
@@ -49,22 +42,34 @@ module {top} (
       .clk(ap_clk),
       .rst_n(ap_rst_n),
       .s_axis_tdata(in_lanes),
-      .s_axis_tvalid(in0_V_TVALID),
-      .s_axis_tready(in0_V_TREADY),
+      .s_axis_tvalid({in_valid}),
+      .s_axis_tready({in_ready}),
       .m_axis_tdata(out_lanes),
-      .m_axis_tvalid(out0_V_TVALID),
-      .m_axis_tready(out0_V_TREADY)
+      .m_axis_tvalid({out_valid}),
+      .m_axis_tready({out_ready})
   );
 
 endmodule
 """
+IN_PORTS = """
+    input  wire [{high}:0] in{index}_V_TDATA,
+    input  wire in{index}_V_TVALID,
+    output wire in{index}_V_TREADY"""
+OUT_PORTS = """
+    output wire [{high}:0] out{index}_V_TDATA,
+    output wire out{index}_V_TVALID,
+    input  wire out{index}_V_TREADY"""
 
 
-class ChannelwiseRtl(ChannelwiseOp, RTLBackend):
-    """Abstract RTL variant; put it after the layer in the bases of a class.
+class KernelRtl(RTLBackend):
+    """Abstract RTL variant of a layer on a kernel of this package; put it after the layer.
+
+    A subclass gives the kernel, its parameters and the bits of a lane. A kernel of several inputs
+    or outputs has their handshakes as vectors, stream 0 lowest, and the data of its inputs side by
+    side; several outputs all carry the same data.
 
     In exec_mode "cppsim" the Python of the layer runs, in "rtlsim" the simulation, as in FINN's
-    MVAU_rtl. A subclass gives the kernel, its parameters and the bits of a lane.
+    MVAU_rtl.
     """
 
     KERNEL: str
@@ -74,8 +79,20 @@ class ChannelwiseRtl(ChannelwiseOp, RTLBackend):
         """Parameters as Verilog text; may write memory contents below ``folder``."""
 
     @abstractmethod
-    def lane_bits(self) -> tuple[int, int]:
-        """Bits of a lane at the input and at the output of the kernel."""
+    def kernel_bits(self) -> tuple[list[int], int]:
+        """Bits of a lane of each input, and of an output, as the kernel has them."""
+
+    def lane_word(self, index: int, word: str, bits: int) -> str:
+        """What the kernel gets for a lane ``word`` of input ``index``, extended to ``bits``."""
+        return word
+
+    @property
+    def title(self) -> str:
+        """Name and operator."""
+        return f"{self.onnx_node.name} ({self.onnx_node.op_type})"
+
+    def check_attributes(self) -> None:
+        """FlowError for the first attribute that is out of range."""
 
     def execute_node(self, context: dict[str, np.ndarray], graph: Any) -> None:
         mode = self.get_nodeattr("exec_mode")
@@ -85,9 +102,42 @@ class ChannelwiseRtl(ChannelwiseOp, RTLBackend):
             self._simulate(context)
         else:
             raise FlowError(
-                f"{self.label}: exec_mode={mode!r} must be 'cppsim' (the layer's Python) or "
+                f"{self.title}: exec_mode={mode!r} must be 'cppsim' (the layer's Python) or "
                 "'rtlsim'"
             )
+
+    def _layer(self) -> type[Any]:
+        """The layer that this is a variant of."""
+        bases = type(self).__mro__[1:]
+        return next(base for base in bases if not issubclass(base, RTLBackend))
+
+    def _simulate(self, context: dict[str, np.ndarray]) -> None:
+        node, folder = self.onnx_node, Path(self.get_nodeattr("code_gen_dir_ipgen"))
+        outputs: dict[str, list[int]] = {f"out{i}": [] for i in range(len(node.output))}
+        streams: dict[str, dict[str, list[int]]] = {"inputs": {}, "outputs": outputs}
+        for i in range(len(self.kernel_bits()[0])):
+            path = folder / f"input_{i}.npy"
+            values = context[node.input[i]].astype(np.float32)
+            np.save(path, values.reshape(self.get_folded_input_shape(i)))
+            streams["inputs"][f"in{i}"] = npy_to_rtlsim_input(
+                str(path), self.get_input_datatype(i), self.get_instream_width(i)
+            )
+        sim = self.get_rtlsim()
+        self.reset_rtlsim(sim)
+        self.rtlsim_multi_io(sim, streams)
+        self.close_rtlsim(sim)
+        datatype = self.get_output_datatype()
+        for i, name in enumerate(node.output):
+            output = rtlsim_output_to_npy(
+                streams["outputs"][f"out{i}"],
+                str(folder / "output.npy"),
+                datatype,
+                self.get_folded_output_shape(),
+                self.get_outstream_width(),
+                datatype.bitwidth(),
+            )
+            shape = self.get_normal_output_shape()
+            context[name] = np.asarray(output, np.float32).reshape(shape)
 
     def generate_hdl(self, model: ModelWrapper, fpgapart: str, clk: float) -> None:
         """Writes the wrapper and memory contents into ``code_gen_dir_ipgen``."""
@@ -101,17 +151,33 @@ class ChannelwiseRtl(ChannelwiseOp, RTLBackend):
 
     def wrapper(self, top: str, parameters: dict[str, str]) -> str:
         """Verilog of the module ``top``."""
-        in_bits, out_bits = self.lane_bits()
+        bits, out_bits = self.kernel_bits()
+        inputs, outputs = range(len(bits)), range(len(self.onnx_node.output))
+        in_width = sum(b * self._input_lanes(i) for i, b in enumerate(bits))
+        ports = [
+            IN_PORTS.format(index=i, high=self.get_instream_width_padded(i) - 1) for i in inputs
+        ] + [
+            OUT_PORTS.format(index=i, high=self.get_outstream_width_padded(i) - 1) for i in outputs
+        ]
+
+        def vector(side: str, indices: range, signal: str) -> str:
+            names = [f"{side}{i}_V_{signal}" for i in reversed(indices)]
+            return names[0] if len(names) == 1 else f"{{{', '.join(names)}}}"
+
         return WRAPPER.format(
-            title=self.label,
+            title=self.title,
             kernel=self.KERNEL,
             top=top,
-            in_high=self.get_instream_width_padded() - 1,
-            out_high=self.get_outstream_width_padded() - 1,
-            kernel_in_high=self.lanes * in_bits - 1,
-            kernel_out_high=self.lanes * out_bits - 1,
-            lanes=self._lanes(in_bits, out_bits),
+            buses=":".join([*(f"in{i}_V" for i in inputs), *(f"out{i}_V" for i in outputs)]),
+            ports=",\n".join(ports),
+            kernel_in_high=in_width - 1,
+            kernel_out_high=self._output_lanes() * out_bits - 1,
+            lanes=self._lanes(bits, out_bits),
             parameters=",\n".join(f"      .{name}({text})" for name, text in parameters.items()),
+            in_valid=vector("in", inputs, "TVALID"),
+            in_ready=vector("in", inputs, "TREADY"),
+            out_valid=vector("out", outputs, "TVALID"),
+            out_ready=vector("out", outputs, "TREADY"),
         )
 
     def get_rtl_file_list(self, abspath: bool = False) -> list[str]:
@@ -133,58 +199,61 @@ class ChannelwiseRtl(ChannelwiseOp, RTLBackend):
             f"{self.onnx_node.name}",
         ]
 
-    def _layer(self) -> type[ChannelwiseOp]:
-        return next(base for base in type(self).__mro__[1:] if issubclass(base, ChannelwiseOp))
+    def _input_lanes(self, index: int) -> int:
+        return int(self.get_folded_input_shape(index)[-1])
 
-    def _lanes(self, in_bits: int, out_bits: int) -> str:
+    def _output_lanes(self) -> int:
+        return int(self.get_folded_output_shape()[-1])
+
+    def _lanes(self, kernel_bits: list[int], out_bits: int) -> str:
         """Assignments between padded streams and lanes."""
-        given, wanted = self.get_input_datatype(), self.get_output_datatype()
-        bits, result = given.bitwidth(), wanted.bitwidth()
         lines = []
-        for lane in range(self.lanes):
-            word = f"in0_V_TDATA[{lane * bits + bits - 1}:{lane * bits}]"
-            if in_bits > bits:
-                top = f"in0_V_TDATA[{lane * bits + bits - 1}]" if given.signed() else "1'b0"
-                word = f"{{{{{in_bits - bits}{{{top}}}}}, {word}}}"
-            lines.append(f"  assign in_lanes[{lane} * {in_bits} +: {in_bits}] = {word};")
-        for lane in range(self.lanes):
-            word = f"out_lanes[{lane * out_bits + result - 1}:{lane * out_bits}]"
-            if not wanted.signed() and out_bits > result:
-                # Below zero the unsigned type saturates.
-                word = f"out_lanes[{lane * out_bits + out_bits - 1}] ? {result}'d0 : {word}"
-            lines.append(f"  assign out0_V_TDATA[{lane} * {result} +: {result}] = {word};")
-        padding = self.get_outstream_width_padded() - self.lanes * result
-        if padding:
-            high = self.get_outstream_width_padded() - 1
-            lines.append(f"  assign out0_V_TDATA[{high}:{self.lanes * result}] = {padding}'d0;")
+        offset = 0
+        for index, in_bits in enumerate(kernel_bits):
+            given, port = self.get_input_datatype(index), f"in{index}_V_TDATA"
+            bits = given.bitwidth()
+            for lane in range(self._input_lanes(index)):
+                word = f"{port}[{lane * bits + bits - 1}:{lane * bits}]"
+                if in_bits > bits:
+                    top = f"{port}[{lane * bits + bits - 1}]" if given.signed() else "1'b0"
+                    word = f"{{{{{in_bits - bits}{{{top}}}}}, {word}}}"
+                word = self.lane_word(index, word, in_bits)
+                lines.append(f"  assign in_lanes[{offset} +: {in_bits}] = {word};")
+                offset += in_bits
+        wanted, lanes = self.get_output_datatype(), self._output_lanes()
+        result, high = wanted.bitwidth(), self.get_outstream_width_padded() - 1
+        for index in range(len(self.onnx_node.output)):
+            for lane in range(lanes):
+                word = f"out_lanes[{lane * out_bits + result - 1}:{lane * out_bits}]"
+                if not wanted.signed() and out_bits > result:
+                    # Below zero the unsigned type saturates.
+                    word = f"out_lanes[{lane * out_bits + out_bits - 1}] ? {result}'d0 : {word}"
+                lines.append(
+                    f"  assign out{index}_V_TDATA[{lane} * {result} +: {result}] = {word};"
+                )
+            padding = high + 1 - lanes * result
+            if padding:
+                zeros = f"[{high}:{lanes * result}] = {padding}'d0;"
+                lines.append(f"  assign out{index}_V_TDATA{zeros}")
         return "\n".join(lines) + "\n"
 
+
+class ChannelwiseRtl(ChannelwiseOp, KernelRtl):
+    """Abstract RTL variant of a layer with one stream in and one out."""
+
+    execute_node = KernelRtl.execute_node
+
+    @abstractmethod
+    def lane_bits(self) -> tuple[int, int]:
+        """Bits of a lane at the input and at the output of the kernel."""
+
+    def kernel_bits(self) -> tuple[list[int], int]:
+        in_bits, out_bits = self.lane_bits()
+        return [in_bits], out_bits
+
     def _simulate(self, context: dict[str, np.ndarray]) -> None:
-        folder = Path(self.get_nodeattr("code_gen_dir_ipgen"))
-        values = self.integer_input(context).astype(np.float32)
-        path = folder / "input_0.npy"
-        np.save(path, values.reshape(self.get_folded_input_shape()))
-        packed = npy_to_rtlsim_input(
-            str(path), self.get_input_datatype(), self.get_instream_width()
-        )
-        streams: dict[str, dict[str, list[int]]] = {"inputs": {"in0": packed}}
-        streams["outputs"] = {"out0": []}
-        sim = self.get_rtlsim()
-        self.reset_rtlsim(sim)
-        self.rtlsim_multi_io(sim, streams)
-        self.close_rtlsim(sim)
-        datatype = self.get_output_datatype()
-        output = rtlsim_output_to_npy(
-            streams["outputs"]["out0"],
-            str(folder / "output.npy"),
-            datatype,
-            self.get_folded_output_shape(),
-            self.get_outstream_width(),
-            datatype.bitwidth(),
-        )
-        context[self.onnx_node.output[0]] = np.asarray(output, np.float32).reshape(
-            self.get_normal_output_shape()
-        )
+        self.integer_input(context)
+        super()._simulate(context)
 
 
 def kernel_sources(kernel: str) -> list[Path]:

@@ -18,7 +18,13 @@ from dhq_brevitas.finn_flow.rtlsim.compiler import compile_design
 from dhq_brevitas.finn_flow.rtlsim.errors import SimulationError
 from dhq_brevitas.finn_flow.rtlsim.sources import collect
 from dhq_brevitas.finn_flow.stitching.folder import FILE_LIST, design_folder, write_folder
-from dhq_brevitas.finn_flow.stitching.prepare import fifos, generate_nodes, insert_infrastructure
+from dhq_brevitas.finn_flow.stitching.prepare import (
+    branch_ends,
+    fifos,
+    generate_nodes,
+    insert_infrastructure,
+    pipeline_length,
+)
 from dhq_brevitas.finn_flow.stitching.simulate import StreamFormat, run_signal
 from dhq_brevitas.finn_flow.stitching.top import Top, make_top
 from dhq_brevitas.util.files import write_json
@@ -47,16 +53,14 @@ class StitchedDesign:
     fifo_depths: list[int]
 
     @property
-    def input_format(self) -> StreamFormat:
-        """How samples enter."""
-        op = getCustomOp(self.model.graph.node[0])
-        return StreamFormat.of(op.get_input_datatype(), op.get_folded_input_shape())
+    def input_formats(self) -> list[StreamFormat]:
+        """How samples enter, input by input."""
+        return input_formats(self.model)
 
     @property
-    def output_format(self) -> StreamFormat:
-        """How results leave."""
-        op = getCustomOp(self.model.graph.node[-1])
-        return StreamFormat.of(op.get_output_datatype(), op.get_folded_output_shape())
+    def output_formats(self) -> list[StreamFormat]:
+        """How results leave, output by output."""
+        return output_formats(self.model)
 
     def library(self, *, trace: bool = False) -> Path:
         """The compiled simulator, from the cache if it was compiled before."""
@@ -82,14 +86,16 @@ def stitch(
         fifo_depths: of the FIFO on every stream, from input to output. By default they are sized:
             the design runs with FIFOs that never fill, and each gets the largest fill that was
             seen. Too shallow ones cost rate where a layer that writes evenly meets one that reads
-            in bursts (an MVAU reads a sample in MW/SIMD cycles and then repeats it); they cannot
-            stop a chain, in which every layer waits for one neighbor at a time.
+            in bursts (an MVAU reads a sample in MW/SIMD cycles and then repeats it), and where a
+            branch waits for another one to catch up. They cannot stop a chain, in which every layer
+            waits for one neighbor at a time; a branch that holds less than a sample, while the one
+            it waits for reads a whole sample before it puts out anything, stops a graph.
         fpga_part: decides which DSP slices the MVAUs use.
         clk_period_ns: clock period, for constraints and the MVAUs' pipelines.
         top: name of the top module.
 
-    FlowError for a graph that is not a chain of RTL layers; UnsupportedNodeError, naming the node,
-    for a layer that has no Verilog without Vivado's tools.
+    FlowError for a graph of which a stream has several readers; UnsupportedNodeError, naming the
+    node, for a layer that has no Verilog without Vivado's tools.
     """
     if not top.isidentifier() or top.strip(".v") != top:
         # FINN's rtlsim_exec strips these characters off the file name.
@@ -106,23 +112,35 @@ def stitch(
     design = StitchedDesign(
         prepared, folder, top, [int(fifo.get_nodeattr("depth")) for fifo in fifos(prepared)]
     )
-    write_folder(folder, verilog, clk_period_ns, _facts(design))
+    write_folder(folder, verilog, clk_period_ns, design.input_formats, design.output_formats)
     _set_properties(design, verilog)
     prepared.save(str(folder / "stitched.onnx"))
     write_json(folder / "fifo_depths.json", {"fifo_depths": design.fifo_depths})
     return design
 
 
-def _facts(design: StitchedDesign) -> dict[str, object]:
-    """What README.md says of the streams."""
-    facts: dict[str, object] = {}
-    for side, layout in (("in", design.input_format), ("out", design.output_format)):
-        facts |= {
-            f"{side}_lanes": layout.lanes,
-            f"{side}_type": layout.datatype.name,
-            f"{side}_beats": layout.beats,
-        }
-    return facts
+def input_formats(model: ModelWrapper) -> list[StreamFormat]:
+    """How samples enter a graph of RTL layers, input by input."""
+    formats = []
+    for tensor in model.graph.input:
+        node = model.find_consumer(tensor.name)
+        op, index = getCustomOp(node), list(node.input).index(tensor.name)
+        formats.append(
+            StreamFormat.of(op.get_input_datatype(index), op.get_folded_input_shape(index))
+        )
+    return formats
+
+
+def output_formats(model: ModelWrapper) -> list[StreamFormat]:
+    """How results leave a graph of RTL layers, output by output."""
+    formats = []
+    for tensor in model.graph.output:
+        node = model.find_producer(tensor.name)
+        op, index = getCustomOp(node), list(node.output).index(tensor.name)
+        formats.append(
+            StreamFormat.of(op.get_output_datatype(index), op.get_folded_output_shape(index))
+        )
+    return formats
 
 
 def _set_properties(design: StitchedDesign, verilog: Top) -> None:
@@ -130,8 +148,8 @@ def _set_properties(design: StitchedDesign, verilog: Top) -> None:
     interfaces = {
         "clk": ["ap_clk"],
         "rst": ["ap_rst_n"],
-        "s_axis": [["s_axis_0", verilog.input_width]],
-        "m_axis": [["m_axis_0", verilog.output_width]],
+        "s_axis": [[f"s_axis_{i}", width] for i, width in enumerate(verilog.input_widths)],
+        "m_axis": [[f"m_axis_{i}", width] for i, width in enumerate(verilog.output_widths)],
         "aximm": [],
         "axilite": [],
     }
@@ -166,11 +184,10 @@ def _largest_fills(model: ModelWrapper) -> list[int]:
     sources = collect(list(top.sources), patch=True)
     sources.texts["dhq_fifo_sizing.v"] = top.text
     library = compile_design(sources, top.name)
-    first, last = getCustomOp(model.graph.node[0]), getCustomOp(model.graph.node[-1])
-    given = StreamFormat.of(first.get_input_datatype(), first.get_folded_input_shape())
-    wanted = StreamFormat.of(last.get_output_datatype(), last.get_folded_output_shape())
-    shape = (SIZING_SAMPLES, given.beats * given.lanes)
-    codes = np.zeros(shape, dtype=np.int64)
+    given, wanted = input_formats(model), output_formats(model)
+    # Until every branch holds all that it will.
+    samples = SIZING_SAMPLES + (pipeline_length(model) if branch_ends(model) else 0)
+    codes = [np.zeros((samples, layout.beats * layout.lanes), np.int64) for layout in given]
     interval = max(
         [getCustomOp(node).get_exp_cycles() for node in model.graph.node],
         default=1,
@@ -184,7 +201,12 @@ def _largest_fills(model: ModelWrapper) -> list[int]:
         period=interval,
         timeout=100 * interval + 100_000,
     )
-    if len(fills) != len(fifos(model)):
+    sized = fifos(model)
+    if len(fills) != len(sized):
         raise SimulationError("a FIFO of the design does not report its fill")
-    # The input FIFO fills with whatever the source offers; it needs no depth.
-    return [0, *fills[1:]]
+    # An input FIFO fills with whatever the source offers; it needs no depth.
+    inputs = {tensor.name for tensor in model.graph.input}
+    return [
+        0 if fifo.onnx_node.input[0] in inputs else fill
+        for fifo, fill in zip(sized, fills, strict=True)
+    ]

@@ -4,10 +4,12 @@
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from dhq_brevitas.finn_flow.errors import FlowError
 from dhq_brevitas.finn_flow.rtlsim.sources import collect
+from dhq_brevitas.finn_flow.stitching.simulate import StreamFormat
 from dhq_brevitas.finn_flow.stitching.top import Top
 from dhq_brevitas.util.files import claim_folder
 
@@ -26,13 +28,14 @@ contents, read by `$readmemh` with paths relative to this folder, so run tools h
 |---|---|---|---|
 | `ap_clk` | in | 1 | clock; all ports are synchronous to its rising edge |
 | `ap_rst_n` | in | 1 | reset, active low, synchronous; hold it for 16 cycles |
-| `s_axis_0_tdata`, `_tvalid`, `_tready` | in, in, out | {in_width}, 1, 1 | input stream |
-| `m_axis_0_tdata`, `_tvalid`, `_tready` | out, out, in | {out_width}, 1, 1 | output stream |
+{ports}
 
-Streams are AXI4-Stream without TLAST. A beat of the input carries {in_lanes} consecutive channels
-of {in_type}, two's complement, the first in the lowest bits, {in_beats} beats per sample; a
-beat of the output carries {out_lanes} of {out_type}, {out_beats} beats per sample. Unused bits on
-top are zero.
+Streams are AXI4-Stream without TLAST. A beat carries consecutive channels, two's complement, the
+first in the lowest bits; unused bits on top are zero.
+
+| Stream | Channels a beat | Type | Beats per sample |
+|---|---|---|---|
+{streams}
 
 `constraints.xdc` has the clock; add pins or an interface of your board. Define the macro SYNTHESIS
 for synthesis if your tool does not; without it the kernels carry assertions.
@@ -40,7 +43,7 @@ for synthesis if your tool does not; without it the kernels carry assertions.
 The FIFOs between the layers, `StreamingFIFO_*.v`, have the depths in `fifo_depths.json`: the
 largest fill seen, and one, when samples entered at the rate of the slowest layer. FINN's tools find
 the same design in `stitched.onnx` and `all_verilog_srcs.txt`, whose paths are absolute. The
-integers are those of the graph's input and output; scales and biases around them are in that
+integers are those of the graph's inputs and outputs; scales and biases around them are in that
 graph, too.
 
 `mvu_vvu_axi.sv` of FINN's library has one changed line, marked there: its output queue was too
@@ -68,10 +71,16 @@ def design_folder(folder: str | os.PathLike[str]) -> Path:
         raise FlowError(f"folder={str(folder)!r}: {error}") from error
 
 
-def write_folder(folder: Path, top: Top, period_ns: float, facts: dict[str, object]) -> list[Path]:
+def write_folder(
+    folder: Path,
+    top: Top,
+    period_ns: float,
+    inputs: Sequence[StreamFormat],
+    outputs: Sequence[StreamFormat],
+) -> list[Path]:
     """Writes sources, top, file lists, constraints and README; returns the sources to compile.
 
-    ``folder`` is one of :func:`design_folder`.
+    ``folder`` is one of :func:`design_folder`; ``inputs`` and ``outputs`` are its streams.
     """
     _remove_design(folder)
     sources = collect(list(top.sources), patch=False)
@@ -86,12 +95,31 @@ def write_folder(folder: Path, top: Top, period_ns: float, facts: dict[str, obje
         README.format(
             name=top.name,
             file_list=FILE_LIST,
-            in_width=top.input_width,
-            out_width=top.output_width,
-            **facts,
+            ports="\n".join(
+                [
+                    *_port_rows("s_axis", "in, in, out", "input", top.input_widths),
+                    *_port_rows("m_axis", "out, out, in", "output", top.output_widths),
+                ]
+            ),
+            streams="\n".join([*_stream_rows("s_axis", inputs), *_stream_rows("m_axis", outputs)]),
         )
     )
     return paths
+
+
+def _port_rows(bus: str, directions: str, side: str, widths: Sequence[int]) -> list[str]:
+    return [
+        f"| `{bus}_{i}_tdata`, `_tvalid`, `_tready` | {directions} | {width}, 1, 1 "
+        f"| {side} stream |"
+        for i, width in enumerate(widths)
+    ]
+
+
+def _stream_rows(bus: str, formats: Sequence[StreamFormat]) -> list[str]:
+    return [
+        f"| `{bus}_{i}` | {layout.lanes} | {layout.datatype.name} | {layout.beats} |"
+        for i, layout in enumerate(formats)
+    ]
 
 
 def _remove_design(folder: Path) -> None:

@@ -4,6 +4,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from finn.transformation.fpgadataflow.prepare_rtlsim import PrepareRTLSim
@@ -13,7 +14,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 from tqdm import tqdm
 
-from dhq_brevitas.export.execute import batches, set_batch_size
+from dhq_brevitas.export.execute import batches, one_or_all, set_batch_size
 from dhq_brevitas.export.graph import describe
 from dhq_brevitas.finn_flow.build import DEFAULT_FPGA_PART
 from dhq_brevitas.finn_flow.errors import FlowError
@@ -52,13 +53,13 @@ class NodeResult:
 
 def simulate_nodes(
     model: ModelWrapper,
-    codes: np.ndarray,
+    codes: Any,
     *,
     fpga_part: str = DEFAULT_FPGA_PART,
     clk_period_ns: float = 5.0,
     batch_size: int = BATCH_SIZE,
     progress: bool = True,
-) -> tuple[np.ndarray, list[NodeResult]]:
+) -> tuple[Any, list[NodeResult]]:
     """Integer outputs with the RTL of one layer simulated after the other, each one compared.
 
     A layer gets what the RTL of the layer before it put out; on the same input its Python
@@ -66,50 +67,58 @@ def simulate_nodes(
 
     Args:
         model: a graph of RTL layers; left as it is.
-        codes: integer inputs [samples, …], of the datatype of the graph input.
-        fpga_part: as in the build.
-        clk_period_ns: as in the build.
+        codes: integer inputs [samples, …], of the datatype of the graph input; for several inputs a
+            sequence of arrays in the graph's order.
+        fpga_part, clk_period_ns: as in the build.
         batch_size: samples simulated at once.
         progress: show a progress bar.
 
-    Returns (int64 [samples, …], :class:`NodeResult` of every node from input to output).
+    Returns (int64 [samples, …], or a tuple of them for several outputs, and a :class:`NodeResult`
+    of every node from input to output).
     UnsupportedNodeError, SimulationError, FlowError name a node that cannot be simulated, and why.
     """
     check_simulable(model)
-    codes = checked_codes(model, codes)
-    batch_size = min(batch_size, len(codes))
+    given = [x.astype(np.float32) for x in checked_codes(model, codes)]
+    batch_size = min(batch_size, len(given[0]))
     batched = prepare_nodes(set_batch_size(model, batch_size), fpga_part, clk_period_ns)
     graph = batched.graph
     constants = {i.name: batched.get_initializer(i.name) for i in graph.initializer}
-    cycles = dict.fromkeys((node.name for node in graph.node), 0)
-    mismatches, compared = dict(cycles), dict(cycles)
-    outputs = []
-    total = math.ceil(len(codes) / batch_size) * len(graph.node)
+    cycles, mismatches, compared = ({node.name: 0 for node in graph.node} for _ in range(3))
+    outputs: list[list[np.ndarray]] = [[] for _ in graph.output]
+    total = math.ceil(len(given[0]) / batch_size) * len(graph.node)
     with tqdm(total=total, desc="RTL, nodes", disable=not progress, leave=False) as bar:
-        for batch, used in batches(codes.astype(np.float32), batch_size):
-            context = {**constants, graph.input[0].name: batch}
+        for batch, used in batches(given, batch_size):
+            context = constants | {t.name: x for t, x in zip(graph.input, batch, strict=True)}
             for node in graph.node:
                 bar.set_postfix_str(node.name)
                 expected = _in_python(node, context, batched)
                 cycles[node.name] += _in_rtl(node, context, batched)
-                differing = context[node.output[0]][:used] != expected[:used]
-                mismatches[node.name] += int(np.count_nonzero(differing))
-                compared[node.name] += differing.size
+                mismatches[node.name] += _differing(node, context, expected, used)
+                compared[node.name] += sum(wanted[:used].size for wanted in expected)
                 bar.update()
-            outputs.append(context[graph.output[0].name][:used].astype(np.int64))
+            for tensor, output in zip(graph.output, outputs, strict=True):
+                output.append(context[tensor.name][:used].astype(np.int64))
     results = [
         NodeResult(
-            name=node.name,
-            op_type=node.op_type,
-            samples=len(codes),
-            codes=compared[node.name],
-            mismatches=mismatches[node.name],
-            cycles=cycles[node.name],
-            cycles_estimate=int(getCustomOp(node).get_exp_cycles()) // batch_size,
+            node.name,
+            node.op_type,
+            len(given[0]),
+            compared[node.name],
+            mismatches[node.name],
+            cycles[node.name],
+            int(getCustomOp(node).get_exp_cycles()) // batch_size,
         )
         for node in graph.node
     ]
-    return np.concatenate(outputs), results
+    return one_or_all([np.concatenate(output) for output in outputs]), results
+
+
+def _differing(
+    node: NodeProto, context: dict[str, np.ndarray], expected: list[np.ndarray], samples: int
+) -> int:
+    """Codes in which the first ``samples`` samples of all outputs differ."""
+    pairs = [(context[name], x) for name, x in zip(node.output, expected, strict=True)]
+    return sum(int(np.count_nonzero(a[:samples] != b[:samples])) for a, b in pairs)
 
 
 def prepare_nodes(
@@ -128,7 +137,8 @@ def prepare_nodes(
 def _in_rtl(node: NodeProto, context: dict[str, np.ndarray], model: ModelWrapper) -> int:
     """Simulates ``node``, puts its output into ``context`` and returns the clock cycles."""
     op = getCustomOp(node)
-    context[node.output[0]] = np.zeros(model.get_tensor_shape(node.output[0]), np.float32)
+    for name in node.output:
+        context[name] = np.zeros(model.get_tensor_shape(name), np.float32)
     try:
         op.execute_node(context, model.graph)
     except SimulationError as error:
@@ -148,19 +158,22 @@ def _check_float32(node: NodeProto, outputs: np.ndarray) -> None:
         )
 
 
-def _in_python(node: NodeProto, context: dict[str, np.ndarray], model: ModelWrapper) -> np.ndarray:
-    """Output of the Python of ``node``, float64; FlowError if float32 does not hold it."""
+def _in_python(
+    node: NodeProto, context: dict[str, np.ndarray], model: ModelWrapper
+) -> list[np.ndarray]:
+    """Outputs of the Python of ``node``, float64; FlowError if float32 does not hold them."""
     shape = model.get_tensor_shape(node.output[0])
     if node.op_type.startswith(PASSING):
-        return context[node.input[0]].reshape(shape)
+        return [context[node.input[0]].reshape(shape)]
     wide = {
         name: context[name].astype(np.float64) if context[name].dtype.kind == "f" else context[name]
         for name in node.input
     }
-    wide[node.output[0]] = np.empty(shape)
+    wide |= {name: np.empty(model.get_tensor_shape(name)) for name in node.output}
     op = getCustomOp(node)
     op.set_nodeattr("exec_mode", "cppsim")
     op.execute_node(wide, model.graph)
     op.set_nodeattr("exec_mode", "rtlsim")
-    _check_float32(node, wide[node.output[0]])
-    return wide[node.output[0]]
+    for name in node.output:
+        _check_float32(node, wide[name])
+    return [wide[name] for name in node.output]

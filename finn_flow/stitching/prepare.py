@@ -7,6 +7,7 @@ import math
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from finn.transformation.fpgadataflow.insert_dwc import InsertDWC
 from finn.transformation.fpgadataflow.insert_fifo import InsertFIFO
@@ -21,9 +22,12 @@ from qonnx.transformation.general import GiveReadableTensorNames, GiveUniqueNode
 
 from dhq_brevitas.export import set_batch_size
 from dhq_brevitas.export.graph import describe
-from dhq_brevitas.finn_flow.errors import UnsupportedNodeError
-from dhq_brevitas.finn_flow.ops import DOMAIN, RTL_DOMAIN
+from dhq_brevitas.finn_flow.errors import FlowError, UnsupportedNodeError
+from dhq_brevitas.finn_flow.ops import DOMAIN, RTL_DOMAIN, layer_kind
 
+#: Layers where branches meet.
+MEETINGS = ("StreamAdd", "StreamMultiply", "StreamingConcat")
+INFRASTRUCTURE = ("StreamingFIFO", "StreamingDataWidthConverter")
 #: fifo.sv cannot be shallower.
 MIN_FIFO_DEPTH = 2
 #: Attributes of layers that must be 0: a second clock, AXI-lite, several sets of parameters.
@@ -56,7 +60,7 @@ def _obstacle(node: NodeProto) -> str | None:
         return f"it is no hardware layer (domain {node.domain!r})"
     op = getCustomOp(node)
     attributes = op.get_nodeattr_types()
-    if "mem_mode" in attributes:
+    if "mem_mode" in attributes and layer_kind(node) not in MEETINGS:
         mode = op.get_nodeattr("mem_mode")
         if mode != "internal_decoupled":
             return (
@@ -112,7 +116,11 @@ def insert_infrastructure(
     Args:
         model: a graph of RTL layers.
         fpga_part: as in the build.
-        depths: of the FIFOs from input to output; without them every FIFO holds two samples.
+        depths: of the FIFOs from input to output; without them every FIFO holds two samples, and
+            where branches meet as many more as there are layers: a branch that waits for another
+            holds a sample for each layer of that one.
+
+    FlowError for a depth below 1, naming the stream.
     """
     check_simulable(model)
     model = set_batch_size(model, 1)
@@ -124,15 +132,46 @@ def insert_infrastructure(
     model = model.transform(GiveUniqueNodeNames()).transform(GiveReadableTensorNames())
     nodes = fifos(model)
     if depths is None:
-        depths = [2 * math.prod(fifo.get_folded_output_shape()[:-1]) + 2 for fifo in nodes]
+        samples = 2 + (pipeline_length(model) if branch_ends(model) else 0)
+        depths = [samples * math.prod(fifo.get_folded_output_shape()[:-1]) + 2 for fifo in nodes]
     if len(depths) != len(nodes):
         raise UnsupportedNodeError(
             f"fifo_depths has {len(depths)} entries; this graph has {len(nodes)} FIFOs"
         )
-    for fifo, depth in zip(nodes, depths, strict=True):
+    for index, (fifo, depth) in enumerate(zip(nodes, depths, strict=True)):
+        if depth < 1:
+            raise FlowError(
+                f"fifo_depths[{index}]={depth}: the FIFO on the stream {stream_ends(model, fifo)} "
+                "must hold at least 1 word"
+            )
         fifo.set_nodeattr("depth", max(MIN_FIFO_DEPTH, int(depth)))
         fifo.set_nodeattr("impl_style", "rtl")
     return model
+
+
+def stream_ends(model: ModelWrapper, fifo: Any) -> str:
+    """The layers that a FIFO stands between."""
+    node = fifo.onnx_node
+    before, after = model.find_producer(node.input[0]), model.find_consumer(node.output[0])
+    return (
+        f"from {'the input' if before is None else before.name} to "
+        f"{'the output' if after is None else after.name}"
+    )
+
+
+def branch_ends(model: ModelWrapper) -> list[Any]:
+    """The FIFOs at the ends of branches that meet; what waits for another branch waits in them."""
+    found = []
+    for fifo in fifos(model):
+        reader = model.find_consumer(fifo.onnx_node.output[0])
+        if reader is not None and layer_kind(reader) in MEETINGS:
+            found.append(fifo)
+    return found
+
+
+def pipeline_length(model: ModelWrapper) -> int:
+    """Layers that compute: neither FIFO nor width converter."""
+    return sum(not node.op_type.startswith(INFRASTRUCTURE) for node in model.graph.node)
 
 
 def fifos(model: ModelWrapper) -> list:

@@ -7,17 +7,18 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from qonnx.core.datatype import BaseDataType
 from tqdm import tqdm
 
+from dhq_brevitas.export.execute import one_or_all
 from dhq_brevitas.finn_flow.rtlsim.errors import SimulationError
 from dhq_brevitas.finn_flow.rtlsim.streams import STARVED, Beats, run_streams, stream_words
 from dhq_brevitas.finn_flow.rtlsim.xsi import Design, Kernel
 from dhq_brevitas.finn_flow.stitching.packing import pack, unpack
 
-INPUT, OUTPUT = "s_axis_0", "m_axis_0"
 RESET_CYCLES = 16
 
 
@@ -63,9 +64,9 @@ class SimulationStats:
 
 def run_signal(
     library: Path,
-    codes: np.ndarray,
-    given: StreamFormat,
-    wanted: StreamFormat,
+    codes: np.ndarray | Sequence[np.ndarray],
+    given: StreamFormat | Sequence[StreamFormat],
+    wanted: StreamFormat | Sequence[StreamFormat],
     *,
     counts: Sequence[str] = (),
     period: int = 0,
@@ -75,60 +76,91 @@ def run_signal(
     trace: Path | None = None,
     progress: bool = False,
     description: str = "RTL, stitched",
-) -> tuple[np.ndarray, SimulationStats, list[int]]:
+    hint: str = "",
+) -> tuple[Any, SimulationStats, list[int]]:
     """Integers [samples, n] through a design; returns results [samples, m], figures and counters.
 
+    ``codes``, ``given`` and ``wanted`` are sequences where the design has several inputs or
+    outputs, and so are the results. A sample is done when all of its outputs are out.
     ``counts`` are names of outputs to read at the end; with ``period`` a sample is offered every so
     many cycles rather than as soon as the design takes it; ``stalls``, of 256, how often the source
-    and the sink hold back. SimulationError if nothing comes out for ``timeout`` cycles.
+    and the sink hold back. SimulationError, ending with ``hint``, if nothing comes out for
+    ``timeout`` cycles.
     """
-    samples = len(codes)
+    signals = [codes] if isinstance(codes, np.ndarray) else list(codes)
+    formats = [given] if isinstance(given, StreamFormat) else list(given)
+    results = [wanted] if isinstance(wanted, StreamFormat) else list(wanted)
+    samples = len(signals[0])
     design = Design(Kernel(""), str(library), None, None if trace is None else str(trace))
     try:
         if trace is not None:
             design.trace_all()
         _reset(design)
-        source, sink = _beats(design, codes, given, wanted, period, stalls, timeout)
+        sources = [
+            _source(design, i, signal, formats[i], period, stalls[0])
+            for i, signal in enumerate(signals)
+        ]
+        sinks = [
+            _sink(design, i, samples, layout, stalls[1], timeout)
+            for i, layout in enumerate(results)
+        ]
         start = time.perf_counter()
         with tqdm(
             total=samples, desc=description, unit="sample", disable=not progress, leave=False
         ) as bar:
-            status, _ = run_streams(
-                design,
-                [source, sink],
-                seed=seed,
-                progress=lambda beats: bar.update(beats // wanted.beats - bar.n),
-            )
+
+            def advance(beats: int) -> None:
+                bar.update(beats // results[0].beats - bar.n)
+
+            status, _ = run_streams(design, [*sources, *sinks], seed=seed, progress=advance)
         seconds = time.perf_counter() - start
         if status == STARVED:
-            raise SimulationError(
-                f"no output for {timeout} cycles after {len(sink.ticks)} of {len(sink.words)} "
-                f"beats; the design took {len(source.ticks)} of {len(source.words)} input beats. "
-                "A FIFO may be too shallow, or a folding does not fit"
-            )
+            raise SimulationError(_stuck(sources, sinks, timeout) + hint)
         fills = [design.getPort(name).read().as_unsigned() for name in counts]
     finally:
         design.close()
-    outputs = unpack(sink.words, wanted.datatype, wanted.lanes).reshape(samples, -1)
-    done = sink.ticks.astype(np.int64)[wanted.beats - 1 :: wanted.beats]
-    return outputs, _stats(int(source.ticks[0]), done, seconds), fills
+    first = min(int(source.ticks[0]) for source in sources)
+    outputs, done = _received(sinks, results, samples)
+    return outputs, _stats(first, done, seconds), fills
 
 
-def _beats(
-    design: Design,
-    codes: np.ndarray,
-    given: StreamFormat,
-    wanted: StreamFormat,
-    period: int,
-    stalls: tuple[int, int],
-    timeout: int,
-) -> tuple[Beats, Beats]:
-    """What the source sends and the sink receives."""
+def _received(
+    sinks: Sequence[Beats], formats: Sequence[StreamFormat], samples: int
+) -> tuple[Any, np.ndarray]:
+    """Integers [samples, m] of every output, and the tick at which the last beat of a sample passed
+    the last of the outputs."""
+    pairs = list(zip(sinks, formats, strict=True))
+    outputs = [
+        unpack(sink.words, layout.datatype, layout.lanes).reshape(samples, -1)
+        for sink, layout in pairs
+    ]
+    last_beats = [sink.ticks[layout.beats - 1 :: layout.beats] for sink, layout in pairs]
+    return one_or_all(outputs), np.max(last_beats, axis=0).astype(np.int64)
+
+
+def _stuck(sources: Sequence[Beats], sinks: Sequence[Beats], timeout: int) -> str:
+    def passed(streams: Sequence[Beats]) -> str:
+        return ", ".join(
+            f"{len(s.ticks)} of {len(s.words)}" + (f" of {s.name}" if len(streams) > 1 else "")
+            for s in streams
+        )
+
+    return (
+        f"no output for {timeout} cycles after {passed(sinks)} beats; the design took "
+        f"{passed(sources)} input beats. A FIFO may be too shallow, or a folding does not fit"
+    )
+
+
+def _source(
+    design: Design, index: int, codes: np.ndarray, given: StreamFormat, period: int, stall: int
+) -> Beats:
+    """What the source of input ``index`` sends."""
+    name = f"s_axis_{index}"
     source = Beats(
-        INPUT,
-        pack(codes, given.datatype, given.lanes, stream_words(design, INPUT)),
+        name,
+        pack(codes, given.datatype, given.lanes, stream_words(design, name)),
         False,
-        stall=stalls[0],
+        stall=stall,
         group=given.beats if period else 0,
         period=period,
     )
@@ -137,8 +169,16 @@ def _beats(
             f"{len(codes)} samples of {codes[0].size} codes do not fit {given.beats} beats of "
             f"{given.lanes} lanes each"
         )
-    received = np.zeros((len(codes) * wanted.beats, stream_words(design, OUTPUT)), np.uint32)
-    return source, Beats(OUTPUT, received, True, stall=stalls[1], timeout=timeout)
+    return source
+
+
+def _sink(
+    design: Design, index: int, samples: int, wanted: StreamFormat, stall: int, timeout: int
+) -> Beats:
+    """What the sink of output ``index`` receives."""
+    name = f"m_axis_{index}"
+    received = np.zeros((samples * wanted.beats, stream_words(design, name)), np.uint32)
+    return Beats(name, received, True, stall=stall, timeout=timeout)
 
 
 def _stats(first: int, done: np.ndarray, seconds: float) -> SimulationStats:

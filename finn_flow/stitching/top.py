@@ -1,13 +1,15 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
-"""The Verilog top: an instance of every layer in a row, with its weight or parameter streamer."""
+"""The Verilog top: an instance of every layer, with its weight or parameter streamer."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from finn.util.settings import get_settings
+from onnx import NodeProto
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
@@ -36,42 +38,49 @@ class Top:
         name: module name.
         text: its Verilog.
         sources: files of everything it instantiates.
-        input_width, output_width: bits of the streams ``s_axis_0`` and ``m_axis_0``.
+        input_widths, output_widths: bits of the streams ``s_axis_0``, … and ``m_axis_0``, ….
         fifo_counts: names of the outputs that carry the largest fill of each FIFO; only if asked.
     """
 
     name: str
     text: str
     sources: list[Path]
-    input_width: int
-    output_width: int
+    input_widths: list[int]
+    output_widths: list[int]
     fifo_counts: list[str] = field(default_factory=list)
 
 
 def make_top(model: ModelWrapper, name: str, *, fifo_counts: bool = False) -> Top:
-    """Top of a chain of layers with generated HDL.
+    """Top of a graph of layers with generated HDL.
 
-    Ports: ``ap_clk``, ``ap_rst_n``, streams ``s_axis_0`` and ``m_axis_0``; with ``fifo_counts``
-    also one 32-bit output per FIFO.
+    Ports: ``ap_clk``, ``ap_rst_n``, a stream ``s_axis_i`` for each input of the graph and
+    ``m_axis_i`` for each output; with ``fifo_counts`` also one 32-bit output per FIFO.
     """
-    nodes = _chain(model)
+    nets = {tensor.name: f"s_axis_{i}" for i, tensor in enumerate(model.graph.input)}
+    nets |= {tensor.name: f"m_axis_{i}" for i, tensor in enumerate(model.graph.output)}
+    widths: dict[str, int] = {}
     sources: dict[Path, None] = {}
     body: list[str] = []
     counts: list[str] = []
-    width = nodes[0].get_instream_width_padded()
-    stream = "s_axis_0"
-    for index, op in enumerate(nodes):
+    for index, node in enumerate(model.graph.node):
+        op = getCustomOp(node)
         top = _top_module(op)
         files = [Path(path) for path in op.get_rtl_file_list(abspath=True)]
         sources.update(dict.fromkeys(files))
         ports = _ports(files, top)
-        out_width = op.get_outstream_width_padded()
-        out = "m_axis_0" if index == len(nodes) - 1 else f"stream_{index}"
-        if index < len(nodes) - 1:
-            body += _wires(out, out_width)
-        connections = _clocks(ports) | _stream("in0_V", stream, "t") | _stream("out0_V", out, "t")
-        parameter = _parameter_stream(op, ports)
-        body.append(f"  // {op.onnx_node.name}: {op.onnx_node.op_type}")
+        connections = _clocks(ports)
+        for i, tensor in enumerate(node.input):
+            if model.get_initializer(tensor) is None:
+                connections |= _stream(f"in{i}_V", _net(model, nets, node, tensor), "t")
+                widths.setdefault(nets[tensor], op.get_instream_width_padded(i))
+        for i, tensor in enumerate(node.output):
+            if tensor not in nets:
+                nets[tensor] = f"stream_{index}" + (f"_{i}" if i else "")
+                body += _wires(nets[tensor], op.get_outstream_width_padded(i))
+            widths[nets[tensor]] = op.get_outstream_width_padded(i)
+            connections |= _stream(f"out{i}_V", nets[tensor], "t")
+        parameter = _parameter_stream(op, ports.keys() - connections.keys())
+        body.append(f"  // {node.name}: {node.op_type}")
         if parameter is not None:
             streamer, streamer_file = _streamer(op)
             sources.update(dict.fromkeys(_streamer_sources(streamer_file)))
@@ -81,33 +90,29 @@ def make_top(model: ModelWrapper, name: str, *, fifo_counts: bool = False) -> To
             feeds = _clocks(streamer_ports) | {
                 f"m_axis_0_{part}": f"{wire}_{part}" for part in ("tdata", "tvalid", "tready")
             }
-            body += _instance(streamer, f"{op.onnx_node.name}_parameters", streamer_ports, feeds)
+            body += _instance(streamer, f"{node.name}_parameters", streamer_ports, feeds)
             connections |= _stream(parameter, wire, "t")
         if fifo_counts and "maxcount" in ports:
             counts.append(f"maxcount_{len(counts)}")
             connections["maxcount"] = counts[-1]
         body += _instance(top, f"layer_{index}", ports, connections)
-        stream = out
-    text = _module(name, width, out_width, counts, body)
-    return Top(name, text, list(sources), width, out_width, counts)
+    inputs = [widths[nets[tensor.name]] for tensor in model.graph.input]
+    outputs = [widths[nets[tensor.name]] for tensor in model.graph.output]
+    text = _module(name, inputs, outputs, counts, body)
+    return Top(name, text, list(sources), inputs, outputs, counts)
 
 
-def _chain(model: ModelWrapper) -> list[Any]:
-    """The layers from the input to the output of the graph."""
-    ops = []
-    tensor = model.graph.input[0].name
-    while (node := model.find_consumer(tensor)) is not None:
-        if (
-            node.input[0] != tensor
-            or len(node.output) != 1
-            or len(model.find_consumers(tensor)) > 1
-        ):
-            raise FlowError(f"{node.name} ({node.op_type}): only a chain of layers can be stitched")
-        ops.append(getCustomOp(node))
-        tensor = node.output[0]
-    if len(ops) != len(model.graph.node) or len(model.graph.output) != 1:
-        raise FlowError("only a chain of layers with one input and one output can be stitched")
-    return ops
+def _net(model: ModelWrapper, nets: dict[str, str], node: NodeProto, tensor: str) -> str:
+    """Net of a stream that ``node`` reads; FlowError unless it alone does, behind its producer."""
+    readers = len(model.find_consumers(tensor)) + (nets.get(tensor, "").startswith("m_axis"))
+    if readers > 1:
+        raise FlowError(
+            f"{node.name} ({node.op_type}) reads {tensor}, which has {readers} readers; a stream "
+            "has one: put a DuplicateStreams behind it"
+        )
+    if tensor not in nets:
+        raise FlowError(f"{node.name} ({node.op_type}) reads {tensor}, which no layer before gives")
+    return nets[tensor]
 
 
 def _top_module(op: Any) -> str:
@@ -140,7 +145,7 @@ def _wires(net: str, width: int) -> list[str]:
     return [f"  wire [{width - 1}:0] {net}_tdata;", f"  wire {net}_tvalid, {net}_tready;"]
 
 
-def _parameter_stream(op: Any, ports: dict[str, str]) -> str | None:
+def _parameter_stream(op: Any, ports: Collection[str]) -> str | None:
     # Thresholding keeps its thresholds inside and has no mem_mode. Its in1_V selects one of several
     # sets of thresholds; with one set it is ignored, and stays at zero.
     if "mem_mode" not in op.get_nodeattr_types():
@@ -187,19 +192,29 @@ def _instance(
     return [f"  {module} {name} (", ",\n".join(lines), "  );", ""]
 
 
-def _module(name: str, in_width: int, out_width: int, counts: list[str], body: list[str]) -> str:
+def _module(
+    name: str, inputs: list[int], outputs: list[int], counts: list[str], body: list[str]
+) -> str:
+    buses = [f"s_axis_{i}" for i in range(len(inputs))]
+    buses += [f"m_axis_{i}" for i in range(len(outputs))]
     ports = [
-        '    (* X_INTERFACE_PARAMETER = "ASSOCIATED_BUSIF s_axis_0:m_axis_0, '
+        f'    (* X_INTERFACE_PARAMETER = "ASSOCIATED_BUSIF {":".join(buses)}, '
         'ASSOCIATED_RESET ap_rst_n" *)\n'
         '    (* X_INTERFACE_INFO = "xilinx.com:signal:clock:1.0 ap_clk CLK" *)\n'
         "    input  wire ap_clk",
         '    (* X_INTERFACE_PARAMETER = "POLARITY ACTIVE_LOW" *)\n    input  wire ap_rst_n',
-        f"    input  wire [{in_width - 1}:0] s_axis_0_tdata",
-        "    input  wire s_axis_0_tvalid",
-        "    output wire s_axis_0_tready",
-        f"    output wire [{out_width - 1}:0] m_axis_0_tdata",
-        "    output wire m_axis_0_tvalid",
-        "    input  wire m_axis_0_tready",
+        *(
+            f"    input  wire [{width - 1}:0] s_axis_{i}_tdata,\n"
+            f"    input  wire s_axis_{i}_tvalid,\n"
+            f"    output wire s_axis_{i}_tready"
+            for i, width in enumerate(inputs)
+        ),
+        *(
+            f"    output wire [{width - 1}:0] m_axis_{i}_tdata,\n"
+            f"    output wire m_axis_{i}_tvalid,\n"
+            f"    input  wire m_axis_{i}_tready"
+            for i, width in enumerate(outputs)
+        ),
         *(f"    output wire [31:0] {count}" for count in counts),
     ]
     return "\n".join(

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from onnx import NodeProto, helper
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
@@ -18,6 +19,7 @@ from tqdm import tqdm
 
 from dhq_brevitas.export.graph import describe
 from dhq_brevitas.finn_flow.environment import processors
+from dhq_brevitas.finn_flow.ops import JOINT_VARIANTS
 from dhq_brevitas.finn_flow.report import FOLDING_ATTRIBUTES, RESOURCES
 from dhq_brevitas.finn_flow.rtlsim.sources import Sources
 from dhq_brevitas.finn_flow.stitching import StitchedDesign
@@ -27,6 +29,8 @@ from dhq_brevitas.finn_flow.synthesis.parts import part_family
 from dhq_brevitas.finn_flow.synthesis.resources import Resources
 from dhq_brevitas.finn_flow.synthesis.sources import read_sources
 from dhq_brevitas.finn_flow.synthesis.yosys import CELLS, SynthesisError, Yosys
+
+_JOINTS = [variant.__name__ for variant in JOINT_VARIANTS]
 
 
 @dataclass(frozen=True)
@@ -163,11 +167,15 @@ def node_sources(node: NodeProto) -> tuple[Sources, str]:
     is taken out of its modules, so that equal nodes are equal sources.
     """
     name = f"{node.name}_alone"
-    inputs = [helper.make_tensor_value_info(node.input[0], 1, [1])]
-    outputs = [helper.make_tensor_value_info(node.output[0], 1, [1])]
+    # Further inputs of other layers are constants.
+    streams = list(node.input) if node.op_type in _JOINTS else list(node.input)[:1]
+    inputs = [helper.make_tensor_value_info(tensor, 1, [1]) for tensor in streams]
+    outputs = [helper.make_tensor_value_info(tensor, 1, [1]) for tensor in node.output]
     alone = ModelWrapper(
         qonnx_make_model(helper.make_graph([node], "node", inputs, outputs)), make_deepcopy=True
     )
+    for tensor in list(node.input)[len(streams) :]:
+        alone.set_initializer(tensor, np.zeros(1, np.float32))
     top = make_top(alone, name)
     sources = read_sources(top.sources)
     sources.texts[f"{name}.v"] = top.text

@@ -4,6 +4,7 @@
 
 from dhq_brevitas.finn_flow.transformations.extract_host_affine import ExtractHostAffine
 from dhq_brevitas.finn_flow.transformations.infer_hadamard import InferHadamardTransform
+from dhq_brevitas.finn_flow.transformations.infer_joints import InferForks, InferJoints
 from dhq_brevitas.finn_flow.transformations.infer_lookup_activation import InferLookupActivation
 from dhq_brevitas.finn_flow.transformations.infer_requant import InferRequant
 from dhq_brevitas.finn_flow.transformations.move_scale_past_hadamard import MoveScalePastHadamard
@@ -11,7 +12,9 @@ from dhq_brevitas.finn_flow.transformations.set_layer_folding import SetLayerFol
 
 __all__ = [
     "ExtractHostAffine",
+    "InferForks",
     "InferHadamardTransform",
+    "InferJoints",
     "InferLookupActivation",
     "InferRequant",
     "MoveScalePastHadamard",

@@ -5,8 +5,9 @@
     graph_input -> [Mul, Div, Add, Sub]* -> Quant(scale 1) -> … -> integers -> [Mul, Div, Add, Sub]*
                    `--------- host.encode ----------'               `------ host.decode ------'
 
-Both ends are removed from the graph, whose input and output become the integer tensors, and are
-recorded in its metadata as a :class:`~dhq_brevitas.finn_flow.host_affine.HostAffine`.
+Both ends are removed from the graph, whose inputs and outputs become the integer tensors, and are
+recorded in its metadata as a :class:`~dhq_brevitas.finn_flow.host_affine.HostAffine`. Of several
+inputs and outputs each is treated by itself.
 
 =====================================================  ===========================================
 case                                                   effect
@@ -20,8 +21,6 @@ last tensor not computed from integers by such a tail  output left alone
 A second run finds an integer input and an integer output and changes nothing.
 """
 
-from dataclasses import replace
-
 import numpy as np
 from onnx import NodeProto
 from qonnx.core.modelwrapper import ModelWrapper
@@ -30,32 +29,59 @@ from qonnx.transformation.base import Transformation
 
 from dhq_brevitas.export.graph import constants, fans_out, only_consumer, variables
 from dhq_brevitas.finn_flow.elementwise import QUANT_OPS
-from dhq_brevitas.finn_flow.host_affine import OPERATORS, HostAffine, HostStep, InputQuantizer
+from dhq_brevitas.finn_flow.host_affine import (
+    OPERATORS,
+    HostAffine,
+    HostInput,
+    HostOutput,
+    HostStep,
+    InputQuantizer,
+)
 from dhq_brevitas.finn_flow.ranges import integer_ranges, quant_parameters
 
 
 class ExtractHostAffine(Transformation):
-    """See the module docstring; the graph must have one input and one output."""
+    """See the module docstring."""
 
     def apply(self, model: ModelWrapper) -> tuple[ModelWrapper, bool]:
-        affine = HostAffine.from_model(model)
-        known = affine or HostAffine()
-        head = _input_nodes(model)
-        tail = _output_nodes(model)
-        if head:
-            known = replace(
-                known,
-                input_steps=tuple(_step(model, node) for node in head[:-1]),
-                input_quantizer=_quantizer(model, head[-1]),
+        known = HostAffine.from_model(model)
+        inputs = [tensor.name for tensor in model.graph.input]
+        outputs = [tensor.name for tensor in model.graph.output]
+        before = known or HostAffine((HostInput(),) * len(inputs), (HostOutput(),) * len(outputs))
+        host = HostAffine(
+            tuple(_head(model, *pair) for pair in zip(inputs, before.inputs, strict=True)),
+            tuple(_tail(model, *pair) for pair in zip(outputs, before.outputs, strict=True)),
+        )
+        changed = any(
+            new is not old
+            for new, old in zip(
+                host.inputs + host.outputs, before.inputs + before.outputs, strict=True
             )
-            _move_input(model, head)
-        if tail:
-            steps = tuple(_step(model, node) for node in tail)
-            known = replace(known, output_steps=(*steps, *known.output_steps))
-            _move_output(model, tail)
-        if head or tail or affine is None:
-            known.save_to(model)
-        return model, bool(head or tail)
+        )
+        if changed or known is None:
+            host.save_to(model)
+        return model, changed
+
+
+def _head(model: ModelWrapper, tensor: str, known: HostInput) -> HostInput:
+    """What the host computes for the graph input ``tensor``, which is taken out of the graph."""
+    nodes = _input_nodes(model, tensor)
+    if not nodes:
+        return known
+    steps = tuple(_step(model, node) for node in nodes[:-1])
+    result = HostInput(steps, _quantizer(model, nodes[-1]))
+    _move_input(model, tensor, nodes)
+    return result
+
+
+def _tail(model: ModelWrapper, tensor: str, known: HostOutput) -> HostOutput:
+    """What the host computes for the graph output ``tensor``, which is taken out of the graph."""
+    nodes = _output_nodes(model, tensor)
+    if not nodes:
+        return known
+    result = HostOutput((*(_step(model, node) for node in nodes), *known.steps))
+    _move_output(model, tensor, nodes)
+    return result
 
 
 def _is_affine_step(model: ModelWrapper, node: NodeProto) -> bool:
@@ -68,9 +94,8 @@ def _is_affine_step(model: ModelWrapper, node: NodeProto) -> bool:
     return sorted(constant) == [False, True]
 
 
-def _input_nodes(model: ModelWrapper) -> list[NodeProto]:
-    """The nodes from the graph input to its Quant, in order, or none."""
-    tensor = model.graph.input[0].name
+def _input_nodes(model: ModelWrapper, tensor: str) -> list[NodeProto]:
+    """The nodes from the graph input ``tensor`` to its Quant, in order, or none."""
     if model.get_tensor_datatype(tensor).is_integer():
         return []
     nodes = []
@@ -87,10 +112,9 @@ def _input_nodes(model: ModelWrapper) -> list[NodeProto]:
     return []
 
 
-def _output_nodes(model: ModelWrapper) -> list[NodeProto]:
+def _output_nodes(model: ModelWrapper, output: str) -> list[NodeProto]:
     """The nodes from the last integer tensor to the graph output, in order, or none."""
-    integers = integer_ranges(model)
-    tensor = model.graph.output[0].name
+    integers, tensor = integer_ranges(model), output
     nodes: list[NodeProto] = []
     while tensor not in integers:
         node = model.find_producer(tensor)
@@ -100,8 +124,9 @@ def _output_nodes(model: ModelWrapper) -> list[NodeProto]:
             return []
         nodes.append(node)
         tensor = variables(model, node)[0]
-    shapes = [model.get_tensor_shape(name) for name in (tensor, model.graph.output[0].name)]
-    if fans_out(model, tensor) or model.find_producer(tensor) is None or shapes[0] != shapes[1]:
+    shapes = [model.get_tensor_shape(name) for name in (tensor, output)]
+    outputs = {end.name for end in model.graph.output}
+    if tensor in outputs or model.find_producer(tensor) is None or shapes[0] != shapes[1]:
         return []
     nodes.reverse()
     return nodes
@@ -121,10 +146,9 @@ def _quantizer(model: ModelWrapper, node: NodeProto) -> InputQuantizer:
     )
 
 
-def _move_input(model: ModelWrapper, head: list[NodeProto]) -> None:
+def _move_input(model: ModelWrapper, graph_input: str, head: list[NodeProto]) -> None:
     """Lets the consumers of the Quant read the graph input, whose name stays."""
     codes = head[-1].output[0]
-    graph_input = model.graph.input[0].name
     datatype = getCustomOp(head[-1]).get_integer_datatype(model)
     for consumer in model.find_consumers(codes):
         for index, name in enumerate(consumer.input):
@@ -135,12 +159,16 @@ def _move_input(model: ModelWrapper, head: list[NodeProto]) -> None:
     model.set_tensor_datatype(graph_input, datatype)
 
 
-def _move_output(model: ModelWrapper, tail: list[NodeProto]) -> None:
+def _move_output(model: ModelWrapper, graph_output: str, tail: list[NodeProto]) -> None:
     """Lets the producer of the last integers write the graph output, whose name stays."""
     integers = variables(model, tail[0])[0]
-    graph_output = model.graph.output[0].name
     datatype = model.get_tensor_datatype(integers)
-    model.find_producer(integers).output[0] = graph_output
+    producer = model.find_producer(integers)
+    producer.output[list(producer.output).index(integers)] = graph_output
     for node in tail:
         model.graph.node.remove(node)
+    for consumer in model.find_consumers(integers):
+        for index, name in enumerate(consumer.input):
+            if name == integers:
+                consumer.input[index] = graph_output
     model.set_tensor_datatype(graph_output, datatype)

@@ -2,16 +2,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Folds the layers of this package, which FINN's SetFolding does not know."""
 
+from typing import Any
+
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 from qonnx.transformation.base import Transformation
 
 from dhq_brevitas.finn_flow.errors import FlowError
 from dhq_brevitas.finn_flow.ops import ChannelwiseOp, is_hardware
+from dhq_brevitas.finn_flow.ops.channelwise_rtl import KernelRtl
 
 
 class SetLayerFolding(Transformation):
-    """Gives each HadamardTransform and LookupActivation the fewest lanes that meet a target.
+    """Gives each layer of this package the fewest lanes that meet a target.
 
     The folding attribute (SIMD or PE) becomes the smallest legal value with
     ``get_exp_cycles() <= target_cycles_per_frame``, or the largest one if none meets it;
@@ -31,16 +34,16 @@ class SetLayerFolding(Transformation):
         self.missed = []
         for node in model.graph.node:
             op = getCustomOp(node) if is_hardware(node) else None
-            if isinstance(op, ChannelwiseOp):
+            if isinstance(op, ChannelwiseOp | KernelRtl):
                 changed |= self._fold(op)
         return model, changed
 
-    def _fold(self, op: ChannelwiseOp) -> bool:
-        before = op.lanes
+    def _fold(self, op: Any) -> bool:
+        before = op.get_nodeattr(op.FOLDING)
         for lanes in op.legal_lanes():
             op.set_nodeattr(op.FOLDING, lanes)
             if op.get_exp_cycles() <= self.target_cycles_per_frame:
                 break
         else:
             self.missed.append(op.onnx_node.name)
-        return op.lanes != before
+        return bool(op.get_nodeattr(op.FOLDING) != before)

@@ -8,7 +8,7 @@ from siren_graphs import GraphBuilder
 
 from dhq_brevitas.export import run_qonnx
 from dhq_brevitas.finn_flow import FlowError, HostAffine
-from dhq_brevitas.finn_flow.host_affine import HostStep, InputQuantizer
+from dhq_brevitas.finn_flow.host_affine import HostInput, HostOutput, HostStep, InputQuantizer
 from dhq_brevitas.finn_flow.transformations import ExtractHostAffine
 
 
@@ -55,22 +55,25 @@ def test_input_quantizers(rng, rounding, signed, narrow):
     # Halves are ties; values beyond the range saturate.
     x = rng.integers(-80, 81, (300, 3)).astype(np.float32) / 2
     codes = host.encode(x)
-    assert codes.min() == host.input_quantizer.low
-    assert codes.max() == host.input_quantizer.high
+    assert codes.min() == host.inputs[0].quantizer.low
+    assert codes.max() == host.inputs[0].quantizer.high
     np.testing.assert_array_equal(host.decode(run_qonnx(result, codes)), run_qonnx(model, x))
 
 
 def test_json_round_trip():
+    head = (HostStep("Mul", np.float32([0.1, 1 / 3])), HostStep("Div", np.array(0.7, np.float64)))
+    tail = (HostStep("Mul", np.array(np.float32(1e-30))), HostStep("Add", np.float32([[1.5, -2]])))
     host = HostAffine(
-        (HostStep("Mul", np.float32([0.1, 1 / 3])), HostStep("Div", np.array(0.7, np.float64))),
-        InputQuantizer(9, True, False, "ROUND"),
-        (HostStep("Mul", np.array(np.float32(1e-30))), HostStep("Add", np.float32([[1.5, -2]]))),
+        (HostInput(head, InputQuantizer(9, True, False, "ROUND")), HostInput()),
+        (HostOutput(tail), HostOutput()),
     )
     again = HostAffine.from_json(host.to_json())
     assert again.to_json() == host.to_json()
-    assert again.input_quantizer == host.input_quantizer
+    assert again.inputs[0].quantizer == host.inputs[0].quantizer
     for before, after in zip(
-        host.input_steps + host.output_steps, again.input_steps + again.output_steps, strict=True
+        host.inputs[0].steps + host.outputs[0].steps,
+        again.inputs[0].steps + again.outputs[0].steps,
+        strict=True,
     ):
         assert before.operator == after.operator
         assert before.constant.dtype == after.constant.dtype
@@ -79,20 +82,18 @@ def test_json_round_trip():
 
 def test_scale_and_bias():
     steps = (HostStep("Mul", np.float32(0.5)), HostStep("Add", np.float32([1, 2])))
-    host = HostAffine(
-        output_steps=(*steps, HostStep("Div", np.float32(4)), HostStep("Sub", np.float32(3)))
-    )
-    assert host.output_scale == 0.125
-    assert host.output_bias.tolist() == [-2.75, -2.5]
-    assert HostAffine().output_scale == 1
+    end = HostOutput((*steps, HostStep("Div", np.float32(4)), HostStep("Sub", np.float32(3))))
+    assert end.scale == 0.125
+    assert end.bias.tolist() == [-2.75, -2.5]
+    assert HostOutput().scale == 1
 
 
 def test_integer_input_is_left_alone(rng, transformed):
     g = GraphBuilder(3, datatype="INT5").matmul(rng.integers(-9, 9, (3, 2)), 5)
     result = transformed(g.apply("Mul", 0.5).model(2), ExtractHostAffine())
     host = HostAffine.from_model(result)
-    assert host.input_quantizer is None
-    assert [s.operator for s in host.output_steps] == ["Mul"]
+    assert host.inputs[0].quantizer is None
+    assert [s.operator for s in host.outputs[0].steps] == ["Mul"]
     assert host.encode(np.array([[1.0, -2.0, 3.0]])).tolist() == [[1, -2, 3]]
     with pytest.raises(FlowError, match="takes integer codes, but some values are not integers"):
         host.encode(np.array([[1.5, 0, 0]]))

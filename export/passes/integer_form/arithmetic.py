@@ -1,6 +1,7 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
-"""Mul, Div, Add, Sub, Transpose and Identity: they change what is known, and leave no node."""
+"""Mul, Div, Add, Sub with a constant, Transpose and Identity: they change what is known, and leave
+no node."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,6 +10,7 @@ import numpy as np
 from onnx import NodeProto
 
 from dhq_brevitas.export.graph import attribute, describe
+from dhq_brevitas.export.passes.integer_form.joints import convert_product, convert_sum
 from dhq_brevitas.export.passes.integer_form.values import (
     Constant,
     Scaled,
@@ -20,7 +22,9 @@ from dhq_brevitas.export.passes.integer_form.writer import GraphWriter
 
 
 def convert_mul(writer: GraphWriter, node: NodeProto, a: Value, b: Value) -> Value | None:
-    """x · c."""
+    """x · c, or the product of two integer tensors."""
+    if isinstance(a, Scaled) and isinstance(b, Scaled):
+        return convert_product(writer, node, a, b)
     return _arithmetic(node, a, b, lambda x, c: (x.scale * c, x.offset * c))
 
 
@@ -32,12 +36,16 @@ def convert_div(writer: GraphWriter, node: NodeProto, a: Value, b: Value) -> Val
 
 
 def convert_add(writer: GraphWriter, node: NodeProto, a: Value, b: Value) -> Value | None:
-    """x + c."""
+    """x + c, or the sum of two integer tensors."""
+    if isinstance(a, Scaled) and isinstance(b, Scaled):
+        return convert_sum(writer, node, a, b, 1)
     return _arithmetic(node, a, b, lambda x, c: (x.scale, x.offset + c))
 
 
 def convert_sub(writer: GraphWriter, node: NodeProto, a: Value, b: Value) -> Value | None:
-    """x - c; None for c - x."""
+    """x - c, or the difference of two integer tensors; None for c - x."""
+    if isinstance(a, Scaled) and isinstance(b, Scaled):
+        return convert_sum(writer, node, a, b, -1)
     if isinstance(a, Constant):
         return None
     return _arithmetic(node, a, b, lambda x, c: (x.scale, x.offset - c))

@@ -22,6 +22,7 @@ Quant                  q' = Quant(q·scale/s + offset/s) with scale 1; then (q',
 MatMul, Gemm           q' = MatMul(q, W_int); scale·s_W, offset·ΣW_int·s_W (+ bias)
 HadamardTransform      q' = HadamardTransform(q); scale (·1/√order if normalized), offset 0
 Mul, Div, Add, Sub     with a constant: scale and offset only, no node
+Add, Sub, Mul, Concat  of such tensors: :mod:`~dhq_brevitas.export.passes.integer_form.joints`
 anything else          copied; its inputs are formed as Mul(scale) -> Add(offset)
 =====================  ==========================================================================
 
@@ -52,6 +53,7 @@ from dhq_brevitas.export.passes.integer_form.arithmetic import (
     convert_sub,
     convert_transpose,
 )
+from dhq_brevitas.export.passes.integer_form.joints import convert_concat
 from dhq_brevitas.export.passes.integer_form.linear import convert_gemm, convert_matmul
 from dhq_brevitas.export.passes.integer_form.quant import convert_quant
 from dhq_brevitas.export.passes.integer_form.rotation import convert_hadamard
@@ -73,6 +75,7 @@ CONVERTERS: dict[str, Callable[..., Value | None]] = {
     "Div": convert_div,
     "Add": convert_add,
     "Sub": convert_sub,
+    "Concat": convert_concat,
     "Identity": convert_identity,
 }
 

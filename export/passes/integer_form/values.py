@@ -99,6 +99,11 @@ def integer(name: str, low: int, high: int) -> Scaled:
     return Scaled(name, np.ones(()), ZERO, low, high)
 
 
+def integer_type(value: int) -> str:
+    """Name of the smallest signed datatype that holds ``value``."""
+    return f"INT{max(2, (value if value >= 0 else ~value).bit_length() + 1)}"
+
+
 def transposed(constant: Constant) -> Constant:
     """The transpose of a two-dimensional constant, with its codes and scale."""
 

@@ -58,11 +58,14 @@ class Instance:
     in_bits: int
     out_bits: int
     bench: Mapping[str, Any] = field(default_factory=dict)
+    inputs: int = 1  # streams; their handshakes are vectors
+    outputs: int = 1
 
     def verilog(self, index: int) -> str:
         values = ", ".join(f".{k}({_literal(v)})" for k, v in self.parameters.items())
         return (
-            f"  logic q_s_valid_{index}, q_m_ready_{index};\n"
+            f"  logic {self._range('s_valid')}q_s_valid_{index};\n"
+            f"  logic {self._range('m_ready')}q_m_ready_{index};\n"
             f"  logic [{self.in_bits - 1}:0] q_s_data_{index};\n"
             f"  always_ff @(negedge clk_{index})\n"
             f"    {{q_s_valid_{index}, q_m_ready_{index}, q_s_data_{index}}}\n"
@@ -81,8 +84,11 @@ class Instance:
         ]
 
     def _range(self, name: str) -> str:
-        bits = {"s_data": self.in_bits, "m_data": self.out_bits}.get(name)
-        return "" if bits is None else f"[{bits - 1}:0] "
+        bits = {"s_data": self.in_bits, "m_data": self.out_bits}
+        for side, streams in (("s", self.inputs), ("m", self.outputs)):
+            if streams > 1:
+                bits |= dict.fromkeys((f"{side}_valid", f"{side}_ready"), streams)
+        return f"[{bits[name] - 1}:0] " if name in bits else ""
 
 
 def _literal(value: int | str | Bits) -> str:

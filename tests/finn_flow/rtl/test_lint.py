@@ -54,6 +54,17 @@ MODULES = {
     "lookup_address": ["", "WRAP=0 OFFSET=-5", "FOLD=1", "FOLD=2 WRAP=0", "WIDTH=2"],
     "lookup_affine": ["", "HAS_SCALE=0", "HAS_SCALE=0 HAS_BIAS=0", "IN_SIGNED=0 WIDTH=5"],
     "lookup_parameter": ["", "PER_CHANNEL=0", "LANES=3 FOLDS=1"],
+    "stream_add": [
+        "",
+        "A_FACTOR=4 B_FACTOR=-1 OUT_WIDTH=12",
+        "PE=3 A_WIDTH=1 B_WIDTH=20 A_FACTOR=853 B_FACTOR=1731 OUT_WIDTH=33",
+        "OUT_WIDTH=64 A_WIDTH=64 B_WIDTH=64",
+        "A_FACTOR=16777216 OUT_WIDTH=40",
+        "OUT_WIDTH=4",
+    ],
+    "stream_concat": ["", "INPUTS=3 BEATS=48'h000100400003 WIDTH=1", "BEATS=32'hffff0001"],
+    "stream_fork": ["", "OUTPUTS=5 WIDTH=1"],
+    "stream_multiply": ["", "PE=2 A_WIDTH=1 B_WIDTH=1", "A_WIDTH=32 B_WIDTH=24", "OUT_WIDTH=9"],
     "lookup_table": ["", "PORTS=1", 'STYLE="block"', "ADDRESS_BITS=12"],
 }
 # Parameters outside their range, and what the message says of them.
@@ -77,6 +88,13 @@ REFUSED = [
     ("lookup_activation", "FOLD=2 TABLE_BITS=2", "FOLD=2 must be 0, 1 or 2 and below TABLE_BITS=2"),
     ("lookup_activation", "OUT_WIDTH=33", "OUT_WIDTH=33 must lie in 1 to 32"),
     ("lookup_activation", 'TABLE_STYLE="ultra"', "STYLE=ultra must be"),
+    ("stream_add", "A_FACTOR=0", "A_FACTOR=0 and B_FACTOR=1 must not be 0"),
+    ("stream_add", "B_WIDTH=65", "A_WIDTH=8, B_WIDTH=65 and OUT_WIDTH=9 lie in 1 to 64"),
+    ("stream_concat", "BEATS=32'h20000", "each with a word: BEATS=20000"),
+    ("stream_concat", "INPUTS=1", "INPUTS=1 must be at least 2"),
+    ("stream_fork", "OUTPUTS=1", "OUTPUTS=1 must be at least 2"),
+    ("stream_multiply", "A_WIDTH=33", "A_WIDTH=33 and B_WIDTH=8 lie in 1 to 32"),
+    ("stream_multiply", "OUT_WIDTH=17", "OUT_WIDTH=17 must lie in 1 to A_WIDTH + B_WIDTH=16"),
 ]
 
 
