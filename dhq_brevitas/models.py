@@ -21,15 +21,21 @@ torch.Size([256, 1])
 import copy
 import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
+import torch
+from brevitas.nn.mixin.base import QuantLayerMixin
+from brevitas.proxy.quant_proxy import QuantProxyFromInjector
 from torch import Tensor, nn
 
 from dhq_brevitas.analysis.distributions import LayerAnalysis, analyze_layers
-from dhq_brevitas.inr.layer_plan import LayerPlan
+from dhq_brevitas.inr.layer_plan import MAX_BITS, LayerPlan
 from dhq_brevitas.inr.layers import layers_of
 from dhq_brevitas.inr.planned import shapes_of, with_plans
-from dhq_brevitas.inr.quant_spec import QuantSpec, plan_layers
+from dhq_brevitas.inr.quant_spec import EXTRA_SINE_BITS, QuantSpec, Scheme, plan_layers
 from dhq_brevitas.inr.training import TrainSpec
+from dhq_brevitas.nn.rotation import Side
 from dhq_brevitas.planning.alternatives import Budget
 from dhq_brevitas.planning.limits import Hardware
 from dhq_brevitas.planning.plan_file import read_plan
@@ -39,22 +45,28 @@ from dhq_brevitas.quantization.recipe import (
     FINE_TUNING_STEPS,
     quantize_in_place,
 )
+from dhq_brevitas.tracing.build import Widths
+from dhq_brevitas.tracing.capture import unwrapped
+from dhq_brevitas.tracing.network import TracedNetwork
+from dhq_brevitas.tracing.trace import trace
 from dhq_brevitas.util.device import resolve_device
+from dhq_brevitas.util.errors import ArgumentError
 
 __all__ = ["analyze", "plan", "quantize"]
 
 # A twentieth of the rate at which a SIREN is fitted.
 LEARNING_RATE = 1e-4
 
+Inputs = Tensor | Sequence[Tensor]
 SpecOrPlan = QuantSpec | Plan | Sequence[LayerPlan] | str | os.PathLike[str]
 
 
 def quantize(
     model: nn.Module,
-    inputs: Tensor,
+    inputs: Inputs,
     spec: SpecOrPlan | None = None,
     *,
-    target: Tensor | None = None,
+    target: Any = None,
     steps: int = FINE_TUNING_STEPS,
     learning_rate: float = LEARNING_RATE,
     batch: int = FINE_TUNING_BATCH,
@@ -65,34 +77,88 @@ def quantize(
     """Calibrates, rounds, fine-tunes and settles a copy of ``model``.
 
     Args:
-        model: any module of Brevitas layers that runs on ``inputs``. Its weights are taken to be
-            those of the float network, not rounded yet.
-        inputs: calibration samples, float32 [N, …].
-        spec: how: None: as the quantizers of ``model`` say; a :class:`QuantSpec`; a plan, as
-            :func:`plan` gives it, its layers, or its file; "auto": :func:`plan` first.
-        target: outputs wanted, float32 [N, m], for which ``steps`` steps of fine-tuning at
-            ``learning_rate`` are taken, each on ``batch`` samples; None: no fine-tuning.
+        model: a float module, which is traced and rebuilt from Brevitas layers
+            (:mod:`dhq_brevitas.tracing`); or one of Brevitas layers that runs on ``inputs``, whose
+            weights are taken to be those of the float network, not rounded yet.
+        inputs: calibration samples, float32 [N, …]; for a float module as it takes them, in its own
+            units, and a tuple of tensors for one of several inputs.
+        spec: how: None: as the quantizers of ``model`` say, or for a float module 8 bits; a
+            :class:`QuantSpec`; a plan, as :func:`plan` gives it, its layers, or its file; "auto":
+            :func:`plan` first.
+        target: outputs wanted, float32 [N, m] or for a float module of the structure of its
+            outputs, for which ``steps`` steps of fine-tuning at ``learning_rate`` are taken, each
+            on ``batch`` samples; None: no fine-tuning.
         device: "cpu", "cuda", or "auto": CUDA where it is. The result is on the CPU.
 
-    Returns the quantized network, in evaluation mode: ``export_qonnx`` takes it. Raises ValueError
-    for samples and weights that are not finite, for a layer that is called twice, and for a plan
-    that does not fit, naming the layer.
+    Returns the quantized network, in evaluation mode, called as ``model`` is: ``export_qonnx``
+    takes it. Raises ValueError for samples and weights that are not finite, for a plan that does
+    not fit, naming the layer, and for a module that hardware has no layers for, naming the user's
+    module and what to do.
 
     >>> quantized = quantize(model, inputs, QuantSpec(weight_bits=6, rotation="after"))
     >>> quantized(inputs).shape
     torch.Size([256, 1])
+    >>> float_module = torch.nn.Sequential(torch.nn.Linear(2, 8), torch.nn.GELU())
+    >>> quantize(float_module, torch.rand(64, 2)).eval()(torch.rand(5, 2)).shape
+    torch.Size([5, 8])
     """
     on = resolve_device(device)
     training = None if target is None else TrainSpec(steps, batch, learning_rate, seed=seed)
-    model = copy.deepcopy(model).to(on)
-    inputs = inputs.to(on)
-    if spec == "auto":
-        spec = make_plan(model, inputs, progress=progress)
-    if spec is not None:
-        model = with_plans(model, _layer_plans(model, inputs, spec), inputs).to(on)
-    goal = None if target is None else target.to(on)
-    quantize_in_place(model, inputs, goal, training, progress=progress)
-    return model.cpu()
+    network, rows = _network(model, inputs, spec, on)
+    goal = None
+    if target is not None:
+        traced = isinstance(network, TracedNetwork)
+        goal = (network.flat_target(target, _tuple(inputs)) if traced else target).to(on)
+    with _flat(network):
+        if spec == "auto":
+            spec = make_plan(network, rows, progress=progress)
+        elif spec is None and isinstance(network, TracedNetwork):
+            spec = _default_spec(network, rows)
+        if spec is not None:
+            network = with_plans(network, _layer_plans(network, rows, spec), rows).to(on)
+        quantize_in_place(network, rows, goal, training, progress=progress)
+    if isinstance(network, TracedNetwork):
+        network.unflatten()
+    return network.cpu()
+
+
+def _network(
+    model: nn.Module, inputs: Inputs, spec: SpecOrPlan | None, on: torch.device
+) -> tuple[nn.Module, Tensor]:
+    """A network of Brevitas layers on a device, and its inputs [N, …] there."""
+    model = unwrapped(model)
+    if any(isinstance(m, QuantLayerMixin | QuantProxyFromInjector) for m in model.modules()):
+        if not isinstance(inputs, Tensor):
+            raise TypeError("inputs must be one tensor for a module of Brevitas layers")
+        return copy.deepcopy(model).to(on), inputs.to(on)
+    network = trace(model, _tuple(inputs), _widths(spec)).to(on)
+    return network, network.flat_inputs(_tuple(inputs)).to(on)
+
+
+def _tuple(inputs: Inputs) -> tuple[Tensor, ...]:
+    return (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+
+
+def _flat(network: nn.Module) -> AbstractContextManager[None]:
+    return network.flat() if isinstance(network, TracedNetwork) else nullcontext()
+
+
+def _widths(spec: SpecOrPlan | None) -> Widths:
+    """Bits of what no plan decides."""
+    if not isinstance(spec, QuantSpec):
+        return Widths()
+    again = spec.scheme == Scheme.DHQ and spec.rotation == Side.INPUT
+    joints = min(spec.act_bits + (EXTRA_SINE_BITS if again else 0), MAX_BITS)
+    return Widths(joints, max(Widths.outputs, spec.act_bits), scale=spec.scale)
+
+
+def _default_spec(network: nn.Module, rows: Tensor) -> QuantSpec:
+    """8 bits; rotated where a layer can be."""
+    try:
+        _layer_plans(network, rows, QuantSpec())
+    except ArgumentError:
+        return QuantSpec(scheme="stock")
+    return QuantSpec()
 
 
 def _layer_plans(model: nn.Module, inputs: Tensor, spec: SpecOrPlan) -> Sequence[LayerPlan]:
@@ -107,7 +173,7 @@ def _layer_plans(model: nn.Module, inputs: Tensor, spec: SpecOrPlan) -> Sequence
 
 def plan(
     model: nn.Module,
-    inputs: Tensor,
+    inputs: Inputs,
     base: QuantSpec | None = None,
     *,
     budget: Budget | None = None,
@@ -124,10 +190,9 @@ def plan(
     True
     >>> quantized = quantize(model, inputs, chosen)
     """
-    on = resolve_device(device)
-    return make_plan(
-        copy.deepcopy(model).to(on), inputs.to(on), base, budget, progress, hardware=hardware
-    )
+    network, rows = _network(model, inputs, base, resolve_device(device))
+    with _flat(network):
+        return make_plan(network, rows, base, budget, progress, hardware=hardware)
 
 
 def analyze(

@@ -17,7 +17,7 @@ CORE = ROOT / "dhq_brevitas"
 SIBLINGS = {"dhq_brevitas.export": ROOT / "export", "dhq_brevitas.finn_flow": ROOT / "finn_flow"}
 # A package may import those before it. The modules beside the packages, whose functions users
 # call, are above them all.
-LADDER = ["util", "nn", "inr", "signals", "quantization", "planning", "analysis", "run"]
+LADDER = ["util", "nn", "inr", "signals", "tracing", "quantization", "planning", "analysis", "run"]
 TOP = len(LADDER)
 
 

@@ -35,7 +35,9 @@ class LayerShape:
     Attributes:
         name, in_features, out_features: of the layer.
         has_table: whether a table of an activation is behind it.
-        given_bits: width of what it is given, where no table before it decides that.
+        given_bits: width of what it is given, where no table decides that.
+        feeder: index of the layer whose table it is fed with; None: another source.
+        of_inputs: it is fed with the network's inputs.
     """
 
     name: str
@@ -43,6 +45,8 @@ class LayerShape:
     out_features: int
     has_table: bool
     given_bits: int | None = None
+    feeder: int | None = None
+    of_inputs: bool = False
 
     @property
     def weights(self) -> int:
@@ -139,12 +143,11 @@ class LayerPlan:
 
 
 def check_plans(plans: Sequence[LayerPlan], shapes: Sequence[LayerShape]) -> None:
-    """ValueError, naming the layer, unless ``plans`` fit linear layers of ``shapes`` in a row."""
+    """ValueError, naming the layer, unless ``plans`` fit linear layers of ``shapes``."""
     if len(plans) != len(shapes):
         raise ValueError(
             f"the plan has {len(plans)} layers, the network has {len(shapes)} linear layers"
         )
-    table_bits: int | None = None
     for index, (plan, shape) in enumerate(zip(plans, shapes, strict=True)):
         if plan.name != shape.name:
             raise ValueError(f"layer {index} of the plan is {plan.name!r}, not {shape.name!r}")
@@ -153,7 +156,9 @@ def check_plans(plans: Sequence[LayerPlan], shapes: Sequence[LayerShape]) -> Non
                 f"{plan.name}: the plan is for {plan.in_features} inputs and {plan.out_features} "
                 f"outputs, the network's layer has {shape.in_features} and {shape.out_features}"
             )
-        given = table_bits if shape.given_bits is None else shape.given_bits
+        given = shape.given_bits
+        if shape.feeder is not None:
+            given = plans[shape.feeder].sine_bits
         # Without either, the layer quantizes its input itself, as the plan says.
         if plan.rotation != Side.INPUT and given is not None and plan.act_bits != given:
             raise ValueError(
@@ -165,7 +170,6 @@ def check_plans(plans: Sequence[LayerPlan], shapes: Sequence[LayerShape]) -> Non
                 f"{plan.name}: sine_bits={plan.sine_bits}, but "
                 + ("an activation follows it" if shape.has_table else "no activation follows it")
             )
-        table_bits = plan.sine_bits
 
 
 def member(kind: type[StrEnum], name: str, value: str) -> Any:

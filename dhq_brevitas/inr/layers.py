@@ -51,13 +51,15 @@ class Layer:
         name, linear: of the ``QuantLinear``.
         given: what it was called with, as values or as integers with their scale.
         feeder: index of the layer whose table makes ``given``, or None.
-        activation, activation_name: the table that only the following layer is fed with; None.
+        of_inputs: ``given`` are the network's inputs, quantized ahead of all layers.
+        activation, activation_name: the table behind it that later layers are fed with; None.
     """
 
     name: str
     linear: qnn.QuantLinear
     given: Any
     feeder: int | None = None
+    of_inputs: bool = False
     activation: QuantLookupActivation | None = None
     activation_name: str = ""
 
@@ -69,25 +71,33 @@ def layers_of(model: nn.Module, inputs: Tensor) -> list[Layer]:
     layers.
     """
     found: list[Layer] = []
-    # The table called last: its name, module, output, and the layer before it.
-    last: list[tuple[str, QuantLookupActivation, Any, int]] = []
+    codes: list[Any] = []
+    # Tables that were called: name, module, output, and the layer called before.
+    called: list[tuple[str, QuantLookupActivation, Any, int]] = []
 
     def note_layer(name: str, linear: Any, args: tuple[Any, ...]) -> None:
         if any(layer.linear is linear for layer in found):
             raise ValueError(f"{name}: the network calls this layer twice; give each call its own")
-        found.append(Layer(name, linear, args[0]))
-        if last and _same(last[0][2], args[0]):
-            table_name, table, _, index = last[0]
-            found[-1] = replace(found[-1], feeder=index)
-            found[index] = replace(found[index], activation=table, activation_name=table_name)
+        of_inputs = not found or any(_same(output, args[0]) for output in codes)
+        found.append(Layer(name, linear, args[0], of_inputs=of_inputs))
+        for table_name, table, output, index in called:
+            if _same(output, args[0]) and found[index].activation in (None, table):
+                found[-1] = replace(found[-1], feeder=index)
+                found[index] = replace(found[index], activation=table, activation_name=table_name)
 
     def note_table(name: str, table: Any, args: Any, output: Any) -> None:
-        last[:] = [(name, table, output, len(found) - 1)] if found else []
+        if found:
+            called.append((name, table, output, len(found) - 1))
+
+    def note_codes(module: Any, args: Any, output: Any) -> None:
+        if not found:
+            codes.append(output)
 
     named = list(model.named_modules())
     layers = [(m, partial(note_layer, n)) for n, m in named if isinstance(m, qnn.QuantLinear)]
     tables = [(m, partial(note_table, n)) for n, m in named if isinstance(m, QuantLookupActivation)]
-    with evaluating(model), torch.no_grad(), pre_hooked(layers), hooked(tables):
+    quantizers = [(m, note_codes) for _, m in named if isinstance(m, qnn.QuantIdentity)]
+    with evaluating(model), torch.no_grad(), pre_hooked(layers), hooked([*tables, *quantizers]):
         model(inputs)
     if not found:
         raise ValueError(

@@ -78,7 +78,15 @@ def shapes_of(layers: Sequence[Layer]) -> list[LayerShape]:
         linear = layer.linear
         has_table = layer.activation is not None
         shapes.append(
-            LayerShape(layer.name, linear.in_features, linear.out_features, has_table, given)
+            LayerShape(
+                layer.name,
+                linear.in_features,
+                linear.out_features,
+                has_table,
+                given,
+                layer.feeder,
+                layer.of_inputs,
+            )
         )
     return shapes
 

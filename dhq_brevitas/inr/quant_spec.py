@@ -44,15 +44,16 @@ class QuantSpec:
         scheme, scale, granularity: see the enumerations.
         weight_bits: of all layers but the first and the last, 2 to 12.
         act_bits: of the activations that are multiplied, 2 to 12.
-        first_weight_bits: own width of the first layer. It has few weights, which ω_0 amplifies: at
-            8 bits it alone costs a picture 1 to 8 dB, at 12 next to nothing.
+        first_weight_bits: own width of the first layer, and others fed with the network's inputs.
+            They have few weights, which ω_0 amplifies: at 8 bits they alone cost a picture 1 to 8
+            dB, at 12 next to nothing.
         last_weight_bits: own width of the last layer; None: as ``weight_bits``.
         phase_bits: the activation's table has 2^phase_bits entries, 4 to 16.
         sine_bits: activation's output ahead of an input rotation, which is followed by the
             ``act_bits`` quantizer; None: ``act_bits`` + 2, at most 12.
         rotation: side on which the layers are rotated (scheme ``dhq``). One value holds for every
-            layer but the first, which has two inputs, and skips layers whose axis is odd; a tuple
-            names the side of each layer.
+            layer but those fed with the network's inputs, and skips layers whose axis is odd; a
+            tuple names the side of each layer.
         signs_seed: None for the plain transform, or the seed of random ±1 signs.
         layers: one plan a linear layer, which then replaces all of the above; None: they are made
             from the above by :func:`plan_layers`.
@@ -107,15 +108,13 @@ def plan_layers(shapes: Sequence[LayerShape], quant: QuantSpec) -> list[LayerPla
         check_plans(quant.layers, shapes)
         return list(quant.layers)
     sides = _sides(shapes, quant)
-    following = [*sides[1:], Side.NONE]
+    rotated = {s.feeder for s, side in zip(shapes, sides, strict=True) if side == Side.INPUT}
+    tables = [_table_bits(quant, index in rotated) for index in range(len(shapes))]
     plans = []
     for index, (shape, side) in enumerate(zip(shapes, sides, strict=True)):
-        sine_bits = None
-        if shape.has_table:
-            sine_bits = quant.act_bits
-            if following[index] == Side.INPUT:
-                sine_bits = quant.sine_bits or min(quant.act_bits + EXTRA_SINE_BITS, MAX_BITS)
         given = shape.given_bits if side != Side.INPUT else None
+        if side != Side.INPUT and shape.feeder is not None:
+            given = tables[shape.feeder]
         plans.append(
             LayerPlan(
                 name=shape.name,
@@ -123,11 +122,11 @@ def plan_layers(shapes: Sequence[LayerShape], quant: QuantSpec) -> list[LayerPla
                 out_features=shape.out_features,
                 rotation=side,
                 order=_order(shape, side),
-                weight_bits=_weight_bits(quant, index, len(shapes)),
+                weight_bits=_weight_bits(quant, shape, index == len(shapes) - 1),
                 act_bits=quant.act_bits if given is None else given,
                 # An output-side rotation mixes the channels, so their scales must be one.
                 granularity=Granularity.TENSOR if side == Side.OUTPUT else quant.granularity,
-                sine_bits=sine_bits,
+                sine_bits=tables[index] if shape.has_table else None,
                 scale=quant.scale,
                 phase_bits=quant.phase_bits if shape.has_table else None,
                 signs_seed=_layer_seed(quant, index, side),
@@ -136,10 +135,17 @@ def plan_layers(shapes: Sequence[LayerShape], quant: QuantSpec) -> list[LayerPla
     return plans
 
 
-def _weight_bits(quant: QuantSpec, index: int, layers: int) -> int:
-    if index == 0:
+def _table_bits(quant: QuantSpec, rotated: bool) -> int:
+    """Width of a table's output; ``rotated``: a layer rotates it and quantizes it again."""
+    if not rotated:
+        return quant.act_bits
+    return quant.sine_bits or min(quant.act_bits + EXTRA_SINE_BITS, MAX_BITS)
+
+
+def _weight_bits(quant: QuantSpec, shape: LayerShape, last: bool) -> int:
+    if shape.of_inputs:
         return quant.first_weight_bits
-    return (index == layers - 1 and quant.last_weight_bits) or quant.weight_bits
+    return (last and quant.last_weight_bits) or quant.weight_bits
 
 
 def _layer_seed(quant: QuantSpec, index: int, side: Side) -> int | None:
@@ -153,8 +159,9 @@ def _sides(shapes: Sequence[LayerShape], quant: QuantSpec) -> list[Side]:
         return [Side.NONE] * len(shapes)
     if isinstance(quant.rotation, Side):
         side = quant.rotation
-        sides = [Side.NONE] + [
-            side if _order(shape, side) > 1 else Side.NONE for shape in shapes[1:]
+        sides = [
+            side if _order(shape, side) > 1 and not shape.of_inputs else Side.NONE
+            for shape in shapes
         ]
         if side != Side.NONE and not any(s != Side.NONE for s in sides):
             sizes = [(shape.in_features, shape.out_features) for shape in shapes]

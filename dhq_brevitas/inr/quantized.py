@@ -59,7 +59,9 @@ def shapes_of_inr(spec: InrSpec, coordinate_bits: int) -> list[LayerShape]:
     """
     last = len(spec.sizes) - 1
     return [
-        LayerShape(f"linear{i}", n_in, n_out, i < last, coordinate_bits if i == 0 else None)
+        LayerShape(f"linear{i}", n_in, n_out, i < last, feeder=i - 1)
+        if i
+        else LayerShape("linear0", n_in, n_out, i < last, coordinate_bits, of_inputs=True)
         for i, (n_in, n_out) in enumerate(spec.sizes)
     ]
 

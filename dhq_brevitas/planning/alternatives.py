@@ -150,7 +150,7 @@ def measure_alternatives(
     for index, layer in enumerate(bar):
         widths = _weight_widths(average, layer.weights > LARGE_SHARE * total)
         alternatives = []
-        for turn in _turns(probe, index, layer, round(average)):
+        for turn in _turns(probe, index, layer, round(average), shapes[index].of_inputs):
             granularity = Granularity.TENSOR if turn.side == Side.OUTPUT else layer.granularity
             # What a layer is given without a table is as it is.
             acts = {layer.act_bits: 0.0}
@@ -216,14 +216,16 @@ def _act_widths(average: float) -> range:
     return range(low, min(MAX_BITS, math.ceil(average) + above) + 1)
 
 
-def _turns(probe: Probe, index: int, layer: LayerPlan, bits: int) -> list[Rotation]:
+def _turns(
+    probe: Probe, index: int, layer: LayerPlan, bits: int, of_inputs: bool
+) -> list[Rotation]:
     """No rotation, the input rotation of least rounding error, and an output rotation.
 
     (:func:`_rotated_after` adds the input rotation after the quantizer.)
     """
     turns = [Rotation()]
     largest = largest_order(layer.in_features)
-    if index > 0 and largest > 1:
+    if not of_inputs and largest > 1:
         shapes = [
             probe.rotation(index, Side.INPUT, largest),
             probe.rotation(index, Side.INPUT, largest, SIGNS_SEED + index),
@@ -247,14 +249,25 @@ def given_bits(rotation: Side, act_bits: int) -> int:
     return min(act_bits + (EXTRA_SINE_BITS if rotation == Side.INPUT else 0), MAX_BITS)
 
 
-def connected(layers: Sequence[LayerPlan]) -> tuple[LayerPlan, ...]:
-    """``layers`` with each activation as wide as the layer behind it needs."""
-    following = [*layers[1:], None]
-    result = []
-    for layer, after in zip(layers, following, strict=True):
-        if after is not None and layer.sine_bits is not None:
-            layer = replace(layer, sine_bits=given_bits(after.rotation, after.act_bits))
-        result.append(layer)
+def connected(
+    layers: Sequence[LayerPlan], feeders: Sequence[int | None] = ()
+) -> tuple[LayerPlan, ...]:
+    """``layers`` with each activation as wide as the layers that it feeds need.
+
+    ``feeders``: for each layer the index of the one whose table it is fed with; by default the one
+    before it.
+    """
+    feeders = feeders or range(-1, len(layers) - 1)
+    result = list(layers)
+    for index, layer in enumerate(layers):
+        fed = [i for i, feeder in enumerate(feeders) if feeder == index]
+        if not fed or layer.sine_bits is None:
+            continue
+        bits = max(given_bits(layers[i].rotation, layers[i].act_bits) for i in fed)
+        result[index] = replace(result[index], sine_bits=bits)
+        for i in fed:
+            if layers[i].rotation != Side.INPUT:
+                result[i] = replace(result[i], act_bits=bits)
     return tuple(result)
 
 

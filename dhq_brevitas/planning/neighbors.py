@@ -31,14 +31,19 @@ def neighbors(layers: Layers, shapes: Sequence[LayerShape]) -> Iterator[tuple[st
                 steps.append((name, {giver: {bits: fewer}, taker: {bits: more}}))
 
     move("weight_bits", "weight", large)
-    for index in range(1, len(layers)):
+    for index in range(len(layers)):
+        if shapes[index].of_inputs:
+            continue
         steps += [(name, {index: change}) for name, change in _turned(layers[index], index)]
-    free = [i for i in range(1, len(layers)) if shapes[i].given_bits is None]
+    free = [i for i, s in enumerate(shapes) if not s.of_inputs and s.given_bits is None]
     move("act_bits", "activation", free)
     for name, changes in steps:
         yield (
             name,
-            connected([replace(layer, **changes.get(i, {})) for i, layer in enumerate(layers)]),
+            connected(
+                [replace(layer, **changes.get(i, {})) for i, layer in enumerate(layers)],
+                [shape.feeder for shape in shapes],
+            ),
         )
 
 

@@ -69,6 +69,7 @@ class IntegerProgram:
         prices: what alternatives take in hardware; None: not looked at, and tables stay as they
             are.
         tables: for each layer the errors of the table behind it by its address bits.
+        feeders: see :func:`dhq_brevitas.planning.alternatives.connected`.
     """
 
     alternatives: Sequence[Sequence[Alternative]]
@@ -76,6 +77,7 @@ class IntegerProgram:
     budget: Budget
     prices: Prices | None = None
     tables: Sequence[Mapping[int, float]] = ()
+    feeders: Sequence[int | None] = ()
 
     def solve(
         self,
@@ -118,7 +120,7 @@ class IntegerProgram:
         for table, take in zip(tables, solution[len(choices) :], strict=True):
             if take:
                 picked[table.index] = replace(picked[table.index], phase_bits=table.phase_bits)
-        return connected(picked)
+        return connected(picked, self.feeders)
 
     def _table_errors(self) -> Sequence[Mapping[int, float]]:
         if self.tables:

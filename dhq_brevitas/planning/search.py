@@ -152,6 +152,7 @@ class _Search:
         self.limits = Limits() if hardware is None else hardware.limits
         layers = layers_of(model, inputs[:1])
         self.shapes = shapes_of(layers)
+        self.feeders = [shape.feeder for shape in self.shapes]
         self.uniform = plan_layers(self.shapes, replace(base, scheme=Scheme.STOCK, layers=None))
         if budget is None:
             weight_bits = sum(plan.weights * plan.weight_bits for plan in self.uniform)
@@ -204,7 +205,9 @@ class _Search:
         alternatives = measure_alternatives(
             self.probe, self.uniform, self.shapes, self.budget, progress, measured
         )
-        return IntegerProgram(alternatives, self.uniform, self.budget, self.prices, self.tables)
+        return IntegerProgram(
+            alternatives, self.uniform, self.budget, self.prices, self.tables, self.feeders
+        )
 
     def _refuse_early(self) -> None:
         """ValueError for limits that the cheapest plans exceed, before anything is measured."""
@@ -285,7 +288,10 @@ class _Search:
                 continue
             yield name, layers
             if name == "uniform, rotated":
-                yield "uniform, last rotated", connected([*self.uniform[:-1], layers[-1]])
+                yield (
+                    "uniform, last rotated",
+                    connected([*self.uniform[:-1], layers[-1]], self.feeders),
+                )
 
     # -- trials ----------------------------------------------------------------------------------
 

@@ -69,13 +69,13 @@ class CoordinateGrid:
     rounding: float
 
     @classmethod
-    def of(cls, coordinates: np.ndarray) -> "CoordinateGrid":
+    def of(cls, coordinates: np.ndarray, scattered_bits: int = SCATTERED_BITS) -> "CoordinateGrid":
         """The grid of coordinates [N, d].
 
         An axis whose values are multiples of one spacing keeps them, exactly. Scattered values are
-        rounded to 12 bits.
+        rounded to ``scattered_bits`` bits.
         """
-        axes = [_axis(column) for column in coordinates.T]
+        axes = [_axis(column, scattered_bits) for column in coordinates.T]
         origin, spacing = (np.array(part) for part in zip(*axes, strict=True))
         exact = (coordinates - origin) / spacing
         codes = np.rint(exact).astype(np.int64)
@@ -124,7 +124,7 @@ def points_of(coordinates: np.ndarray) -> np.ndarray:
     return points
 
 
-def _axis(values: np.ndarray) -> tuple[float, float]:
+def _axis(values: np.ndarray, scattered_bits: int) -> tuple[float, float]:
     """(origin, spacing) of one axis: its middle grid point has code 0."""
     distinct = np.unique(values)
     if len(distinct) == 1:
@@ -137,8 +137,8 @@ def _axis(values: np.ndarray) -> tuple[float, float]:
         steps = (distinct - distinct[0]) / spacing
         if np.abs(steps - np.rint(steps)).max() <= GRID_TOLERANCE:
             return float(distinct[0] + spacing * ((round(extent / spacing) + 1) // 2)), spacing
-    spacing = extent / (2**SCATTERED_BITS - 1)
-    return float(distinct[0] + spacing * 2 ** (SCATTERED_BITS - 1)), spacing
+    spacing = extent / (2**scattered_bits - 1)
+    return float(distinct[0] + spacing * 2 ** (scattered_bits - 1)), spacing
 
 
 def regularity(codes: np.ndarray, shape: Sequence[int]) -> tuple[list[int], list[int]] | None:
