@@ -54,7 +54,7 @@ def report_text(summary: Mapping[str, Any]) -> str:
     """``summary`` (of :meth:`RunFolder.summary`) for people; what was not measured is left out."""
     parts = [_title(summary), _levels(summary), _layers(summary), _nodes(summary)]
     parts += [_figures(summary, *table) for table in TABLES.items()]
-    parts.append(_synthesis(summary))
+    parts += [_synthesis(summary), _placement(summary)]
     seconds = summary.get("seconds", {})
     if seconds:
         times = ", ".join(f"{stage} {value:.0f}" for stage, value in seconds.items())
@@ -147,6 +147,24 @@ def _synthesis(summary: Mapping[str, Any]) -> str:
         "before "
         "placement; LUT includes LUTRAM; estimates are FINN's and ours)"
     )
+
+
+def _placement(summary: Mapping[str, Any]) -> str:
+    """Clock rate, utilization and critical path of a routed design."""
+    if "place_clock_mhz" not in summary:
+        return ""
+    rows = [["placed", summary.get("place_board", summary["place_device"])]]
+    rows.append(["clock in MHz", f"{summary['place_clock_mhz']:g}"])
+    rows += [
+        [name, f"{used} of {there} ({used / there:.0%})"]
+        for name, (used, there) in summary["place_utilization"].items()
+    ]
+    path = summary["place_critical_path"]
+    rows.append(["critical path", f"{path['ns']:g} ns in {' -> '.join(path['layers'])}"])
+    if "mismatch_host_board" in summary:
+        differing = f"{summary['mismatch_host_board']} of {summary['board_codes_compared']}"
+        rows.append(["samples from its pins that differ", differing])
+    return f"{text_table(rows)}\n(by {summary['place_tools']})"
 
 
 def write_comparison(folder: RunFolder) -> bool:

@@ -69,7 +69,12 @@ def make_engine(
     shell that does not suit the signal.
     """
     grid = CodeGrid.of(codes, shape)
-    given, wanted = design.input_format, design.output_format
+    if len(design.input_formats) != 1 or len(design.output_formats) != 1:
+        raise FlowError(
+            f"an engine has one input and one output, the accelerator {len(design.input_formats)} "
+            f"and {len(design.output_formats)}: use it without a shell"
+        )
+    (given,), (wanted,) = design.input_formats, design.output_formats
     if given.lanes * given.beats != len(grid.sizes):
         raise FlowError(
             f"the accelerator takes {given.lanes * given.beats} inputs, the points have "

@@ -13,9 +13,9 @@ from dhq_brevitas.finn_flow.rtlsim.errors import SimulationError
 from dhq_brevitas.finn_flow.rtlsim.sources import Sources, collect
 from dhq_brevitas.finn_flow.rtlsim.streams import STARVED, Beats, run_streams, stream_words
 from dhq_brevitas.finn_flow.rtlsim.xsi import Design, Kernel
-from dhq_brevitas.finn_flow.stitching.simulate import OUTPUT, reset_design
+from dhq_brevitas.finn_flow.stitching.simulate import reset_design
 
-BENCH = "dhq_engine_bench"
+BENCH, OUTPUT = "dhq_engine_bench", "m_axis_0"
 # The marks become bits of the data, which the harness records.
 _BENCH = """\
 module {bench} (

@@ -55,25 +55,55 @@ _REPLACED = {
 }
 
 
-def read_sources(paths: Sequence[Path] | Sequence[str]) -> Sources:
-    """Sources as Yosys gets them; SimulationError for files that are missing or not Verilog."""
-    return patch_for_yosys(collect(list(map(Path, paths))))
+def read_sources(paths: Sequence[Path] | Sequence[str], *, queues_in_ram: bool = False) -> Sources:
+    """Sources as Yosys gets them; SimulationError for files that are missing or not Verilog.
+
+    With ``queues_in_ram``, for devices without shift registers, what is marked SHREG_EXTRACT
+    becomes a memory in a ring.
+    """
+    return patch_for_yosys(collect(list(map(Path, paths))), queues_in_ram=queues_in_ram)
 
 
-def patch_for_yosys(sources: Sources) -> Sources:
+def patch_for_yosys(sources: Sources, *, queues_in_ram: bool = False) -> Sources:
     """Sources made for Verilator, with the changes of the module docstring."""
-    texts = {name: patched(name, text) for name, text in sources.texts.items()}
+    form = _IN_RAM if queues_in_ram else _BY_BIT
+    texts = {name: patched(name, text, form) for name, text in sources.texts.items()}
     return dataclasses.replace(sources, texts=texts)
 
 
-def patched(name: str, text: str) -> str:
+# ``array`` holds ``depth`` words of type ``word``, the last one at 0; ``given`` enters.
+_BY_BIT = """\
+		for(genvar  i = 0; i < $bits({word}); i++) begin : gen{array}
+			{attribute}
+			logic [({depth})-1:0]  {array};
+			always_ff @(posedge {clock}) begin
+				if({enable})  {array} <= {{ {array}[({depth})-2:0], {array}_given[i] }};
+			end
+			assign	{array}_word[i] = {array}[{array}_at];
+		end"""
+_IN_RAM = """\
+		logic [$clog2({depth})-1:0]  {array}_last = 0;
+		uwire [$clog2({depth})-1:0]  {array}_next = {array}_last + 1;
+		uwire [$clog2({depth})-1:0]  {array}_from = {array}_last - {array}_at;
+		(* ram_style = "distributed" *)
+		logic [$bits({word})-1:0]  {array}[2**$clog2({depth})];
+		always_ff @(posedge {clock}) begin
+			if({enable}) begin
+				{array}[{array}_next] <= {array}_given;
+				{array}_last <= {array}_next;
+			end
+		end
+		assign	{array}_word = {array}[{array}_from];"""
+
+
+def patched(name: str, text: str, shift_register: str = _BY_BIT) -> str:
     """``text`` of file ``name`` with the changes of the module docstring."""
     if name == "mvu.sv":
         text = patches.patched(text, _WATCHDOG, "", name)
     for before, after in _REPLACED.get(name, ()):
         text = patches.patched(text, re.escape(before), after, name)
     if name in _WITH_SHIFT_REGISTERS:
-        text = _shift_registers_by_bit(name, text)
+        text = _shift_registers_as(shift_register, name, text)
     module = _MODULE.search(text)
     if name.endswith(".sv") and module is not None:
         # Of any origin, and in few files.
@@ -82,8 +112,8 @@ def patched(name: str, text: str) -> str:
     return text
 
 
-def _shift_registers_by_bit(name: str, text: str) -> str:
-    """Shift registers ``type name[depth]`` as vectors; the word read is ``name_word``."""
+def _shift_registers_as(form: str, name: str, text: str) -> str:
+    """Shift registers ``type name[depth]`` in another form; the word read is ``name_word``."""
     registers = list(_SHIFT_REGISTER.finditer(text))
     if not registers:
         raise patches.unknown_text(name, "it has no shift register")
@@ -101,18 +131,14 @@ def _shift_registers_by_bit(name: str, text: str) -> str:
                 "here; install finn-plus 1.6.1"
             )
         clock, enable, given = shift.groups()
-        vectors = f"""\
+        ends = f"""\
 uwire [$clog2({depth})-1:0]  {array}_at = {read[1]};
 		uwire [$bits({word})-1:0]  {array}_given = {given};
 		uwire [$bits({word})-1:0]  {array}_word;
-		for(genvar  i = 0; i < $bits({word}); i++) begin : gen{array}
-			{attribute}
-			logic [({depth})-1:0]  {array};
-			always_ff @(posedge {clock}) begin
-				if({enable})  {array} <= {{ {array}[({depth})-2:0], {array}_given[i] }};
-			end
-			assign	{array}_word[i] = {array}[{array}_at];
-		end"""
-        text = text.replace(declared[0], "").replace(shift[0], vectors)
+"""
+        body = form.format(
+            attribute=attribute, word=word, array=array, depth=depth, clock=clock, enable=enable
+        )
+        text = text.replace(declared[0], "").replace(shift[0], ends + body)
         text = text.replace(read[0], f"<= {array}_word;")
     return text

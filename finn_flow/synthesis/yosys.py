@@ -25,6 +25,7 @@ from dhq_brevitas.finn_flow.rtlsim.sources import Sources
 
 PRIMITIVES = ("DSP48E1", "DSP48E2", "LUT6_2")
 READ_OPTIONS = ("--threads 1", "--allow-use-before-declare", "--ignore-assertions")
+XILINX_CELLS = ("xilinx/cells_sim.v", "xilinx/cells_xtra.v")
 NETLIST = "netlist.v"
 CELLS = "cells.json"
 LOG = "yosys.log"
@@ -174,11 +175,9 @@ class Yosys:
         except SynthesisError as error:
             raise SynthesisError(f"{top} cannot be synthesized: {error}") from error
 
-    def cell_model(self, name: str) -> str:
-        """Verilog of a Xilinx cell in Yosys's library, without its timing."""
-        library = "".join(
-            (self._share / "xilinx" / file).read_text() for file in ("cells_sim.v", "cells_xtra.v")
-        )
+    def cell_model(self, name: str, files: Sequence[str] = XILINX_CELLS) -> str:
+        """Verilog of a cell in ``files`` of Yosys's library, without its timing."""
+        library = "".join((self._share / file).read_text() for file in files)
         found = re.search(rf"^module {name}\b.*?^endmodule", library, re.M | re.S)
         if found is None:
             raise SynthesisError(f"Yosys's library has no cell {name}: install pyosys 0.70")

@@ -8,6 +8,7 @@ from dhq_brevitas.run.stages import (
     build,
     export,
     fit,
+    place,
     plan,
     quantize,
     simulate,
@@ -19,7 +20,7 @@ __all__ = ["STAGES", "main_stages", "register_stage", "stages_before"]
 #: By name; each behind the one it builds on.
 STAGES: dict[str, StageKind] = {
     module.STAGE.name: module.STAGE
-    for module in (fit, analyze, plan, quantize, export, build, simulate, synth)
+    for module in (fit, analyze, plan, quantize, export, build, simulate, synth, place)
 }
 
 

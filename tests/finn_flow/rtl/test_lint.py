@@ -79,6 +79,7 @@ MODULES = {
         "IN_SIGNED=0 IN_WIDTH=24 SHIFT=30 SCALE_WIDTH=20 SCALES=60'd7",
     ],
     "uart_receiver": ["", "CYCLES=27"],
+    "uart_server": ["", "BYTES=3 CYCLES=20"],
     "uart_transmitter": ["", "BYTES=3 CYCLES=27"],
     "lookup_table": ["", "PORTS=1", 'STYLE="block"', "ADDRESS_BITS=12"],
     "matrix_vector": [

@@ -88,7 +88,7 @@ def test_graph_that_is_not_specialized(built, tmp_path, capsys):
 def test_error_in_a_file_of_the_library(built, tmp_path, capsys, monkeypatch):
     """FINN's file as it is: what Yosys does not accept in it is not taken out."""
     monkeypatch.setenv("DHQ_SYNTHESIS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(sources, "patched", lambda name, text: text)
+    monkeypatch.setattr(sources, "patched", lambda name, text, *_: text)
     message = failure(capsys, "--out", built)
     assert re.fullmatch(
         # Nodes and the whole are synthesized side by side; which fails first is chance.
