@@ -77,7 +77,7 @@ def export_qonnx(
     with evaluating(model):
         with torch.no_grad():
             outputs = model(*examples)
-        expected = _tensors(outputs)
+        expected = _tensors(outputs, examples)
         # Others leave the exporter in an order or a form of their own.
         plain = (
             model if isinstance(outputs, Tensor) and len(expected) == 1 else _PlainOutputs(model)
@@ -99,12 +99,18 @@ class _PlainOutputs(nn.Module):
         self.model = model
 
     def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
-        tensors = _tensors(self.model(*inputs))
+        tensors = _tensors(self.model(*inputs), inputs)
         return tensors[0] if len(tensors) == 1 else tuple(tensors)
 
 
-def _tensors(outputs: Any) -> list[Tensor]:
-    """The tensors in the output of a model, in order; TypeError for anything else."""
+def _tensors(outputs: Any, inputs: Sequence[Tensor] = ()) -> list[Tensor]:
+    """The tensors in the output of a model, in order; TypeError for anything else.
+
+    Inputs that are handed on as they are stay with the caller.
+    """
+    if inputs:
+        tensors = _tensors(outputs)
+        return [t for t in tensors if not any(t is x for x in inputs)] or tensors
     if isinstance(outputs, QuantTensor):
         return [outputs.value]
     if isinstance(outputs, Tensor):

@@ -18,25 +18,36 @@ from dhq_brevitas.finn_flow.errors import FlowError
 METADATA_KEY = "dhq_host_affine"
 FORMAT_VERSION = 2
 OPERATORS = {"Mul": np.multiply, "Add": np.add, "Sub": np.subtract, "Div": np.divide}
+# Of another arrangement of the values; the samples stay first, however many there are.
+LAYOUTS = {
+    "Transpose": lambda x, axes: np.transpose(x, axes),
+    "Reshape": lambda x, shape: x.reshape(-1, *shape[1:]),
+    "Expand": lambda x, shape: np.broadcast_to(x, (len(x), *shape[1:])),
+}
 
 
 @dataclass(frozen=True)
 class HostStep:
-    """One elementwise operation ``x operator constant`` in the format of ``constant``.
+    """One operation on all samples.
 
-    ``operator`` is Mul, Add, Sub or Div; ``constant`` float32 or float64, a scalar or one value per
-    channel of the last axis. Sub and Div have x on the left.
+    ``operator`` Mul, Add, Sub or Div: ``x operator constant`` in the format of ``constant``,
+    float32 or float64, a scalar or one value per channel of the last axis; x is on the left.
+    Transpose, Reshape, Expand: int64 ``constant`` holds the axes, or the shape, whose first entry,
+    of the samples, does not count.
     """
 
     operator: str
     constant: np.ndarray
 
     def __post_init__(self) -> None:
-        if self.operator not in OPERATORS:
-            raise FlowError(f"operator={self.operator!r} is not one of {sorted(OPERATORS)}")
+        known = sorted(OPERATORS | LAYOUTS)
+        if self.operator not in known:
+            raise FlowError(f"operator={self.operator!r} is not one of {known}")
 
     def apply(self, x: np.ndarray) -> np.ndarray:
         """The operation, rounded as IEEE 754 does, which is what ONNX Runtime computes."""
+        if self.operator in LAYOUTS:
+            return LAYOUTS[self.operator](x, self.constant.tolist())
         return OPERATORS[self.operator](x.astype(self.constant.dtype), self.constant)
 
 
@@ -120,6 +131,8 @@ class HostOutput:
     def _line(self) -> tuple[np.ndarray, np.ndarray]:
         scale, bias = np.ones(()), np.zeros(())
         for step in self.steps:
+            if step.operator in LAYOUTS:
+                continue
             constant = step.constant.astype(np.float64)
             bias = OPERATORS[step.operator](bias, constant)
             if step.operator in ("Mul", "Div"):

@@ -150,7 +150,8 @@ class TracedNetwork(nn.Module):
                 )
             matrix = way.matrix(x)
             found.append(matrix if matrix.dtype == torch.float32 else matrix.to(torch.float32))
-        leads = {tuple(matrix.shape[:-1]) for matrix in found}
+        # As numbers: a tracer's sizes are never equal.
+        leads = {tuple(map(int, matrix.shape[:-1])) for matrix in found}
         if len(leads) > 1:
             lead = torch.broadcast_shapes(*leads)
             found = [matrix.expand(*lead, matrix.shape[-1]) for matrix in found]

@@ -5,6 +5,9 @@
     graph_input -> [Mul, Div, Add, Sub]* -> Quant(scale 1) -> … -> integers -> [Mul, Div, Add, Sub]*
                    `--------- host.encode ----------'               `------ host.decode ------'
 
+Transpose, Reshape, Squeeze, Unsqueeze, Flatten and Expand may be among them where the samples stay
+on the first axis.
+
 Both ends are removed from the graph, whose inputs and outputs become the integer tensors, and are
 recorded in its metadata as a :class:`~dhq_brevitas.finn_flow.host_affine.HostAffine`. Of several
 inputs and outputs each is treated by itself.
@@ -106,7 +109,7 @@ def _input_nodes(model: ModelWrapper, tensor: str) -> list[NodeProto]:
             if parameters is None or np.any(parameters[0] != 1) or parameters[1] < 2:
                 return []
             return nodes
-        if not _is_affine_step(model, node):
+        if not _is_affine_step(model, node) and _arranged(model, node) is None:
             break
         tensor = node.output[0]
     return []
@@ -118,21 +121,44 @@ def _output_nodes(model: ModelWrapper, output: str) -> list[NodeProto]:
     nodes: list[NodeProto] = []
     while tensor not in integers:
         node = model.find_producer(tensor)
-        if node is None or not _is_affine_step(model, node):
+        if node is None:
+            return []
+        if not _is_affine_step(model, node) and _arranged(model, node) is None:
             return []
         if nodes and fans_out(model, tensor):
             return []
         nodes.append(node)
         tensor = variables(model, node)[0]
-    shapes = [model.get_tensor_shape(name) for name in (tensor, output)]
+    # The constants of these steps must not widen the integers.
+    ends = [model.get_tensor_shape(name) for name in (tensor, output)]
+    widened = ends[0] != ends[1] and all(_arranged(model, node) is None for node in nodes)
     outputs = {end.name for end in model.graph.output}
-    if tensor in outputs or model.find_producer(tensor) is None or shapes[0] != shapes[1]:
+    if tensor in outputs or model.find_producer(tensor) is None or widened:
         return []
     nodes.reverse()
     return nodes
 
 
+def _arranged(model: ModelWrapper, node: NodeProto) -> HostStep | None:
+    """A node that moves values within a sample, for one sample; None for any other."""
+    if node.op_type not in ("Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Expand"):
+        return None
+    before, after = (model.get_tensor_shape(name) for name in (node.input[0], node.output[0]))
+    if model.get_initializer(node.input[0]) is not None or not before or not after:
+        return None
+    if node.op_type == "Transpose":
+        axes = list(node.attribute[0].ints) if node.attribute else list(range(len(before)))[::-1]
+        return None if axes[0] else HostStep("Transpose", np.array(axes))
+    if before[0] != after[0]:
+        return None
+    kind = "Expand" if node.op_type == "Expand" else "Reshape"
+    return HostStep(kind, np.array([-1, *after[1:]]))
+
+
 def _step(model: ModelWrapper, node: NodeProto) -> HostStep:
+    arranged = _arranged(model, node)
+    if arranged is not None:
+        return arranged
     return HostStep(node.op_type, constants(model, node)[0])
 
 
@@ -154,8 +180,10 @@ def _move_input(model: ModelWrapper, graph_input: str, head: list[NodeProto]) ->
         for index, name in enumerate(consumer.input):
             if name == codes:
                 consumer.input[index] = graph_input
+    shape = model.get_tensor_shape(codes)
     for node in head:
         model.graph.node.remove(node)
+    model.set_tensor_shape(graph_input, shape)
     model.set_tensor_datatype(graph_input, datatype)
 
 
@@ -163,6 +191,7 @@ def _move_output(model: ModelWrapper, graph_output: str, tail: list[NodeProto]) 
     """Lets the producer of the last integers write the graph output, whose name stays."""
     integers = variables(model, tail[0])[0]
     datatype = model.get_tensor_datatype(integers)
+    shape = model.get_tensor_shape(integers)
     producer = model.find_producer(integers)
     producer.output[list(producer.output).index(integers)] = graph_output
     for node in tail:
@@ -171,4 +200,5 @@ def _move_output(model: ModelWrapper, graph_output: str, tail: list[NodeProto]) 
         for index, name in enumerate(consumer.input):
             if name == integers:
                 consumer.input[index] = graph_output
+    model.set_tensor_shape(graph_output, shape)
     model.set_tensor_datatype(graph_output, datatype)
