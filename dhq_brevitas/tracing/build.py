@@ -300,7 +300,10 @@ class _Builder:
         shift, numbers, factors = node.shift.clone(), [], []
         for source, c in node.terms:
             held = self.held[source]
-            numbers.append(held.number)
+            number = held.number
+            if isinstance(source, Linear) and len(node.terms) > 1:
+                number = self._quantized(source, self.widths.sums)
+            numbers.append(number)
             shift += c * held.offset
             factor = c * held.factor / unit
             factors.append("" if _is(factor, 1) else self._constant(factor))
@@ -333,7 +336,7 @@ class _Builder:
             held = self.held[source]
             number = held.number
             if isinstance(source, Linear):
-                number = self._call(number, f"{self.names[source]}_quant", self._quantizer())
+                number = self._quantized(source, self.widths.joints)
             factor, name = held.factor, ""
             if not _is(held.offset, 0):
                 offset = self._constant(held.offset / held.factor)
@@ -346,14 +349,17 @@ class _Builder:
         module = ""
         if quantized:
             module = self.network.free_path(f"{node.path}.product" if node.path else "product")
-            self.network.put(module, self._quantizer())
+            self.network.put(module, self._quantizer(self.widths.joints))
         number = self._step("product", numbers, module=module, factors=tuple(names))
         return Held(number, unit, torch.zeros(1).double())
 
-    def _quantizer(self) -> nn.Module:
-        return qnn.QuantIdentity(
-            act_quant=self._act(), bit_width=self.widths.joints, return_quant_tensor=True
-        )
+    def _quantized(self, node: Linear, bits: int) -> int:
+        """The result of a linear map behind a quantizer of its own."""
+        path = f"{self.names[node]}_quant"
+        return self._call(self.held[node].number, path, self._quantizer(bits))
+
+    def _quantizer(self, bits: int) -> nn.Module:
+        return qnn.QuantIdentity(act_quant=self._act(), bit_width=bits, return_quant_tensor=True)
 
     # -- outputs ---------------------------------------------------------------------------------
 

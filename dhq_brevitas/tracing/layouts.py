@@ -95,9 +95,10 @@ def layout_of(index: Tensor, lead: tuple[int, ...], width: int) -> Layout:
         places |= {part: start + number for number, part in enumerate(own)}
         if not own:
             hidden.append(start)
+    # They come last, so that the samples stay on the first axis.
     if axes:
-        axes[0] += len(hidden)
-    order = (*hidden, *(places[part] for part in parts))
+        axes[-1] += len(hidden)
+    order = (*(places[part] for part in parts), *hidden)
     return Layout(tuple(sizes), order, tuple(axes))
 
 
