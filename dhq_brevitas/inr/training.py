@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from dhq_brevitas.nn.training_form import compiled, training_form
 from dhq_brevitas.util.errors import ArgumentError
 from dhq_brevitas.util.states import save_tensors
 
@@ -43,6 +44,9 @@ __all__ = [
 Projection = Callable[[Tensor], Tensor]
 
 PROGRESS_EVERY = 20
+# Activations of a whole training from which on compiling its steps takes less time than it saves.
+COMPILED_WORK = 4e9
+COMPARED = 64  # samples
 
 
 class Interrupted(RuntimeError):
@@ -184,6 +188,7 @@ class TrainingRun:
     optimizer: torch.optim.Adam = field(init=False)
 
     def __post_init__(self) -> None:
+        self._run: Callable[[Tensor], Any] = self.model
         self._earlier_seconds = 0.0
         self._started = time.monotonic()
         state = self._read_checkpoint()
@@ -226,6 +231,7 @@ class TrainingRun:
         if evaluate and self.best is None and spec.steps:
             self._keep_best(evaluate())
         model.train()
+        self._run = self._training_form(inputs)
         with bar, _deferred_interrupt() as interrupted:
             while self.step < spec.steps:
                 before_step(self.step)
@@ -246,9 +252,27 @@ class TrainingRun:
 
     def predict(self, inputs: Tensor) -> Tensor:
         """What is compared with the target."""
-        outputs = self.model(inputs)
+        outputs = (self._run if self.model.training else self.model)(inputs)
         outputs = getattr(outputs, "value", outputs)
         return outputs if self.project is None else self.project(outputs)
+
+    def _training_form(self, inputs: Tensor) -> Callable[[Tensor], Any]:
+        """What computes the network's outputs in training: compiled, if that pays.
+
+        Whether it does follows from the training as a whole, so that a part of it that is resumed
+        computes the same.
+        """
+        form = training_form(self.model, inputs[:COMPARED])
+        if form is None:
+            return self.model
+        samples = inputs if self.project is not None else inputs[: self.spec.batch]
+        width = sum(p.shape[0] for p in self.model.parameters() if p.ndim == 2)
+        work = self.spec.steps * len(samples) * width
+        return (
+            compiled(form, samples)
+            if work >= COMPILED_WORK and samples.device.type == "cpu"
+            else form
+        )
 
     def _one_step(self, inputs: Tensor, target: Tensor) -> Tensor:
         chosen = None

@@ -19,6 +19,8 @@ from dhq_brevitas.inr.training import (
     tensor_psnr,
 )
 from dhq_brevitas.quantization.calibration import calibrate
+from dhq_brevitas.quantization.post_training import post_train
+from dhq_brevitas.quantization.straight_through import train_straight_through
 from dhq_brevitas.signals.grid import code_bits, grid_codes, grid_step
 from dhq_brevitas.signals.pictures import load_image
 
@@ -205,3 +207,32 @@ def test_divergence_is_an_error(data):
         siren.linears[-1].bias.fill_(float("nan"))
     with pytest.raises(ValueError, match="training diverged at step 20"):
         fit_float(siren, coordinates, target, TrainSpec(20), progress=False)
+
+
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+def test_compiled_training_resumes_to_the_same_bits(data, fitted, tmp_path, monkeypatch):
+    """With the compiler's front end: its back end takes a minute to find the processor's kind."""
+    codes, _, target = data
+    compile_ = torch.compile
+    monkeypatch.setattr(training, "COMPILED_WORK", 0)
+    monkeypatch.setattr(torch, "compile", lambda f, **o: compile_(f, backend="aot_eager", **o))
+    spec, checkpoint = TrainSpec(8, batch=50, learning_rate=1e-4), tmp_path / "qat.pt"
+
+    def trained(interrupted=False):
+        model = quantized(fitted, codes, scale="float")
+        post = post_train(model, codes)
+        arguments = (codes, target, spec, post, checkpoint)
+        if interrupted:
+            with monkeypatch.context() as patch:
+                interrupt_at(patch, 4)
+                with pytest.raises(Interrupted):
+                    train_straight_through(model, *arguments, progress=False)
+            return None
+        train_straight_through(model, *arguments, progress=False)
+        return model
+
+    whole = trained()
+    trained(interrupted=True)
+    assert same_state(trained(), whole)
+    monkeypatch.setattr(training, "COMPILED_WORK", float("inf"))
+    assert same_state(trained(), whole)  # and eager

@@ -1,0 +1,220 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""A network of Brevitas layers in a form that PyTorch can compile, for training.
+
+Brevitas's layers hand on ``QuantTensor``, which torch.compile cannot trace outside Brevitas's
+inference mode (an IndexError in reading a field of that tuple). Here they hand on plain tensors;
+what quantizes are Brevitas's own modules (``tensor_quant``) on the network's own parameters, so
+outputs and gradients are the same to the bit, and nothing needs to be written back.
+"""
+
+import copy
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import brevitas.nn as qnn
+import torch
+import torch.nn.functional as F
+from brevitas.core.scaling import ParameterFromRuntimeStatsScaling
+from brevitas.nn.mixin.base import QuantLayerMixin
+from brevitas.quant_tensor import IntQuantTensor
+from torch import Tensor, nn
+
+from dhq_brevitas.nn.activations import QuantLookupActivation
+from dhq_brevitas.nn.proxies import HadamardActQuantProxy, weight_rotation
+from dhq_brevitas.nn.rotation import Side
+from dhq_brevitas.util.hooks import evaluating, pre_hooked
+
+__all__ = ["CompileWarning", "compiled", "training_form"]
+
+
+def training_form(model: nn.Module, inputs: Tensor) -> nn.Module | None:
+    """``model`` in training mode with plain tensors between its layers, sharing its parameters.
+
+    ``inputs`` are a few samples, float32 [N, …], on which the two are compared. Returns None where
+    there is none: for quantized layers other than QuantLinear, QuantIdentity and
+    QuantLookupActivation (and its kinds), for scales that are still being collected, and wherever
+    the outputs or gradients are not the same.
+    """
+    if any(_is_collecting(module) for module in model.modules()):
+        return None
+    if not any(isinstance(module, QuantLayerMixin) for module in model.modules()):
+        return model
+    scales = _given_scales(model, inputs)
+    try:
+        form = _in_form(model, scales)
+        return form.train() if _same(model, form, inputs) else None
+    except Exception:  # whatever a network does that expects a QuantTensor
+        return None
+
+
+class CompileWarning(UserWarning):
+    """Training runs without being compiled."""
+
+
+def compiled(form: nn.Module, samples: Tensor) -> Callable[[Tensor], Tensor]:
+    """``form`` compiled for inputs of the shape of ``samples``, forwards and backwards.
+
+    Where that fails, as without a C++ compiler, ``form`` itself, and a warning says why.
+    """
+    parameters = [p for p in form.parameters() if p.requires_grad]
+    run = torch.compile(form, fullgraph=True, dynamic=False)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of PyTorch about its own
+            torch.autograd.grad(run(samples).square().mean(), parameters, allow_unused=True)
+    except Exception as error:  # compilers fail in many ways
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        warnings.warn(
+            f"training runs uncompiled, more slowly: PyTorch cannot compile it here ({reason})",
+            CompileWarning,
+            stacklevel=3,
+        )
+        return form
+    return run
+
+
+class _NoForm(Exception):
+    """A layer that has no such form."""
+
+
+def _is_collecting(module: nn.Module) -> bool:
+    if not isinstance(module, ParameterFromRuntimeStatsScaling):
+        return False
+    return bool(module.counter <= module.collect_stats_steps)
+
+
+def _given_scales(model: nn.Module, inputs: Tensor) -> dict[nn.Module, Tensor | None]:
+    """For each layer the scale of the integers that it is given, None if it is given others."""
+    scales: dict[nn.Module, Tensor | None] = {}
+
+    def note(layer: nn.Module, args: tuple[Any, ...]) -> None:
+        given = args[0]
+        known = isinstance(given, IntQuantTensor) and not given.scale.requires_grad
+        scales[layer] = given.scale.detach() if known else None
+
+    layers = [(m, note) for m in model.modules() if isinstance(m, qnn.QuantLinear)]
+    with evaluating(model), pre_hooked(layers):
+        model(inputs)
+    return scales
+
+
+def _in_form(module: nn.Module, scales: dict[nn.Module, Tensor | None]) -> nn.Module:
+    if isinstance(module, qnn.QuantLinear):
+        return _Linear(module, scales.get(module))
+    if isinstance(module, QuantLookupActivation):
+        return _Lookup(module)
+    if type(module) is qnn.QuantIdentity:
+        return _Identity(module)
+    if type(module).__module__.startswith("brevitas."):
+        raise _NoForm
+    form = copy.copy(module)
+    form._modules = {
+        name: None if child is None else _in_form(child, scales)
+        for name, child in module._modules.items()
+    }
+    return form
+
+
+def _same(model: nn.Module, form: nn.Module, inputs: Tensor) -> bool:
+    """Whether outputs and gradients agree; both modules are left in the mode they were in."""
+    modes = [(module, module.training) for module in model.modules()]
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    results = []
+    model.train()
+    try:
+        for network in (model, form.train()):
+            output = network(inputs)
+            output = getattr(output, "value", output)
+            grads = torch.autograd.grad(output.square().mean(), parameters, allow_unused=True)
+            results.append([output.detach(), *grads])
+    finally:
+        for module, mode in modes:
+            module.training = mode
+    return all(
+        (a is None) == (b is None) and (a is None or torch.equal(a, b))
+        for a, b in zip(*results, strict=True)
+    )
+
+
+def _activated(proxy: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Value and scale that a Brevitas activation proxy makes of ``x``."""
+    fused = proxy.fused_activation_quant_proxy
+    x = fused.activation_impl(x)
+    if not proxy.is_quant_enabled:
+        return x, x.new_ones(())
+    value, scale, _, _ = fused.tensor_quant(x)
+    return value, scale
+
+
+class _Linear(nn.Module):
+    """A QuantLinear, its input quantizer included."""
+
+    def __init__(self, layer: Any, scale: Tensor | None) -> None:
+        super().__init__()
+        enabled = layer.input_quant.is_quant_enabled
+        self.layer, self.scale, self.quantizes_input = layer, scale, enabled
+        self.rotation = weight_rotation(layer)
+        proxy = layer.input_quant
+        rotates = isinstance(proxy, HadamardActQuantProxy)
+        self.rotates_first = rotates and not proxy.rotates_after
+        self.rotates_behind = rotates and proxy.rotates_after
+        needs_scale = layer.bias is not None and layer.bias_quant.is_quant_enabled
+        self.quantizes_bias = needs_scale
+        external = needs_scale and layer.bias_quant.requires_input_scale
+        if layer.output_quant.is_quant_enabled or (external and scale is None and not enabled):
+            raise _NoForm
+
+    def forward(self, x: Tensor) -> Tensor:
+        layer, rotation, scale = self.layer, self.rotation, self.scale
+        if self.rotates_first:
+            x = rotation.rotate_input(x)
+        if self.quantizes_input:
+            x, scale = _activated(layer.input_quant, x)
+        if self.rotates_behind:
+            x = rotation.rotate_input(x)
+            scale = None if scale is None else scale * rotation.other_scale
+        weight, weight_scale = self._weight()
+        bias = layer.bias
+        if self.quantizes_bias:
+            if layer.bias_quant.requires_input_scale:
+                bias = layer.bias_quant.tensor_quant(bias, (scale * weight_scale).flatten())[0]
+            else:
+                bias = layer.bias_quant.tensor_quant(bias)[0]
+        return F.linear(x, weight, bias)
+
+    def _weight(self) -> tuple[Tensor, Tensor | float]:
+        layer, rotation = self.layer, self.rotation
+        weight, scale = rotation.rotate_weight(layer.weight), 1.0
+        if layer.weight_quant.is_quant_enabled:
+            weight, scale, _, _ = layer.weight_quant.tensor_quant(weight)
+        if rotation.side == Side.OUTPUT:
+            return rotation.unrotate_weight(weight), scale * rotation.other_scale
+        return weight, scale
+
+
+class _Lookup(nn.Module):
+    """A QuantLookupActivation."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        self.layer = layer
+        layer.lookup.addressed = layer.input_quant.is_quant_enabled
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x if self.layer.unit == 1 else x / self.layer.unit
+        return _activated(self.layer.act_quant, _activated(self.layer.input_quant, x)[0])[0]
+
+
+class _Identity(nn.Module):
+    """A QuantIdentity."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        self.layer = layer
+        if layer.input_quant.is_quant_enabled:
+            raise _NoForm
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _activated(self.layer.act_quant, x)[0]
