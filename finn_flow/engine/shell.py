@@ -131,7 +131,12 @@ def engine_text(
     in_used = given.lanes * given.datatype.bitwidth()
     out_used = wanted.lanes * wanted.datatype.bitwidth()
     word = wanted.lanes * samples.bits
-    packer = {"WIDTH": word, "GATHER": stream.gather, "LINE": stream.line, "LINES": stream.lines}
+    packer: dict[str, int | str] = {
+        "WIDTH": word,
+        "GATHER": stream.gather,
+        "LINE": stream.line,
+        "LINES": stream.lines,
+    }
     order = (f"gathered[{samples.bits * c} +: {samples.bits}]" for c in reversed(stream.order))
     marks = {f"m_axis_{mark}": f"m_axis_0_{mark}" for mark in ("tlast", "tuser")}
     return _ENGINE.format(

@@ -114,7 +114,8 @@ def route(
     From the cache if it is there. PlacementError if nextpnr or ecppack fails.
     """
     version = router_version()
-    given = ["--json", str(netlist / NETLIST), "--report", REPORT, "--seed", "1"]
+    # Both are entries of one cache; nextpnr's runtime has a /tmp of its own.
+    given = ["--json", f"../{netlist.name}/{NETLIST}", "--report", REPORT, "--seed", "1"]
     given += ["--timing-allow-fail", *options]
     if constraints is None:
         given.append("--out-of-context")

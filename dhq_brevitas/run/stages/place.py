@@ -10,6 +10,7 @@ from dhq_brevitas.run.stage import Chosen, Results, Stage, StageKind, option
 from dhq_brevitas.run.stages.build import BuildOptions, load_dataflow
 from dhq_brevitas.run.stages.engine_level import make_stage_engine
 from dhq_brevitas.util.errors import ArgumentError
+from dhq_brevitas.util.files import atomic_path, write_text
 
 __all__ = ["STAGE", "PlaceOptions"]
 
@@ -118,7 +119,7 @@ def _on_board(stage: Stage, options: PlaceOptions, design: Any, host: Any) -> Re
     on_board = board_design(make_stage_engine(stage, design, host, "axis"), board, options.mhz)
     stage.say(f"simulating {board.name}, from its pins, at {on_board.clock_mhz:g} MHz")
     samples = simulate_board(on_board, progress=stage.progress)
-    expected = form.encode(host.decode(stage.folder.array("quant.npz", "codes")))
+    expected = form.encode(host.decode(stage.folder.array("qonnx.npz", "codes")))
     differing = int(np.count_nonzero(samples != expected))
     size = form.bits // 8
     stage.say(
@@ -127,7 +128,7 @@ def _on_board(stage: Stage, options: PlaceOptions, design: Any, host: Any) -> Re
     )
     files = stage.save_outputs("board", form.decode(samples), samples)
     top = f"{DESIGN}/dhq_board.v"
-    stage.folder.file(top).write_text(on_board.text)
+    write_text(stage.folder.file(top), on_board.text)
     stage.say(f"synthesis, placing and routing for {board.device.name}: minutes")
     placed = place_design(
         on_board.sources(),
@@ -146,7 +147,8 @@ def _on_board(stage: Stage, options: PlaceOptions, design: Any, host: Any) -> Re
             f"repeat with --mhz {int(placed.clock_mhz) // 3 * 3} or less"
         )
     bitstream = f"{DESIGN}/{board.name}.bit"
-    shutil.copyfile(placed.bitstream, stage.folder.file(bitstream))
+    with atomic_path(stage.folder.file(bitstream)) as temporary:
+        shutil.copyfile(str(placed.bitstream), temporary)
     stage.say(f"bitstream: {stage.folder.file(bitstream)}")
     results |= {
         "place_board": board.name,

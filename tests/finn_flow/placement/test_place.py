@@ -15,6 +15,7 @@ from dhq_brevitas.finn_flow.errors import FlowError
 from dhq_brevitas.finn_flow.placement import Device, PlacementError, board, place
 from dhq_brevitas.finn_flow.placement.place import layer_of, too_small
 from dhq_brevitas.finn_flow.placement.tools import make_pll
+from dhq_brevitas.finn_flow.rtlsim.sources import Sources
 from dhq_brevitas.run import cli
 from dhq_brevitas.run.stages import place as stage
 from dhq_brevitas.util.errors import ArgumentError
@@ -174,6 +175,35 @@ def test_device_too_small():
     memories = too_small(LOG.format(ff=100, ram=70), device, 64)
     assert memories is not None
     assert memories.endswith("use a larger device, or fewer or narrower layers")
+
+
+MULTIPLIERS = """\
+module many (input wire clk, input wire [17:0] a, output reg [17:0] y);
+  reg [17:0] x[40];
+  always @(posedge clk) begin
+    x[0] <= a;
+    for (int i = 1; i < 40; i++) x[i] <= 18'((36'(x[i-1]) * 36'(x[i-1])) >> 18);
+    y <= x[39];
+  end
+endmodule
+"""
+
+
+@pytest.mark.bitstream
+def test_device_too_small_for_the_router(tmp_path, monkeypatch):
+    """39 squares do not fit 28 multipliers: nextpnr's own log says so."""
+    monkeypatch.setenv("DHQ_SYNTHESIS_CACHE", str(tmp_path))
+    sources = Sources({"many.sv": MULTIPLIERS})
+    device = Device.of("LFE5U-12F-6BG381C")
+    with pytest.raises(PlacementError) as raised:
+        place.place_design(sources, "many", device, 50.0, cycles_per_sample=32)
+    assert str(raised.value) == (
+        "LFE5U-12F-6BG381C is too small: the design takes 39 MULT18X18D of 28 (139%); use a larger "
+        "device, or repeat dhq build with --cycles-per-sample 64, with which it should about fit"
+    )
+    placed = place.place_design(sources, "many", Device.of("LFE5U-45F-8BG381C"), 50.0)
+    assert placed.utilization["mult18"] == (39, 72)
+    assert placed.bitstream is None
 
 
 def test_names_of_devices():
