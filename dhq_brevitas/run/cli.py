@@ -45,6 +45,7 @@ examples:
   dhq synth --out runs/photo                          (LUTs and DSPs; no part of dhq run)
   dhq simulate --out runs/photo --level rtl           (Verilog of the whole accelerator)
   dhq report --out runs/photo
+  dhq report --out runs/photo --html                  (a page for the browser)
   dhq pack --out runs/photo                           (one small file of the quantized network)
   dhq unpack runs/photo/network.dhq --out runs/again
   dhq cache --clear                                   (compiled simulators, synthesis results)
@@ -84,6 +85,10 @@ def build_parser() -> argparse.ArgumentParser:
         commands, "report", "print the results as tables", "dhq report --out runs/camera"
     )
     _add_out(report)
+    report.add_argument(
+        "--html", action="store_true", help="write them to DIR/report.html, with the pictures"
+    )
+    _add_trust(report)
     pack = _command(
         commands,
         "pack",
@@ -252,9 +257,15 @@ def _progress(arguments: argparse.Namespace) -> bool:
 
 
 def _report(arguments: argparse.Namespace) -> int:
+    folder = _existing(arguments)
+    if arguments.html:
+        from dhq_brevitas.run.html_report import write_page
+
+        _say(f"the results are in {write_page(folder)}")
+        return 0
     from dhq_brevitas.run.report import report_text
 
-    print(report_text(_existing(arguments).summary()))
+    print(report_text(folder.summary()))
     return 0
 
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The results of a run as a text table, and its pictures side by side."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dhq_brevitas.run.folder import SIGNAL
@@ -10,7 +10,17 @@ from dhq_brevitas.run.records import RunFolder
 from dhq_brevitas.run.stages.synth import synthesis_rows
 from dhq_brevitas.util.tables import text_table
 
-__all__ = ["COMPARISON", "report_text", "write_comparison"]
+__all__ = [
+    "COMPARISON",
+    "LEVELS",
+    "figure_rows",
+    "layer_rows",
+    "level_rows",
+    "node_rows",
+    "report_text",
+    "title_of",
+    "write_comparison",
+]
 
 COMPARISON = "comparison.png"
 LEVELS = {
@@ -52,8 +62,11 @@ LAYER_COLUMNS = {
 
 def report_text(summary: Mapping[str, Any]) -> str:
     """``summary`` (of :meth:`RunFolder.summary`) for people; what was not measured is left out."""
-    parts = [_title(summary), _levels(summary), _layers(summary), _nodes(summary)]
-    parts += [_figures(summary, *table) for table in TABLES.items()]
+    layers = _table(layer_rows(summary))
+    if layers:
+        layers += "\n(before -> after rotation; SQNR in dB)"
+    parts = [title_of(summary), _table(level_rows(summary)), layers, _table(node_rows(summary))]
+    parts += [_table(figure_rows(summary, heading)) for heading in TABLES]
     parts += [_synthesis(summary), _placement(summary)]
     seconds = summary.get("seconds", {})
     if seconds:
@@ -65,7 +78,12 @@ def report_text(summary: Mapping[str, Any]) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _title(summary: Mapping[str, Any]) -> str:
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    return text_table(rows) if rows else ""
+
+
+def title_of(summary: Mapping[str, Any]) -> str:
+    """Signal, network and quantization, a line each; what there is to say where there are none."""
     signal = summary.get("signal")
     if signal is None:
         return "nothing has been computed in this folder yet, or its files are not those any more"
@@ -84,7 +102,8 @@ def _title(summary: Mapping[str, Any]) -> str:
     return title
 
 
-def _levels(summary: Mapping[str, Any]) -> str:
+def level_rows(summary: Mapping[str, Any]) -> list[list[str]]:
+    """Quality and agreement of every level, a heading first; empty without any."""
     rows = [["level", "PSNR dB", "codes differing from the level above"]]
     for level, (title, key) in LEVELS.items():
         mismatch = summary.get(MISMATCHES.get(level, ""))
@@ -95,16 +114,16 @@ def _levels(summary: Mapping[str, Any]) -> str:
         compared = summary.get(f"{level}_codes_compared", summary.get("codes_compared"))
         difference = "" if mismatch is None else f"{mismatch} of {compared}"
         rows.append([title, quality, difference])
-    return text_table(rows) if len(rows) > 1 else ""
+    return rows if len(rows) > 1 else []
 
 
-def _layers(summary: Mapping[str, Any]) -> str:
+def layer_rows(summary: Mapping[str, Any]) -> list[list[str]]:
+    """Rotation, widths, kurtosis and SQNR of every linear layer, a heading first."""
     layers = summary.get("layers")
     if not layers:
-        return ""
+        return []
     rows = [list(LAYER_COLUMNS.values())]
-    rows += [[_cell(layer, key) for key in LAYER_COLUMNS] for layer in layers]
-    return text_table(rows) + "\n(before -> after rotation; SQNR in dB)"
+    return rows + [[_cell(layer, key) for key in LAYER_COLUMNS] for layer in layers]
 
 
 def _cell(layer: Mapping[str, Any], key: str) -> str:
@@ -116,7 +135,8 @@ def _cell(layer: Mapping[str, Any], key: str) -> str:
     return f"{before:.1f}" if after is None else f"{before:.1f} -> {after:.1f}"
 
 
-def _nodes(summary: Mapping[str, Any]) -> str:
+def node_rows(summary: Mapping[str, Any]) -> list[list[str]]:
+    """Cycles and agreement of every layer that was simulated by itself, a heading first."""
     rows = [["layer in RTL", "cycles a sample", "estimate", "codes differing from its Python"]]
     rows += [
         [
@@ -127,15 +147,18 @@ def _nodes(summary: Mapping[str, Any]) -> str:
         ]
         for node in summary.get("nodes", ())
     ]
-    return text_table(rows) if len(rows) > 1 else ""
+    return rows if len(rows) > 1 else []
 
 
-def _figures(summary: Mapping[str, Any], heading: str, titles: Mapping[str, str]) -> str:
+def figure_rows(summary: Mapping[str, Any], heading: str) -> list[list[str]]:
+    """One of TABLES, its heading first; empty without any of its numbers."""
     rows = [[heading, ""]]
     rows += [
-        [title, f"{round(summary[key], 2)}"] for key, title in titles.items() if key in summary
+        [title, f"{round(summary[key], 2)}"]
+        for key, title in TABLES[heading].items()
+        if key in summary
     ]
-    return text_table(rows) if len(rows) > 1 else ""
+    return rows if len(rows) > 1 else []
 
 
 def _synthesis(summary: Mapping[str, Any]) -> str:

@@ -33,9 +33,10 @@ SIGNALS = {"audio": ("chord", 64), "shape": ("torus", 8), "tomography": ("phanto
 def make(path: Path, until: str = "quantize", task: str = "picture", **options) -> RunFolder:
     """A run folder; options of the fit and of the quantization."""
     signal, size = SIGNALS.get(task, ("astronaut", 16))
-    fit = {"family": options.pop("family", "siren"), "hidden": options.pop("hidden", 16)}
+    fit = {"family": "siren", "hidden": 16, "layers": 1}
+    fit = {name: options.pop(name, default) for name, default in fit.items()}
     stages = {
-        "fit": FitOptions(signal, task=task, size=size, layers=1, steps=20, **fit),
+        "fit": FitOptions(signal, task=task, size=size, steps=20, **fit),
         "quantize": QuantizeOptions(qat_steps=0, **options),
     }
     path.mkdir(parents=True)
@@ -75,7 +76,7 @@ def test_every_task(tmp_path, task):
 @pytest.mark.parametrize(
     "options",
     [
-        {"scale": "float", "rotation": "output", "granularity": "tensor", "signs_seed": 3},
+        {"layers": 2, "scale": "float", "rotation": "output", "signs_seed": 3},
         {"scale": "dyadic", "rotation": "after", "weight_bits": 3},
         {"family": "relu", "scheme": "stock"},
         {"family": "finer", "scheme": "auto", "weight_bits": 5, "hidden": 8},

@@ -77,6 +77,7 @@ def run(stage: Stage, options: BuildOptions) -> Results:
     )
     results = {name: value for name, value in built.report.items() if name.endswith("_estimate")}
     results["hardware_layers"] = [node.op_type for node in built.model.graph.node]
+    results["build_layers"] = built.report["layers"]
     stage.say(
         f"dataflow graph: {len(results['hardware_layers'])} hardware layers, about "
         f"{results.get('cycles_per_sample_estimate')} cycles a sample, "
