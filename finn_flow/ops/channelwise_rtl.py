@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from finn.custom_op.fpgadataflow.hwcustomop import HWCustomOp
 from finn.custom_op.fpgadataflow.rtlbackend import RTLBackend
 from finn.util.data_packing import npy_to_rtlsim_input, rtlsim_output_to_npy
 from qonnx.core.modelwrapper import ModelWrapper
@@ -82,7 +83,8 @@ class ChannelwiseRtl(ChannelwiseOp, RTLBackend):
         if mode == "cppsim":
             self._layer().execute_node(self, context, graph)
         elif mode == "rtlsim":
-            self._simulate(context)
+            output = simulate_streams(self, self.integer_input(context))
+            context[self.onnx_node.output[0]] = output
         else:
             raise FlowError(
                 f"{self.label}: exec_mode={mode!r} must be 'cppsim' (the layer's Python) or "
@@ -159,32 +161,29 @@ class ChannelwiseRtl(ChannelwiseOp, RTLBackend):
             lines.append(f"  assign out0_V_TDATA[{high}:{self.lanes * result}] = {padding}'d0;")
         return "\n".join(lines) + "\n"
 
-    def _simulate(self, context: dict[str, np.ndarray]) -> None:
-        folder = Path(self.get_nodeattr("code_gen_dir_ipgen"))
-        values = self.integer_input(context).astype(np.float32)
-        path = folder / "input_0.npy"
-        np.save(path, values.reshape(self.get_folded_input_shape()))
-        packed = npy_to_rtlsim_input(
-            str(path), self.get_input_datatype(), self.get_instream_width()
-        )
-        streams: dict[str, dict[str, list[int]]] = {"inputs": {"in0": packed}}
-        streams["outputs"] = {"out0": []}
-        sim = self.get_rtlsim()
-        self.reset_rtlsim(sim)
-        self.rtlsim_multi_io(sim, streams)
-        self.close_rtlsim(sim)
-        datatype = self.get_output_datatype()
-        output = rtlsim_output_to_npy(
-            streams["outputs"]["out0"],
-            str(folder / "output.npy"),
-            datatype,
-            self.get_folded_output_shape(),
-            self.get_outstream_width(),
-            datatype.bitwidth(),
-        )
-        context[self.onnx_node.output[0]] = np.asarray(output, np.float32).reshape(
-            self.get_normal_output_shape()
-        )
+
+def simulate_streams(op: HWCustomOp, values: np.ndarray) -> np.ndarray:
+    """Output of the compiled RTL of a layer with the streams in0_V and out0_V, for integers."""
+    folder = Path(op.get_nodeattr("code_gen_dir_ipgen"))
+    path = folder / "input_0.npy"
+    np.save(path, values.astype(np.float32).reshape(op.get_folded_input_shape()))
+    packed = npy_to_rtlsim_input(str(path), op.get_input_datatype(), op.get_instream_width())
+    streams: dict[str, dict[str, list[int]]] = {"inputs": {"in0": packed}}
+    streams["outputs"] = {"out0": []}
+    sim = op.get_rtlsim()
+    op.reset_rtlsim(sim)
+    op.rtlsim_multi_io(sim, streams)
+    op.close_rtlsim(sim)
+    datatype = op.get_output_datatype()
+    output = rtlsim_output_to_npy(
+        streams["outputs"]["out0"],
+        str(folder / "output.npy"),
+        datatype,
+        op.get_folded_output_shape(),
+        op.get_outstream_width(),
+        datatype.bitwidth(),
+    )
+    return np.asarray(output, np.float32).reshape(op.get_normal_output_shape())
 
 
 def kernel_sources(kernel: str) -> list[Path]:

@@ -3,6 +3,11 @@
 """Graph passes of the FINN flow, one per module: ``apply(model) -> (model, changed)``."""
 
 from dhq_brevitas.finn_flow.transformations.extract_host_affine import ExtractHostAffine
+from dhq_brevitas.finn_flow.transformations.fold_matrix_vectors import (
+    FoldMatrixVectors,
+    MatchStreams,
+    SpecializeMatrixVectors,
+)
 from dhq_brevitas.finn_flow.transformations.infer_hadamard import InferHadamardTransform
 from dhq_brevitas.finn_flow.transformations.infer_lookup_activation import InferLookupActivation
 from dhq_brevitas.finn_flow.transformations.infer_requant import InferRequant
@@ -11,9 +16,12 @@ from dhq_brevitas.finn_flow.transformations.set_layer_folding import SetLayerFol
 
 __all__ = [
     "ExtractHostAffine",
+    "FoldMatrixVectors",
     "InferHadamardTransform",
     "InferLookupActivation",
     "InferRequant",
+    "MatchStreams",
     "MoveScalePastHadamard",
     "SetLayerFolding",
+    "SpecializeMatrixVectors",
 ]

@@ -25,6 +25,11 @@ class BuildOptions:
     cycles_per_sample: int = cycles_option()
     fpga_part: str = part_option()
     clk_ns: float = option(5.0, "clock period in nanoseconds", metavar="T")
+    mvau: str = option(
+        "matrix_vector",
+        "Verilog of matrix products: this package's kernel, or FINN's",
+        choices=("matrix_vector", "finn"),
+    )
 
 
 def check(options: BuildOptions, chosen: Chosen) -> None:
@@ -64,6 +69,7 @@ def run(stage: Stage, options: BuildOptions) -> Results:
         cycles_per_sample=options.cycles_per_sample,
         fpga_part=options.fpga_part,
         clk_period_ns=options.clk_ns,
+        mvau=options.mvau,
         verify_inputs=codes[chosen],
         progress=stage.progress,
     )
@@ -72,7 +78,7 @@ def run(stage: Stage, options: BuildOptions) -> Results:
     stage.say(
         f"dataflow graph: {len(results['hardware_layers'])} hardware layers, about "
         f"{results.get('cycles_per_sample_estimate')} cycles a sample, "
-        f"{results.get('dsp_rtl_estimate')} DSPs in FINN's RTL (its estimate: "
+        f"{results.get('dsp_rtl_estimate')} DSPs in RTL (the estimate: "
         f"{results.get('dsp_estimate')})"
     )
     return results, [DATAFLOW]
