@@ -28,6 +28,7 @@ from dhq_brevitas.finn_flow.checks import check_ends, is_integer_form
 from dhq_brevitas.finn_flow.errors import FlowError
 from dhq_brevitas.finn_flow.host_affine import HostAffine
 from dhq_brevitas.finn_flow.logs import finn_log_to_file
+from dhq_brevitas.finn_flow.ops.mvau_rtl import MATRIX_VECTOR, MVAU_KERNELS
 from dhq_brevitas.finn_flow.report import read_report
 from dhq_brevitas.finn_flow.steps import (
     DHQ_BUILD_STEPS,
@@ -79,6 +80,7 @@ def build_dataflow(
     verify_inputs: np.ndarray | Sequence[np.ndarray] | None = None,
     steps: Sequence[Step | str] | None = None,
     folding_config: dict[str, Any] | str | os.PathLike[str] | None = None,
+    mvau: str = MATRIX_VECTOR,
     progress: bool = True,
 ) -> BuildResult:
     """Runs the build steps on a QONNX graph and writes the result to ``output_dir``.
@@ -101,6 +103,8 @@ def build_dataflow(
         steps: steps to run, functions or registered names; by default ``DHQ_BUILD_STEPS``.
         folding_config: FINN's folding configuration, by node name, as a dict or a JSON file; it
             overrides the folding found for the target.
+        mvau: "matrix_vector" puts matrix products on this package's kernel where it can compute
+            them, "finn" leaves all to FINN's Verilog.
         progress: show one progress bar.
 
     Files: ``dataflow.onnx``, ``build.json``, ``finn.log``, ``report/*.json`` (FINN's estimates) and
@@ -112,6 +116,8 @@ def build_dataflow(
     source = _load(model)
     _check_inputs(model, folding_config, output_dir)
     _check_arguments(cycles_per_sample, target_fps, fpga_part, clk_period_ns)
+    if mvau not in MVAU_KERNELS:
+        raise FlowError(f"mvau={mvau!r} must be one of {', '.join(MVAU_KERNELS)}")
     output = _folder(output_dir)
     config = DhqBuildConfig(
         output_dir=str(output),
@@ -119,6 +125,7 @@ def build_dataflow(
         fpga_part=fpga_part,
         target_fps=target_fps,
         cycles_per_frame=cycles_per_sample,
+        mvau=mvau,
         folding_config_file=_folding_file(folding_config, output),
         generate_outputs=[DataflowOutputType.ESTIMATE_REPORTS],
         standalone_thresholds=True,

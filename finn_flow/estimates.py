@@ -29,6 +29,7 @@ from dhq_brevitas.export.passes.integer_form.values import dyadic_parameters
 from dhq_brevitas.finn_flow.elementwise import DyadicAffine, dyadic_affine
 from dhq_brevitas.finn_flow.logs import finn_log_to_file
 from dhq_brevitas.finn_flow.ops import DOMAIN, RTL_DOMAIN
+from dhq_brevitas.finn_flow.ops.mvau_rtl import MATRIX_VECTOR, obstacle
 from dhq_brevitas.finn_flow.ranges import IntegerRange, integer_ranges
 from dhq_brevitas.finn_flow.report import RESOURCES, missed_dsps
 from dhq_brevitas.finn_flow.steps import (
@@ -216,6 +217,8 @@ class _Chain:
         node.op_type += "_rtl"
         node.domain = RTL_DOMAIN
         node.name = f"{node.op_type}_{len(self.model.graph.node)}"
+        if node.op_type == "MVAU_rtl" and obstacle(self.model, node) is None:
+            getCustomOp(node).set_nodeattr("kernel", MATRIX_VECTOR)
         self.model.graph.node.append(node)
 
     def _next(self, channels: int) -> tuple[str, str]:

@@ -65,11 +65,13 @@ def read_report(model: ModelWrapper, cfg: DataflowBuildConfig) -> dict[str, Any]
 
 
 def missed_dsps(model: ModelWrapper, node: NodeProto, fpga_part: str) -> int:
-    """DSPs of a node that FINN's estimate leaves out: none but an MVAU's in RTL."""
+    """DSPs of a node that its estimate leaves out: none but those of an MVAU in FINN's RTL."""
     block = get_dsp_block(fpga_part)
     if node.op_type != "MVAU_rtl" or block not in MULTIPLIED_BITS:
         return 0
     op = getCustomOp(node)
+    if op.ours:
+        return 0
     return mvau_dsps(model, node, MULTIPLIED_BITS[block]) - op.dsp_estimation(fpga_part)
 
 

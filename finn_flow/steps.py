@@ -13,9 +13,9 @@ step_tidy_up                         FINN's
 step_dhq_convert_to_hw               inference passes of this package; host affine; no HLS-only node
 step_dhq_minimize_bit_width_initial  as below, before the choice of variants depends on widths
 step_dhq_create_dataflow_partition   FINN's
-step_dhq_specialize_layers           FINN's; no node may be left to HLS
-step_dhq_target_fps_parallelization  FINN's; folds the layers of this package too
-step_dhq_apply_folding_config        FINN's; checks the folding
+step_dhq_specialize_layers           FINN's; MVAUs on our kernel; no node may be left to HLS
+step_dhq_target_fps_parallelization  FINN's; folds the layers of this package too, MVAUs by cost
+step_dhq_apply_folding_config        FINN's; checks the folding; widths of the MVAUs' streams
 step_dhq_minimize_bit_width          FINN's; keeps MVAU weights signed, and thresholds exact
 step_generate_estimate_reports       FINN's
 ===================================  ===============================================================
@@ -64,15 +64,19 @@ from dhq_brevitas.finn_flow.checks import (
 )
 from dhq_brevitas.finn_flow.ops import DOMAIN, INTEGER_VARIANTS, RTL_DOMAIN, layer_kind
 from dhq_brevitas.finn_flow.ops.lookup_activation import smallest_signed_datatype
+from dhq_brevitas.finn_flow.ops.mvau_rtl import MATRIX_VECTOR
 from dhq_brevitas.finn_flow.transformations import (
     ExtractHostAffine,
+    FoldMatrixVectors,
     InferForks,
     InferHadamardTransform,
     InferJoints,
     InferLookupActivation,
     InferRequant,
+    MatchStreams,
     MoveScalePastHadamard,
     SetLayerFolding,
+    SpecializeMatrixVectors,
 )
 
 
@@ -83,6 +87,8 @@ class DhqBuildConfig(DataflowBuildConfig):
     #: Target cycles per inference. FINN derives them from target_fps, which is an integer, so
     #: that not every number of cycles could be asked for.
     cycles_per_frame: int | None = None
+    #: "matrix_vector": MVAUs on the kernel of this package where it can compute them; "finn": none.
+    mvau: str = MATRIX_VECTOR
 
     def _resolve_cycles_per_frame(self) -> int | None:
         if self.cycles_per_frame is not None:
@@ -186,15 +192,18 @@ def step_dhq_create_dataflow_partition(
 
 @register_build_dataflow_step()
 def step_dhq_specialize_layers(model: ModelWrapper, cfg: DataflowBuildConfig) -> ModelWrapper:
-    """FINN's step, with our variants of FINN's ElementwiseAdd and ElementwiseMul for integers.
+    """FINN's step behind the choice of the MVAUs' kernel and of our variants of FINN's layers.
 
-    UnsupportedNodeError for a node that is left to HLS.
+    These are ElementwiseAdd and ElementwiseMul for integers. UnsupportedNodeError for a node that
+    is left to HLS.
     """
     for node in model.graph.node:
         variant = INTEGER_VARIANTS.get(node.op_type) if node.domain == DOMAIN else None
         if variant is not None and getCustomOp(node).get_nodeattr("preferred_impl_style") != "hls":
             node.op_type, node.domain = variant.__name__, RTL_DOMAIN
-    model = step_specialize_layers(model, cfg)
+    if getattr(cfg, "mvau", MATRIX_VECTOR) == MATRIX_VECTOR:
+        model = model.transform(SpecializeMatrixVectors())
+    model = step_specialize_layers(model, cfg).transform(GiveUniqueNodeNames())
     check_all_rtl(model, cfg._resolve_fpga_part())
     return model
 
@@ -216,6 +225,7 @@ def step_dhq_target_fps_parallelization(
     model = step_target_fps_parallelization(model, cfg)
     achieved = max(target, slowest_cycles(model))
     model = model.transform(SetLayerFolding(achieved))
+    model = model.transform(FoldMatrixVectors(achieved, cfg._resolve_fpga_part()))
     check_folding(model)
     return model
 
@@ -225,7 +235,7 @@ def step_dhq_apply_folding_config(model: ModelWrapper, cfg: DataflowBuildConfig)
     """FINN's step; FlowError for a folding that does not divide its layer."""
     model = step_apply_folding_config(model, cfg)
     check_folding(model)
-    return model
+    return model.transform(MatchStreams(slowest_cycles(model), cfg._resolve_fpga_part()))
 
 
 DHQ_BUILD_STEPS = [

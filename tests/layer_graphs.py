@@ -55,7 +55,13 @@ def codes(datatype: str, samples: int, channels: int, seed: int = 0) -> np.ndarr
 
 
 def mvau(
-    mw: int = 16, mh: int = 8, simd: int = 4, pe: int = 2, bits: int = 8, given: str = "INT8"
+    mw: int = 16,
+    mh: int = 8,
+    simd: int = 4,
+    pe: int = 2,
+    bits: int = 8,
+    given: str = "INT8",
+    **attributes: Any,
 ) -> ModelWrapper:
     half = 1 << (bits - 1)
     weights = np.random.default_rng(1).integers(-half, half, (mw, mh)).astype(np.float32)
@@ -77,7 +83,13 @@ def mvau(
         noActivation=1,
         numInputVectors=[1],
         mem_mode="internal_decoupled",
+        **attributes,
     )
+
+
+def matrix_vector(**arguments: Any) -> ModelWrapper:
+    """An MVAU on this package's kernel."""
+    return mvau(kernel="matrix_vector", **arguments)
 
 
 def thresholding(

@@ -28,6 +28,7 @@ from dhq_brevitas.finn_flow.ops.joints_rtl import (
 )
 from dhq_brevitas.finn_flow.ops.lookup_activation import LookupActivation
 from dhq_brevitas.finn_flow.ops.lookup_activation_rtl import LookupActivation_rtl
+from dhq_brevitas.finn_flow.ops.mvau_rtl import MVAU_rtl
 from dhq_brevitas.finn_flow.ops.thresholding_rtl import Thresholding_rtl
 
 DOMAIN = "finn.custom_op.fpgadataflow"
@@ -63,8 +64,9 @@ for _variant in JOINT_VARIANTS:
     rtl_variants[_variant.__name__] = _variant
     add_op_to_domain(RTL_DOMAIN, _variant)
 # In place of FINN's own.
-rtl_variants[Thresholding_rtl.__name__] = Thresholding_rtl
-add_op_to_domain(RTL_DOMAIN, Thresholding_rtl)
+for _variant in (MVAU_rtl, Thresholding_rtl):
+    rtl_variants[_variant.__name__] = _variant
+    add_op_to_domain(RTL_DOMAIN, _variant)
 
 __all__ = [
     "DOMAIN",

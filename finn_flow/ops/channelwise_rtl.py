@@ -4,11 +4,13 @@
 
 import re
 from abc import abstractmethod
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from finn.custom_op.fpgadataflow.hwcustomop import HWCustomOp
 from finn.custom_op.fpgadataflow.rtlbackend import RTLBackend
 from finn.util.data_packing import npy_to_rtlsim_input, rtlsim_output_to_npy
 from qonnx.core.modelwrapper import ModelWrapper
@@ -112,32 +114,9 @@ class KernelRtl(RTLBackend):
         return next(base for base in bases if not issubclass(base, RTLBackend))
 
     def _simulate(self, context: dict[str, np.ndarray]) -> None:
-        node, folder = self.onnx_node, Path(self.get_nodeattr("code_gen_dir_ipgen"))
-        outputs: dict[str, list[int]] = {f"out{i}": [] for i in range(len(node.output))}
-        streams: dict[str, dict[str, list[int]]] = {"inputs": {}, "outputs": outputs}
-        for i in range(len(self.kernel_bits()[0])):
-            path = folder / f"input_{i}.npy"
-            values = context[node.input[i]].astype(np.float32)
-            np.save(path, values.reshape(self.get_folded_input_shape(i)))
-            streams["inputs"][f"in{i}"] = npy_to_rtlsim_input(
-                str(path), self.get_input_datatype(i), self.get_instream_width(i)
-            )
-        sim = self.get_rtlsim()
-        self.reset_rtlsim(sim)
-        self.rtlsim_multi_io(sim, streams)
-        self.close_rtlsim(sim)
-        datatype = self.get_output_datatype()
-        for i, name in enumerate(node.output):
-            output = rtlsim_output_to_npy(
-                streams["outputs"][f"out{i}"],
-                str(folder / "output.npy"),
-                datatype,
-                self.get_folded_output_shape(),
-                self.get_outstream_width(),
-                datatype.bitwidth(),
-            )
-            shape = self.get_normal_output_shape()
-            context[name] = np.asarray(output, np.float32).reshape(shape)
+        inputs = self.onnx_node.input[: len(self.kernel_bits()[0])]
+        results = simulate_streams(self, [context[name] for name in inputs])
+        context.update(zip(self.onnx_node.output, results, strict=True))
 
     def generate_hdl(self, model: ModelWrapper, fpgapart: str, clk: float) -> None:
         """Writes the wrapper and memory contents into ``code_gen_dir_ipgen``."""
@@ -254,6 +233,36 @@ class ChannelwiseRtl(ChannelwiseOp, KernelRtl):
     def _simulate(self, context: dict[str, np.ndarray]) -> None:
         self.integer_input(context)
         super()._simulate(context)
+
+
+def simulate_streams(op: HWCustomOp, values: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Outputs of the compiled RTL of a layer with the streams in0_V…, out0_V…, for integers."""
+    folder = Path(op.get_nodeattr("code_gen_dir_ipgen"))
+    outputs: dict[str, list[int]] = {f"out{i}": [] for i in range(len(op.onnx_node.output))}
+    streams: dict[str, dict[str, list[int]]] = {"inputs": {}, "outputs": outputs}
+    for i, given in enumerate(values):
+        path = folder / f"input_{i}.npy"
+        np.save(path, given.astype(np.float32).reshape(op.get_folded_input_shape(i)))
+        streams["inputs"][f"in{i}"] = npy_to_rtlsim_input(
+            str(path), op.get_input_datatype(i), op.get_instream_width(i)
+        )
+    sim = op.get_rtlsim()
+    op.reset_rtlsim(sim)
+    op.rtlsim_multi_io(sim, streams)
+    op.close_rtlsim(sim)
+    datatype = op.get_output_datatype()
+    results = []
+    for words in outputs.values():
+        output = rtlsim_output_to_npy(
+            words,
+            str(folder / "output.npy"),
+            datatype,
+            op.get_folded_output_shape(),
+            op.get_outstream_width(),
+            datatype.bitwidth(),
+        )
+        results.append(np.asarray(output, np.float32).reshape(op.get_normal_output_shape()))
+    return results
 
 
 def kernel_sources(kernel: str) -> list[Path]:

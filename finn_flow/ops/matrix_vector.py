@@ -114,3 +114,102 @@ def memory_lines(weights: np.ndarray, pe: int, simd: int, chain: int) -> str:
     planes = (lines.reshape(len(lines), -1, 1) >> np.arange(bits)) & 1
     packed = np.packbits(planes.reshape(len(lines), -1).astype(np.uint8), 1, bitorder="little")
     return "".join(f"{int.from_bytes(line.tobytes(), 'little'):x}\n" for line in packed)
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """A folded matrix product, and the resources of the kernel as Yosys builds it.
+
+    Attributes:
+        columns, rows: MW/SIMD and MH/PE.
+        pe, simd, in_lanes, out_lanes, pack, chain: as the parameters of the kernel.
+        x_bits, weight_bits, sum_bits: of inputs with a sign, of weights and of sums.
+        slices: whether products are in DSP slices.
+        block_ram: whether weights are in block RAM.
+    """
+
+    columns: int
+    rows: int
+    pe: int
+    simd: int
+    in_lanes: int
+    out_lanes: int
+    x_bits: int
+    weight_bits: int
+    sum_bits: int
+    pack: int
+    chain: int
+    slices: bool
+    block_ram: bool
+
+    @property
+    def buffered(self) -> bool:
+        """Whether inputs go through the kernel's memory."""
+        return self.rows > 1 or self.simd > 1
+
+    @property
+    def depth(self) -> int:
+        """Words of the input memory."""
+        lines = self.columns * self.rows
+        needed = (2 * lines - self.columns + self.chain + 3 + self.rows - 1) // self.rows
+        return 1 << (max(needed, 32) - 1).bit_length()
+
+    @property
+    def segments(self) -> int:
+        """Chains that a row's products are summed along."""
+        return math.ceil(self.simd / self.chain)
+
+    @property
+    def in_logic(self) -> int:
+        """Products in LUTs."""
+        return 0 if self.weight_bits > 2 else self.pe * self.simd
+
+    @property
+    def chain_bits(self) -> int:
+        """Bits of a chain's sum in logic."""
+        bits = self.weight_bits + self.x_bits + (self.chain - 1).bit_length()
+        return min(self.sum_bits, bits)
+
+    @property
+    def lut(self) -> int:
+        """Adders, the multiplexer of the results and the word behind it, input memory, control."""
+        turns = self.pe // self.out_lanes
+        adders = self.pe * self.sum_bits * (self.segments - (self.columns == 1 and self.pack == 1))
+        adders += self.in_logic * self.chain_bits
+        results = self.out_lanes * self.sum_bits * (1 + math.ceil((turns - 1) / 3.5))
+        words, bits = (32, 14) if self.depth == 32 else (64, 7)
+        memory = 8 * math.ceil(self.x_bits / bits) * (self.depth // words) * self.simd
+        lines = self.columns * self.rows
+        tables = 0 if self.block_ram else math.ceil(lines / 64) * self.line_bits * (lines > 1)
+        return round(adders + results + (memory + 60 if self.buffered else 25) + tables)
+
+    @property
+    def ff(self) -> int:
+        """Accumulators, results, two words of output, sums of chains, addresses, control."""
+        levels = [math.ceil(self.segments / 2**level) for level in range(1, self.segments)]
+        sums = sum(n for n in levels[: (self.segments - 1).bit_length()])
+        held = 2 * self.out_lanes + self.pe * (1 + (self.columns > 1) + sums)
+        stages = 6 + self.chain + (self.segments - 1).bit_length()
+        inputs = self.chain * (self.depth - 1).bit_length() + 45 if self.buffered else self.x_bits
+        logic = self.in_logic * (self.chain_bits + self.weight_bits + self.x_bits)
+        tables = 0 if self.block_ram else self.line_bits * (self.columns * self.rows > 1)
+        return round(held * self.sum_bits + 2 * stages + inputs + logic + tables)
+
+    @property
+    def line_bits(self) -> int:
+        """Bits of weights read in a cycle."""
+        return self.pe * self.simd * self.weight_bits
+
+    @property
+    def dsp(self) -> int:
+        """Slices."""
+        if not self.slices or self.weight_bits <= 2:
+            return 0
+        return math.ceil(self.pe / self.pack) * self.simd
+
+    @property
+    def bram18(self) -> int:
+        """RAMB18 of the weights."""
+        if not self.block_ram:
+            return 0
+        return math.ceil(self.line_bits / 36) * math.ceil(self.columns * self.rows / 512)

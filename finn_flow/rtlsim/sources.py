@@ -100,7 +100,7 @@ def collect(paths: list[str] | list[Path], *, patch: bool = True) -> Sources:
             )
         if not path.is_file():
             raise SimulationError(f"source {path} does not exist; generate the HDL again")
-        text = _corrected(path.name, _with_data(path.read_text(), path.parent, sources.data))
+        text = corrected(path.name, _with_data(path.read_text(), path.parent, sources.data))
         if patch:
             text = _patched(path.name, text)
         group = sources.headers if path.suffix in HEADERS else sources.texts
@@ -135,7 +135,8 @@ def _with_data(text: str, folder: Path, data: dict[str, bytes]) -> str:
     return _PATH.sub(replace, text)
 
 
-def _corrected(name: str, text: str) -> str:
+def corrected(name: str, text: str) -> str:
+    """``text`` of file ``name`` of FINN's library without the error and the waste above."""
     if name not in CORRECTED or MARK in text:  # as stitch wrote it
         return text
     if name == "mvu_vvu_axi.sv":

@@ -19,21 +19,26 @@ from dhq_brevitas.finn_flow.rtlsim.errors import SimulationError
 from dhq_brevitas.finn_flow.rtlsim.sources import collect
 from dhq_brevitas.finn_flow.stitching.folder import FILE_LIST, design_folder, write_folder
 from dhq_brevitas.finn_flow.stitching.prepare import (
+    MIN_FIFO_DEPTH,
     branch_ends,
     fifos,
     generate_nodes,
     insert_infrastructure,
     pipeline_length,
+    set_depths,
 )
 from dhq_brevitas.finn_flow.stitching.simulate import StreamFormat, run_signal
 from dhq_brevitas.finn_flow.stitching.top import Top, make_top
-from dhq_brevitas.util.files import write_json
+from dhq_brevitas.util.files import read_json, write_json
 
 DEFAULT_TOP = "dhq_accelerator"
 FOLDER_PROPERTY = "dhq_stitched_folder"
+DEPTHS_FILE = "fifo_depths.json"
 #: Samples simulated to size the FIFOs.
 SIZING_SAMPLES = 12
 SIZING_MARGIN = 1
+#: Words inside a FIFO that takes and gives one in every cycle.
+PASSING_WORDS = 3
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class StitchedDesign:
         model: the graph with converters and FIFOs. FINN's ``rtlsim_exec`` runs it.
         folder: sources, top, file lists, constraints, README.
         top: name of the top module.
-        fifo_depths: from input to output.
+        fifo_depths: on every stream, from input to output; 0 where there is none.
     """
 
     model: ModelWrapper
@@ -85,11 +90,12 @@ def stitch(
         folder: gets the design, see README.md in it: new, empty, or of an earlier design.
         fifo_depths: of the FIFO on every stream, from input to output. By default they are sized:
             the design runs with FIFOs that never fill, and each gets the largest fill that was
-            seen. Too shallow ones cost rate where a layer that writes evenly meets one that reads
-            in bursts (an MVAU reads a sample in MW/SIMD cycles and then repeats it), and where a
-            branch waits for another one to catch up. They cannot stop a chain, in which every layer
-            waits for one neighbor at a time; a branch that holds less than a sample, while the one
-            it waits for reads a whole sample before it puts out anything, stops a graph.
+            seen, or goes (depth 0) if no word waited in it and no branch ends there. Too shallow
+            ones cost rate where a layer that writes evenly meets one that reads in bursts (FINN's
+            MVAU reads a sample in MW/SIMD cycles and then repeats it), and where a branch waits for
+            another one to catch up. They cannot stop a chain, in which every layer waits for one
+            neighbor at a time; a branch that holds less than a sample, while the one it waits for
+            reads a whole sample before it puts out anything, stops a graph.
         fpga_part: decides which DSP slices the MVAUs use.
         clk_period_ns: clock period, for constraints and the MVAUs' pipelines.
         top: name of the top module.
@@ -104,18 +110,20 @@ def stitch(
     prepared = insert_infrastructure(model, fpga_part, fifo_depths)
     prepared = generate_nodes(prepared, fpga_part, clk_period_ns)
     if fifo_depths is None:
-        fills = _largest_fills(prepared)
-        for fifo, fill in zip(fifos(prepared), fills, strict=True):
-            fifo.set_nodeattr("depth", max(2, fill + SIZING_MARGIN))
+        kept = {fifo.onnx_node.name for fifo in branch_ends(prepared)}
+        fifo_depths = [
+            fill + SIZING_MARGIN if fill > PASSING_WORDS or fifo.onnx_node.name in kept else 0
+            for fifo, fill in zip(fifos(prepared), _largest_fills(prepared), strict=True)
+        ]
+        set_depths(prepared, fifo_depths)
         prepared = generate_nodes(prepared, fpga_part, clk_period_ns)
     verilog = make_top(prepared, top)
-    design = StitchedDesign(
-        prepared, folder, top, [int(fifo.get_nodeattr("depth")) for fifo in fifos(prepared)]
-    )
+    depths = [max(MIN_FIFO_DEPTH, int(depth)) if depth else 0 for depth in fifo_depths]
+    design = StitchedDesign(prepared, folder, top, depths)
     write_folder(folder, verilog, clk_period_ns, design.input_formats, design.output_formats)
     _set_properties(design, verilog)
     prepared.save(str(folder / "stitched.onnx"))
-    write_json(folder / "fifo_depths.json", {"fifo_depths": design.fifo_depths})
+    write_json(folder / DEPTHS_FILE, {"fifo_depths": design.fifo_depths})
     return design
 
 
@@ -171,8 +179,8 @@ def open_stitched(model: ModelWrapper) -> StitchedDesign | None:
     top = Path(model.get_metadata_prop("wrapper_filename")).stem
     if not (Path(folder) / f"{top}.v").is_file():
         raise FlowError(f"the stitched design in {folder} is gone; stitch the graph again")
-    depths = [int(fifo.get_nodeattr("depth")) for fifo in fifos(model)]
-    return StitchedDesign(model, Path(folder), top, depths)
+    depths = read_json(Path(folder) / DEPTHS_FILE) or {}
+    return StitchedDesign(model, Path(folder), top, depths.get("fifo_depths", []))
 
 
 def _largest_fills(model: ModelWrapper) -> list[int]:

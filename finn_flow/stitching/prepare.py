@@ -28,7 +28,7 @@ from dhq_brevitas.finn_flow.ops import DOMAIN, RTL_DOMAIN, layer_kind
 #: Layers where branches meet.
 MEETINGS = ("StreamAdd", "StreamMultiply", "StreamingConcat")
 INFRASTRUCTURE = ("StreamingFIFO", "StreamingDataWidthConverter")
-#: fifo.sv cannot be shallower.
+#: fifo.sv cannot be shallower; depth 0 stands for no FIFO.
 MIN_FIFO_DEPTH = 2
 #: Attributes of layers that must be 0: a second clock, AXI-lite, several sets of parameters.
 UNSUPPORTED_ATTRIBUTES = (
@@ -111,16 +111,16 @@ def generate_nodes(model: ModelWrapper, fpga_part: str, clk_period_ns: float) ->
 def insert_infrastructure(
     model: ModelWrapper, fpga_part: str, depths: Sequence[int] | None = None
 ) -> ModelWrapper:
-    """Copy of ``model`` for one sample with width converters, and a FIFO on every stream.
+    """Copy of ``model`` for one sample with width converters, and FIFOs on its streams.
 
     Args:
         model: a graph of RTL layers.
         fpga_part: as in the build.
-        depths: of the FIFOs from input to output; without them every FIFO holds two samples, and
-            where branches meet as many more as there are layers: a branch that waits for another
-            holds a sample for each layer of that one.
+        depths: of the FIFO on every stream, from input to output, 0 for none; without them every
+            FIFO holds two samples, and where branches meet as many more as there are layers: a
+            branch that waits for another holds a sample for each layer of that one.
 
-    FlowError for a depth below 1, naming the stream.
+    FlowError for a depth below 0, or of 0 where a branch ends, naming the stream.
     """
     check_simulable(model)
     model = set_batch_size(model, 1)
@@ -138,15 +138,35 @@ def insert_infrastructure(
         raise UnsupportedNodeError(
             f"fifo_depths has {len(depths)} entries; this graph has {len(nodes)} FIFOs"
         )
+    ends = {fifo.onnx_node.name for fifo in branch_ends(model)}
     for index, (fifo, depth) in enumerate(zip(nodes, depths, strict=True)):
-        if depth < 1:
+        least = 1 if fifo.onnx_node.name in ends else 0
+        if depth < least:
             raise FlowError(
                 f"fifo_depths[{index}]={depth}: the FIFO on the stream {stream_ends(model, fifo)} "
-                "must hold at least 1 word"
+                f"must hold at least {least} word"
             )
+    set_depths(model, depths)
+    return model
+
+
+def set_depths(model: ModelWrapper, depths: Sequence[int]) -> None:
+    """Gives the FIFOs their depths, in place; those of depth 0 go."""
+    for fifo, depth in zip(fifos(model), depths, strict=True):
         fifo.set_nodeattr("depth", max(MIN_FIFO_DEPTH, int(depth)))
         fifo.set_nodeattr("impl_style", "rtl")
-    return model
+        if depth == 0:
+            _remove(model, fifo.onnx_node)
+
+
+def _remove(model: ModelWrapper, node: NodeProto) -> None:
+    given, put_out = node.input[0], node.output[0]
+    consumer, producer = model.find_consumer(put_out), model.find_producer(given)
+    if consumer is not None:
+        consumer.input[list(consumer.input).index(put_out)] = given
+    elif producer is not None:
+        producer.output[0] = put_out
+    model.graph.node.remove(node)
 
 
 def stream_ends(model: ModelWrapper, fifo: Any) -> str:

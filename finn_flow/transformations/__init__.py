@@ -3,6 +3,11 @@
 """Graph passes of the FINN flow, one per module: ``apply(model) -> (model, changed)``."""
 
 from dhq_brevitas.finn_flow.transformations.extract_host_affine import ExtractHostAffine
+from dhq_brevitas.finn_flow.transformations.fold_matrix_vectors import (
+    FoldMatrixVectors,
+    MatchStreams,
+    SpecializeMatrixVectors,
+)
 from dhq_brevitas.finn_flow.transformations.infer_hadamard import InferHadamardTransform
 from dhq_brevitas.finn_flow.transformations.infer_joints import InferForks, InferJoints
 from dhq_brevitas.finn_flow.transformations.infer_lookup_activation import InferLookupActivation
@@ -12,11 +17,14 @@ from dhq_brevitas.finn_flow.transformations.set_layer_folding import SetLayerFol
 
 __all__ = [
     "ExtractHostAffine",
+    "FoldMatrixVectors",
     "InferForks",
     "InferHadamardTransform",
     "InferJoints",
     "InferLookupActivation",
     "InferRequant",
+    "MatchStreams",
     "MoveScalePastHadamard",
     "SetLayerFolding",
+    "SpecializeMatrixVectors",
 ]

@@ -60,10 +60,12 @@ def test_a_wrong_sign_of_the_rotation_is_seen(built):
     assert (execute_dataflow(model, codes, progress=False) != before).any()
 
 
-def test_a_multiplier_too_wide_is_refused_with_its_limit(tmp_path):
+def test_finns_multiplier_refuses_what_is_too_wide_with_its_limit(tmp_path):
     network = sine_network(hidden=128, layers=0, after=True, weight_bits=2, act_bits=12)
     graph = export_qonnx(network, args=grid_codes(1))
     with pytest.raises(
         UnsupportedNodeError, match=r"MVAU.* INT19 inputs .* at most 18, .* a smaller block"
     ):
-        build_dataflow(graph, tmp_path, progress=False)
+        build_dataflow(graph, tmp_path, mvau="finn", progress=False)
+    result = build_dataflow(graph, tmp_path, verify_inputs=grid_codes(8).numpy(), progress=False)
+    assert getCustomOp(result.model.graph.node[-1]).ours

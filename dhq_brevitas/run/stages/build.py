@@ -33,6 +33,11 @@ class BuildOptions:
         "Video (pixels); none: nothing",
         choices=SHELLS,
     )
+    mvau: str = option(
+        "matrix_vector",
+        "Verilog of matrix products: this package's kernel, or FINN's",
+        choices=("matrix_vector", "finn"),
+    )
 
 
 def check(options: BuildOptions, chosen: Chosen) -> None:
@@ -72,6 +77,7 @@ def run(stage: Stage, options: BuildOptions) -> Results:
         cycles_per_sample=options.cycles_per_sample,
         fpga_part=options.fpga_part,
         clk_period_ns=options.clk_ns,
+        mvau=options.mvau,
         verify_inputs=codes[chosen],
         progress=stage.progress,
     )
@@ -81,7 +87,7 @@ def run(stage: Stage, options: BuildOptions) -> Results:
     stage.say(
         f"dataflow graph: {len(results['hardware_layers'])} hardware layers, about "
         f"{results.get('cycles_per_sample_estimate')} cycles a sample, "
-        f"{results.get('dsp_rtl_estimate')} DSPs in FINN's RTL (its estimate: "
+        f"{results.get('dsp_rtl_estimate')} DSPs in RTL (the estimate: "
         f"{results.get('dsp_estimate')})"
     )
     return results, [DATAFLOW]

@@ -40,16 +40,17 @@ def read(module: str, parameters: str) -> str:
     return f"read_slang --threads 1 -DSYNTHESIS --top {module} {options} {sources}"
 
 
-def synthesize(module: str, parameters: str, work_dir: Path) -> dict[str, int]:
+XCUP = "synth_xilinx -family xcup -flatten -noiopad -noclkbuf"
+
+
+def synthesize(
+    module: str, parameters: str, work_dir: Path, synthesis: str = XCUP
+) -> dict[str, int]:
     """Cells by type; fails on a latch or on a problem that Yosys's ``check`` reports."""
-    status, log = yosys(
-        f"{read(module, parameters)};synth_xilinx -family xcup -flatten -noiopad -noclkbuf;"
-        "check -assert;stat",
-        work_dir,
-    )
+    status, log = yosys(f"{read(module, parameters)};{synthesis};check -assert;stat", work_dir)
     assert status == 0, log[-3000:]
     cells = {name: int(n) for n, name in re.findall(r"^ +(\d+) +([A-Z]\w+)$", log, re.MULTILINE)}
-    assert "FDRE" in cells, log[-3000:]
+    assert "FDRE" in cells or "TRELLIS_FF" in cells, log[-3000:]
     assert not any(name.startswith("LD") or "DLATCH" in name for name in cells)
     return cells
 
@@ -124,6 +125,37 @@ def test_multiplier_is_a_dsp(tmp_path: Path) -> None:
         tmp_path,
     )
     assert cells["DSP48E2"] == 2
+
+
+@pytest.mark.parametrize(
+    ("synthesis", "multiplier", "memory"),
+    [
+        (XCUP, "DSP48E2", "RAMB18E2"),
+        (XCUP.replace("xcup", "xc7"), "DSP48E1", "RAMB18E1"),
+        ("synth_ecp5", "MULT18X18D", "DP16KD"),
+    ],
+    ids=["xcup", "xc7", "ecp5"],
+)
+def test_matrix_vector_as_logic(
+    synthesis: str, multiplier: str, memory: str, tmp_path: Path
+) -> None:
+    """Without slices to instantiate: a multiplier a product on every device, weights in memory."""
+    lines = np.random.default_rng(1).integers(0, 1 << 32, 64)
+    (tmp_path / "weights.mem").write_text("".join(f"{line:x}\n" for line in lines))
+    parameters = "MW=16 MH=16 PE=2 SIMD=2"
+    cells = synthesize("matrix_vector", parameters, tmp_path, synthesis)
+    assert cells[multiplier] == 4
+    assert cells[memory] == 1
+
+
+def test_signs_need_no_multiplier(tmp_path: Path) -> None:
+    """±1: an adder bit a LUT, nothing else for a product."""
+    lines = np.random.default_rng(1).integers(0, 16, 64)
+    (tmp_path / "weights.mem").write_text("".join(f"{line:x}\n" for line in lines))
+    parameters = 'MW=16 MH=16 PE=2 SIMD=2 WEIGHT_WIDTH=1 ACC_WIDTH=12 STYLE="distributed"'
+    cells = synthesize("matrix_vector", parameters, tmp_path)
+    assert not any(name.startswith(("DSP", "RAMB")) for name in cells)
+    assert luts(cells) <= 4 * 10 + 160
 
 
 def test_bad_parameters_are_refused(tmp_path: Path) -> None:

@@ -10,16 +10,27 @@ from qonnx.core.datatype import DataType
 from qonnx.custom_op.registry import getCustomOp
 
 from dhq_brevitas.finn_flow import execute_dataflow
+from dhq_brevitas.finn_flow.ops.mvau_rtl import multiplier_slice
 from dhq_brevitas.finn_flow.report import missed_dsps
 from dhq_brevitas.finn_flow.rtlsim.compiler import compile_design
 from dhq_brevitas.finn_flow.rtlsim.sources import DATA_FOLDER, Sources
 from dhq_brevitas.finn_flow.stitching.prepare import generate_nodes
 from dhq_brevitas.finn_flow.stitching.simulate import StreamFormat, run_signal
 from dhq_brevitas.finn_flow.synthesis import Yosys
-from dhq_brevitas.finn_flow.synthesis.design import node_sources
+from dhq_brevitas.finn_flow.synthesis.design import node_sources, read_resources
+from dhq_brevitas.finn_flow.synthesis.parts import part_family
 from dhq_brevitas.finn_flow.synthesis.yosys import NETLIST
 from hardware.cells import models_of
-from layer_graphs import codes, hadamard, lookup, mvau, requant, sine_table, thresholding
+from layer_graphs import (
+    codes,
+    hadamard,
+    lookup,
+    matrix_vector,
+    mvau,
+    requant,
+    sine_table,
+    thresholding,
+)
 
 PART = "xczu3eg-sbva484-1-e"
 TABLES = """
@@ -48,6 +59,12 @@ LAYERS = {
     "MVAU": (mvau(), "INT8", {"DSP48E2", "RAM32M16", "SRL16E"}),
     # A result in every cycle: the stalls fill its output queue.
     "MVAU, SIMD = MW": (mvau(mw=4), "INT8", {"DSP48E2", "SRL16E"}),
+    # Pairs of rows in a slice, their sums along cascades of two lengths.
+    "matrix_vector": (
+        matrix_vector(mw=24, simd=12, pe=4, inLanes=3, outLanes=1, ram_style="block"),
+        "INT8",
+        {"DSP48E2", "RAMB18E2", "RAM32M16"},
+    ),
     "Hadamard": (hadamard(1), "INT6", {"RAM32M16", "CARRY4"}),
     "Thresholding": (thresholding(), "INT11", {"FDRE"}),
     "Requant": (requant(), "INT12", {"DSP48E2"}),
@@ -92,6 +109,23 @@ def test_the_netlist_computes_what_the_layer_does(layer):
     assert all(re.search(rf"^  {cell} ", netlist, re.M) for cell in cells)
     expected = execute_dataflow(model, inputs, progress=False)
     assert np.array_equal(simulate(netlist, top, model, inputs), expected)
+
+
+@pytest.mark.parametrize("part", [PART, "xc7z020clg400-1"])
+def test_resources_of_the_kernel_are_those_estimated(part):
+    """DSPs and block RAM to the one, and as rows of 64 weights of 8 bits have room in 36."""
+    model = matrix_vector(mw=32, mh=16, simd=8, pe=4, inLanes=1, outLanes=1)
+    generated = generate_nodes(model, part, 5.0)
+    op = getCustomOp(generated.graph.node[0])
+    found = op.multipliers(generated, multiplier_slice(part))
+    op.set_nodeattr("pack", found.pack)
+    op.set_nodeattr("chain", found.chain)
+    sources, top = node_sources(generated.graph.node[0])
+    resources = read_resources(Yosys().synthesize(sources, top, part_family(part)))
+    assert resources.dsp == op.dsp_estimation(part)
+    assert resources.bram18 == op.bram_estimation(part) or resources.bram36
+    assert op.lut_estimation(part) == pytest.approx(resources.lut, rel=0.15)
+    assert op.ff_estimation(part) == pytest.approx(resources.ff, rel=0.15)
 
 
 @pytest.mark.parametrize(
