@@ -327,7 +327,8 @@ class _Builder:
 
     def _product(self, node: Product) -> Held:
         users = self.users[node]
-        quantized = not all(isinstance(user, Table | Sum) for user in users)
+        summed = any(isinstance(user, Sum) for user in users)
+        quantized = not all(isinstance(user, Table) for user in users)
         unit = torch.ones(1).double()
         if any(isinstance(u, Linear) and len(u.terms) > 1 for u in users):
             unit = unit * power_of_two(max(map(abs, self.spans[node])))
@@ -349,7 +350,8 @@ class _Builder:
         module = ""
         if quantized:
             module = self.network.free_path(f"{node.path}.product" if node.path else "product")
-            self.network.put(module, self._quantizer(self.widths.joints))
+            bits = self.widths.sums if summed else self.widths.joints
+            self.network.put(module, self._quantizer(bits))
         number = self._step("product", numbers, module=module, factors=tuple(names))
         return Held(number, unit, torch.zeros(1).double())
 

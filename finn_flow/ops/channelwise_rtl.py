@@ -63,6 +63,50 @@ OUT_PORTS = """
     input  wire out{index}_V_TREADY"""
 
 
+def wrapper_text(
+    title: str,
+    top: str,
+    kernel: str,
+    parameters: dict[str, str],
+    *,
+    in_widths: Sequence[int],
+    out_widths: Sequence[int],
+    kernel_widths: tuple[int, int],
+    lanes: str,
+) -> str:
+    """Verilog of the module ``top`` around ``kernel``.
+
+    ``in_widths`` and ``out_widths`` are those of FINN's streams in bits, ``kernel_widths`` of all
+    the kernel's inputs and of an output; ``lanes`` assigns between them.
+    """
+    inputs, outputs = range(len(in_widths)), range(len(out_widths))
+
+    def vector(side: str, indices: range, signal: str) -> str:
+        names = [f"{side}{i}_V_{signal}" for i in reversed(indices)]
+        return names[0] if len(names) == 1 else f"{{{', '.join(names)}}}"
+
+    return WRAPPER.format(
+        title=title,
+        kernel=kernel,
+        top=top,
+        buses=":".join([*(f"in{i}_V" for i in inputs), *(f"out{i}_V" for i in outputs)]),
+        ports=",\n".join(
+            [
+                *(IN_PORTS.format(index=i, high=in_widths[i] - 1) for i in inputs),
+                *(OUT_PORTS.format(index=i, high=out_widths[i] - 1) for i in outputs),
+            ]
+        ),
+        kernel_in_high=kernel_widths[0] - 1,
+        kernel_out_high=kernel_widths[1] - 1,
+        lanes=lanes,
+        parameters=",\n".join(f"      .{name}({text})" for name, text in parameters.items()),
+        in_valid=vector("in", inputs, "TVALID"),
+        in_ready=vector("in", inputs, "TREADY"),
+        out_valid=vector("out", outputs, "TVALID"),
+        out_ready=vector("out", outputs, "TREADY"),
+    )
+
+
 class KernelRtl(RTLBackend):
     """Abstract RTL variant of a layer on a kernel of this package; put it after the layer.
 
@@ -132,31 +176,18 @@ class KernelRtl(RTLBackend):
         """Verilog of the module ``top``."""
         bits, out_bits = self.kernel_bits()
         inputs, outputs = range(len(bits)), range(len(self.onnx_node.output))
-        in_width = sum(b * self._input_lanes(i) for i, b in enumerate(bits))
-        ports = [
-            IN_PORTS.format(index=i, high=self.get_instream_width_padded(i) - 1) for i in inputs
-        ] + [
-            OUT_PORTS.format(index=i, high=self.get_outstream_width_padded(i) - 1) for i in outputs
-        ]
-
-        def vector(side: str, indices: range, signal: str) -> str:
-            names = [f"{side}{i}_V_{signal}" for i in reversed(indices)]
-            return names[0] if len(names) == 1 else f"{{{', '.join(names)}}}"
-
-        return WRAPPER.format(
-            title=self.title,
-            kernel=self.KERNEL,
-            top=top,
-            buses=":".join([*(f"in{i}_V" for i in inputs), *(f"out{i}_V" for i in outputs)]),
-            ports=",\n".join(ports),
-            kernel_in_high=in_width - 1,
-            kernel_out_high=self._output_lanes() * out_bits - 1,
+        return wrapper_text(
+            self.title,
+            top,
+            self.KERNEL,
+            parameters,
+            in_widths=[self.get_instream_width_padded(i) for i in inputs],
+            out_widths=[self.get_outstream_width_padded(i) for i in outputs],
+            kernel_widths=(
+                sum(b * self._input_lanes(i) for i, b in enumerate(bits)),
+                self._output_lanes() * out_bits,
+            ),
             lanes=self._lanes(bits, out_bits),
-            parameters=",\n".join(f"      .{name}({text})" for name, text in parameters.items()),
-            in_valid=vector("in", inputs, "TVALID"),
-            in_ready=vector("in", inputs, "TREADY"),
-            out_valid=vector("out", outputs, "TVALID"),
-            out_ready=vector("out", outputs, "TREADY"),
         )
 
     def get_rtl_file_list(self, abspath: bool = False) -> list[str]:

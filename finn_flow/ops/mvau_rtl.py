@@ -18,9 +18,9 @@ from dhq_brevitas.finn_flow.errors import FlowError
 from dhq_brevitas.finn_flow.ops import matrix_vector
 from dhq_brevitas.finn_flow.ops.channelwise_rtl import (
     RTL_FOLDER,
-    WRAPPER,
     kernel_sources,
     simulate_streams,
+    wrapper_text,
 )
 from dhq_brevitas.finn_flow.ops.matrix_vector import SLICES, Geometry, Multipliers
 from dhq_brevitas.finn_flow.rtlsim.sources import corrected
@@ -194,19 +194,18 @@ class MVAU_rtl(FinnMVAU):
                 f"  assign out0_V_TDATA[{lane * result} +: {result}] = "
                 f"{{{extension}out_lanes[{top_bit}:{lane * sums}]}};"
             )
-        high = self.get_outstream_width_padded() - 1
-        if high >= lanes * result:
-            lines.append(f"  assign out0_V_TDATA[{high}:{lanes * result}] = '0;")
-        return WRAPPER.format(
-            title=f"{self.onnx_node.name} ({self.onnx_node.op_type})",
-            kernel=MATRIX_VECTOR,
-            top=top,
-            in_high=self.get_instream_width_padded() - 1,
-            out_high=high,
-            kernel_in_high=self.in_lanes * given - 1,
-            kernel_out_high=lanes * sums - 1,
+        width = self.get_outstream_width_padded()
+        if width > lanes * result:
+            lines.append(f"  assign out0_V_TDATA[{width - 1}:{lanes * result}] = '0;")
+        return wrapper_text(
+            f"{self.onnx_node.name} ({self.onnx_node.op_type})",
+            top,
+            MATRIX_VECTOR,
+            parameters,
+            in_widths=[self.get_instream_width_padded()],
+            out_widths=[width],
+            kernel_widths=(self.in_lanes * given, lanes * sums),
             lanes="\n".join(lines) + "\n",
-            parameters=",\n".join(f"      .{name}({text})" for name, text in parameters.items()),
         )
 
     def get_rtl_file_list(self, abspath: bool = False) -> list[str]:
