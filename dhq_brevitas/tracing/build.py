@@ -227,21 +227,44 @@ class _Builder:
                 domain = self.domains[user]
                 unit = domain.unit if domain.period else rounded_up(domain.unit)
                 wishes.append((one * unit, one * domain.middle))
-            elif isinstance(user, Sum) and len(self.users[node]) == 1 and self._plain_sum(user):
-                unit, _ = self._wanted(user)
-                factors = [c for x, c in user.terms if x is node]
-                usable = len(factors) == 1 and bool((factors[0] != 0).all())
-                wishes.append((unit / factors[0], zero) if usable else (one, zero))
+            elif isinstance(user, Sum | Product) and len(self.users[node]) == 1:
+                wishes.append((self._absorbed(node, user), zero))
             else:
                 wishes.append((one, zero))
         first = wishes[0]
         agreed = all(torch.equal(a, b) for w in wishes for a, b in zip(w, first, strict=True))
         return first if agreed else (one, zero)
 
-    def _plain_sum(self, node: Sum) -> bool:
-        """Whether a sum goes unquantized into one table."""
+    def _absorbed(self, node: Node, user: Sum | Product) -> Tensor:
+        """The factor that a linear map takes over from a sum of which it is in a term."""
+        term: Node = node
+        if isinstance(user, Product):
+            above = self.users[user]
+            if len(above) != 1 or not isinstance(above[0], Sum) or self._absorber(user) is not node:
+                return torch.ones(1).double()
+            term, user = user, above[0]
+        unit = self._sum_unit(user)
+        return torch.ones(1).double() if unit is None else unit / dict(user.terms)[term]
+
+    def _absorber(self, term: Node) -> Linear | None:
+        """The linear map that can take over a factor of a term of a sum."""
+        if len(self.users[term]) != 1:
+            return None
+        if isinstance(term, Linear):
+            return term
+        factors = term.factors if isinstance(term, Product) else ()
+        return next((x for x in factors if isinstance(x, Linear) and self._absorber(x)), None)
+
+    def _sum_unit(self, node: Sum) -> Tensor | None:
+        """What its terms are divided by for the one table that reads a sum; None if they cannot."""
         users = self.users[node]
-        return len(users) == 1 and isinstance(users[0], Table)
+        if len(users) != 1 or not isinstance(users[0], Table):
+            return None
+        terms = dict(node.terms)
+        if len(terms) != len(node.terms):
+            return None
+        absorbed = all(self._absorber(x) and bool((c != 0).all()) for x, c in terms.items())
+        return self._wanted(node)[0] if absorbed else None
 
     def _table(self, node: Table) -> Held:
         domain, source = self.domains[node], self.held[node.source]
@@ -288,13 +311,9 @@ class _Builder:
     def _sum(self, node: Sum) -> Held:
         quantized = not all(isinstance(user, Table) for user in self.users[node])
         unit, middle = torch.ones(1).double(), torch.zeros(1).double()
-        if not quantized and len(self.users[node]) == 1:
-            unit, _ = self._wanted(node)
-            foldable = all(
-                isinstance(x, Linear) and len(self.users[x]) == 1 and bool((c != 0).all())
-                for x, c in node.terms
-            )
-            unit = unit if foldable else torch.ones(1).double()
+        absorbed = self._sum_unit(node)
+        if absorbed is not None:
+            unit = absorbed
         elif any(isinstance(u, Linear) and len(u.terms) > 1 for u in self.users[node]):
             unit = unit * power_of_two(max(map(abs, self.spans[node])))
         shift, numbers, factors = node.shift.clone(), [], []
@@ -329,9 +348,11 @@ class _Builder:
         users = self.users[node]
         summed = any(isinstance(user, Sum) for user in users)
         quantized = not all(isinstance(user, Table) for user in users)
-        unit = torch.ones(1).double()
+        unit, taken = torch.ones(1).double(), self._absorber(node)
         if any(isinstance(u, Linear) and len(u.terms) > 1 for u in users):
             unit = unit * power_of_two(max(map(abs, self.spans[node])))
+        if taken is not None and users and isinstance(users[0], Sum):
+            unit = unit * self.held[taken].factor
         numbers, names = [], []
         for source in node.factors:
             held = self.held[source]
@@ -342,7 +363,8 @@ class _Builder:
             if not _is(held.offset, 0):
                 offset = self._constant(held.offset / held.factor)
                 number = self._step("sum", [number], factors=("",), shift=offset)
-            factor = factor / unit if source is node.factors[0] and not numbers else factor
+            if source is taken or (taken is None and not numbers):
+                factor = factor / unit
             if not _is(factor, 1):
                 name = self._constant(factor)
             numbers.append(number)
