@@ -20,7 +20,8 @@ import numpy as np
 
 from dhq_brevitas.finn_flow.errors import FlowError
 
-MAX_SHIFT = 32
+#: Bits of the products that are compared: samples, the shift, and two for slopes up to the double.
+MAX_BITS = 62
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def integer_affine(
     found = thresholds(encode, signs, bounds, low, high)
     # Codes of a falling channel are mirrored, and so are the ends of their range.
     ends = [bounds if sign > 0 else (-bounds[1], -bounds[0]) for sign in signs]
-    for shift in range(MAX_SHIFT + 1):
+    for shift in range(MAX_BITS - 2 - max(abs(low), abs(high)).bit_length()):
         lines = [
             _line(found[:, c], ends[c], np.arange(low + 1, high + 1), shift)
             for c in range(channels)
@@ -98,10 +99,12 @@ def _line(
     found: np.ndarray, ends: tuple[int, int], samples: np.ndarray, shift: int
 ) -> tuple[int, int] | None:
     """(M, B) for thresholds, or None."""
-    reached = found <= ends[1]
-    least = (samples[reached] << shift, found[reached])
-    missed = found > ends[0]
-    most = ((samples[missed] << shift) - 1, found[missed] - 1)
+    reached, missed = found <= ends[1], found > ends[0]
+    inside = found[reached & missed]
+    # From the first threshold on, so that no product leaves 64 bits: M·x is about k·2^S there.
+    origin = int(inside[0]) if len(inside) else 0
+    least = (samples[reached] << shift, found[reached] - origin)
+    most = ((samples[missed] << shift) - 1, found[missed] - 1 - origin)
 
     def bounds(scale: int) -> tuple[int, int]:
         lower = int((least[0] - scale * least[1]).max()) if reached.any() else -(1 << 62)
@@ -112,12 +115,10 @@ def _line(
         lower, upper = bounds(scale)
         return upper - lower
 
-    inside = found[reached & missed]
     first, last = 0, 1
     if len(inside) > 1:
         # No line through the thresholds is steeper than twice their mean slope, less their steps.
-        run = max(int(inside[-1] - inside[0]) - 1, 1)
-        last = 2 * (((len(inside) + 1) << shift) // run + 1)
+        last = 2 * (((len(inside) + 1) << shift) // max(int(inside[-1] - inside[0]) - 1, 1) + 1)
     while last - first > 2:
         third = (last - first) // 3
         left, right = first + third, last - third
@@ -129,4 +130,4 @@ def _line(
     lower, upper = bounds(scale)
     if lower > upper:
         return None
-    return scale, max(min(0, upper), lower)
+    return scale, max(min(0, upper), lower) - scale * origin

@@ -39,10 +39,12 @@ def every_code(bits, channels, low=None):
             PIXELS,
         ),
         ([2**-13], [0.0], 20, SOUND),  # ties at half of the range, one up and one down
+        ([2**-22], [-5 / 4096], 24, SOUND),  # more codes than samples
+        ([2**-12], [-400.0], 22, PIXELS),  # far from 0
         ([-(2**-10), 1e-9, 0.3], [0.1, 0.2, -0.4], 18, PIXELS),  # falls, does not move, jumps
         ([2**-14 * 1.37], [0.0777], 16, PIXELS),
     ],
-    ids=["network", "sound", "odd", "float"],
+    ids=["network", "sound", "fine", "far", "odd", "float"],
 )
 def test_equal_on_every_code(scales, biases, bits, form):
     encode = rounding(scales, biases, form)
