@@ -81,6 +81,11 @@ def uart(size, cycles, receiver_cycles=None) -> Instance:
     return Instance("uart_bench", parameters, 8 * size, 8, {"kind": "uart"})
 
 
+def server(size, cycles, packet) -> Instance:
+    parameters = {"BYTES": size, "CYCLES": cycles, "PACKET": packet}
+    return Instance("server_bench", parameters, 8 * size, 8, {"kind": "server"})
+
+
 INSTANCES = [
     source([4, 6], [-2, -3], [1, 1]),
     source([4, 6], [-2, -3], [1, 1], lanes=2),
@@ -99,6 +104,8 @@ INSTANCES = [
     uart(3, 9),
     uart(1, 25, 26),
     uart(1, 25, 24),
+    server(1, 4, 7),
+    server(3, 6, 1),
 ]
 
 
