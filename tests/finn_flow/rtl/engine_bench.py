@@ -41,6 +41,11 @@ def sink_words(p: dict, seed: int) -> tuple[list[int], list[int]]:
         ]
         for row in codes
     ]
+    if p["CORRECTED"]:
+        samples = [
+            [sum(x >= least for least in row) for x, row in zip(code, p["least"], strict=True)]
+            for code in codes
+        ]
     lanes = p["LANES"]
     given = pack(codes.reshape(-1, lanes), p["IN_WIDTH"])
     return given, pack(np.array(samples).reshape(-1, lanes), p["OUT_WIDTH"])
