@@ -10,7 +10,13 @@ import numpy as np
 
 from dhq_brevitas.finn_flow.engine.grid import CodeGrid
 from dhq_brevitas.finn_flow.engine.integer_affine import IntegerAffine, integer_affine
-from dhq_brevitas.finn_flow.engine.shell import KERNELS, OutputStream, engine_text
+from dhq_brevitas.finn_flow.engine.shell import (
+    KERNELS,
+    THRESHOLDS,
+    OutputStream,
+    engine_text,
+    thresholds_text,
+)
 from dhq_brevitas.finn_flow.errors import FlowError
 from dhq_brevitas.finn_flow.host_affine import HostAffine
 from dhq_brevitas.finn_flow.ops.channelwise_rtl import kernel_sources
@@ -82,7 +88,9 @@ def make_engine(
         )
     channels = wanted.lanes * wanted.beats
     bounds = (int(wanted.datatype.min()), int(wanted.datatype.max()))
-    affine = integer_affine(lambda x: samples.encode(host.decode(x)), channels, bounds)
+    affine = integer_affine(
+        lambda x: samples.encode(host.decode(x)), channels, bounds, (samples.low, samples.high)
+    )
     stream = OutputStream.of(shell, grid, wanted, samples)
     text = engine_text(ENGINE, design.top, grid, affine, given, wanted, stream, samples)
     kernels = {path.name: path for kernel in KERNELS for path in kernel_sources(kernel)}
@@ -92,6 +100,8 @@ def make_engine(
     for name in missing:
         (folder / name).write_text(kernels[name].read_text())
     (folder / f"{ENGINE}.v").write_text(text)
+    if affine.corrections is not None:
+        (folder / THRESHOLDS).write_text(thresholds_text(affine, wanted.datatype.bitwidth()))
     # Packages come first, as in the list of the accelerator.
     packages = [name for name in missing if name.endswith("_pkg.sv")]
     others = [name for name in missing if name not in packages]

@@ -9,6 +9,13 @@ range of codes if and only if, for every sample k above the lowest,
 
     M·t_k + B >= k·2^S        and        M·(t_k - 1) + B < k·2^S.
 
+Where float32 rounds the host's sums, there may be no such M and B. Then g may be one sample late,
+
+    M·t_{k+1} + B >= k·2^S        instead of        M·t_k + B >= k·2^S,
+
+and a comparison with t_{g+1} adds the one; a memory holds the thresholds, so samples have 8 bits at
+most.
+
 Each line bounds B for a given M. The room between the bounds is a concave function of M, so its
 maximum is found by ternary search; the smallest S that leaves room in every channel is taken.
 """
@@ -20,49 +27,73 @@ import numpy as np
 
 from dhq_brevitas.finn_flow.errors import FlowError
 
-MAX_SHIFT = 32
+#: Bits of the products that are compared: samples, the shift, and two for slopes up to the double.
+MAX_BITS = 62
+MAX_CORRECTED_BITS = 8
 
 
 @dataclass(frozen=True)
 class IntegerAffine:
-    """sample[c] = clip(floor((code[c] · scales[c] + biases[c]) / 2^shift), low, high)."""
+    """sample[c] = clip(floor((code[c] · scales[c] + biases[c]) / 2^shift), low, high).
+
+    With ``corrections``, int64 [high - low, channels], one more if code[c] >= corrections[sample -
+    low, c], for samples below ``high``.
+    """
 
     scales: tuple[int, ...]
     biases: tuple[int, ...]
     shift: int
     low: int
     high: int
+    corrections: np.ndarray | None = None
 
     def apply(self, codes: np.ndarray) -> np.ndarray:
         """int64 samples of ``codes`` [..., channels]."""
         sums = codes.astype(np.int64) * np.array(self.scales) + np.array(self.biases)
-        return np.clip(sums >> self.shift, self.low, self.high)
+        samples = np.clip(sums >> self.shift, self.low, self.high)
+        if self.corrections is None:
+            return samples
+        index = np.minimum(samples - self.low, len(self.corrections) - 1)
+        least = np.take_along_axis(self.corrections, index.reshape(-1, samples.shape[-1]), axis=0)
+        return samples + ((samples < self.high) & (codes >= least.reshape(samples.shape)))
 
 
 def integer_affine(
-    encode: Callable[[np.ndarray], np.ndarray], channels: int, codes: tuple[int, int]
+    encode: Callable[[np.ndarray], np.ndarray],
+    channels: int,
+    codes: tuple[int, int],
+    samples: tuple[int, int],
 ) -> IntegerAffine:
     """The form above of ``encode``, equal for every code from ``codes[0]`` to ``codes[1]``.
 
-    ``encode``: monotone, int64 codes [n, channels] -> int64 samples [n, channels]; its lowest and
-    highest sample are those of the ends of the range. FlowError if there is no such form: float32
-    rounds the sums of the host's steps, and their thresholds need not lie on a line then.
+    Args:
+        encode: monotone, int64 codes [n, channels] -> int64 samples [n, channels].
+        channels: of the codes.
+        codes, samples: lowest and highest.
+
+    FlowError if there is none: samples of more than 8 bits whose thresholds are on no line, or a
+    channel that falls.
     """
     first, last = (encode(np.full((1, channels), end))[0] for end in codes)
     signs = np.where(last >= first, 1, -1)
     bounds = (min(codes), max(codes))
-    low, high = int(min(first.min(), last.min())), int(max(first.max(), last.max()))
+    low, high = samples
     found = thresholds(encode, signs, bounds, low, high)
     # Codes of a falling channel are mirrored, and so are the ends of their range.
     ends = [bounds if sign > 0 else (-bounds[1], -bounds[0]) for sign in signs]
-    for shift in range(MAX_SHIFT + 1):
-        lines = [
-            _line(found[:, c], ends[c], np.arange(low + 1, high + 1), shift)
-            for c in range(channels)
-        ]
-        if all(line is not None for line in lines):
-            scales = tuple(int(s) * line[0] for s, line in zip(signs, lines, strict=True) if line)
-            return IntegerAffine(scales, tuple(line[1] for line in lines if line), shift, low, high)
+    corrections: list[np.ndarray | None] = [None]
+    if high - low < 1 << MAX_CORRECTED_BITS and np.all(signs > 0):
+        corrections.append(found)
+    for corrected in corrections:
+        for shift in range(MAX_BITS - 2 - max(abs(low), abs(high)).bit_length()):
+            lines = [
+                _line(found[:, c], ends[c], low, shift, late=corrected is not None)
+                for c in range(channels)
+            ]
+            if all(line is not None for line in lines):
+                scales = tuple(int(s) * ln[0] for s, ln in zip(signs, lines, strict=True) if ln)
+                biases = tuple(line[1] for line in lines if line)
+                return IntegerAffine(scales, biases, shift, low, high, corrected)
     raise FlowError(
         "the host's scale and bias have no integer form with its rounding for every code, since "
         "float32 rounds their sum: quantize with --scale po2, or leave them to the host (--shell "
@@ -95,13 +126,18 @@ def thresholds(
 
 
 def _line(
-    found: np.ndarray, ends: tuple[int, int], samples: np.ndarray, shift: int
+    found: np.ndarray, ends: tuple[int, int], low: int, shift: int, *, late: bool
 ) -> tuple[int, int] | None:
-    """(M, B) for thresholds, or None."""
-    reached = found <= ends[1]
-    least = (samples[reached] << shift, found[reached])
-    missed = found > ends[0]
-    most = ((samples[missed] << shift) - 1, found[missed] - 1)
+    """(M, B) for the thresholds of samples above ``low``, or None; ``late``: by one sample."""
+    samples = np.arange(low + 1, low + 1 + len(found))
+    # Where a sample must be reached.
+    latest = np.append(found[1:], ends[1] + 1) if late else found
+    reached, missed = latest <= ends[1], found > ends[0]
+    inside = found[(found <= ends[1]) & missed]
+    # From the first threshold on, so that no product leaves 64 bits: M·x is about k·2^S there.
+    origin = int(inside[0]) if len(inside) else 0
+    least = (samples[reached] << shift, latest[reached] - origin)
+    most = ((samples[missed] << shift) - 1, found[missed] - 1 - origin)
 
     def bounds(scale: int) -> tuple[int, int]:
         lower = int((least[0] - scale * least[1]).max()) if reached.any() else -(1 << 62)
@@ -112,12 +148,10 @@ def _line(
         lower, upper = bounds(scale)
         return upper - lower
 
-    inside = found[reached & missed]
     first, last = 0, 1
     if len(inside) > 1:
         # No line through the thresholds is steeper than twice their mean slope, less their steps.
-        run = max(int(inside[-1] - inside[0]) - 1, 1)
-        last = 2 * (((len(inside) + 1) << shift) // run + 1)
+        last = 2 * (((len(inside) + 1) << shift) // max(int(inside[-1] - inside[0]) - 1, 1) + 1)
     while last - first > 2:
         third = (last - first) // 3
         left, right = first + third, last - third
@@ -129,4 +163,4 @@ def _line(
     lower, upper = bounds(scale)
     if lower > upper:
         return None
-    return scale, max(min(0, upper), lower)
+    return scale, max(min(0, upper), lower) - scale * origin

@@ -9,6 +9,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from dhq_brevitas.finn_flow.engine.grid import CodeGrid
 from dhq_brevitas.finn_flow.engine.integer_affine import IntegerAffine
 from dhq_brevitas.finn_flow.errors import FlowError
@@ -17,6 +19,8 @@ from dhq_brevitas.signals.samples import SampleFormat
 
 KERNELS = ("coordinate_source", "sample_sink", "sample_packer")
 SHELLS = ("axis", "pixels")
+#: File of the thresholds, if there are corrections.
+THRESHOLDS = "dhq_thresholds.dat"
 #: Where AXI4-Stream Video has red, green and blue: green lowest (UG934, video format 2).
 VIDEO_ORDER = (1, 2, 0)
 
@@ -198,7 +202,17 @@ def _sink_parameters(
         "OUT_WIDTH": samples.bits,
         "OUT_SIGNED": int(samples.signed),
         "NARROW": int(samples.signed and samples.low > -(1 << (samples.bits - 1))),
+        "CORRECTED": int(affine.corrections is not None),
+        "FILE": f'"./{THRESHOLDS}"',
     }
+
+
+def thresholds_text(affine: IntegerAffine, code_bits: int) -> str:
+    """The memory of sample_sink's thresholds, a line for each channel and sample."""
+    rows = np.zeros((0, 1)) if affine.corrections is None else affine.corrections
+    never = (1 << (code_bits + 1)) - 1  # nothing is above the highest sample
+    words = [int(word) for channel in rows.T for word in (*channel, never)]
+    return "".join(f"{word & (2 * never + 1):x}\n" for word in words)
 
 
 def packed_literal(values: Sequence[int], width: int) -> str:

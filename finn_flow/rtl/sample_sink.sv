@@ -7,11 +7,16 @@
 //
 //   s_axis ──►[x]─►×─►[product]─►+─►[sum]──►>>> SHIFT, clip──►[sample]──► m_axis
 //
+// With CORRECTED the samples so far may be one too low: FILE ($readmemh) has, for channel c and
+// sample s, at c·2^OUT_WIDTH + s the least code whose sample is above s, IN_WIDTH + 2 bits signed.
+//
+//   [sample]──►[least, sample]──► sample + (code >= least) ──►[sample]──► m_axis
+//
 // Whoever sets SCALES, BIASES and SHIFT shows that this equals the host's rounding for every code.
 // A word is LANES codes of IN_WIDTH bits, the first in the low bits; CHANNELS/LANES words are the
 // channels of one sample. Nothing is lost before the shift. The sample is unsigned, or signed with
 // OUT_SIGNED, and clipped to OUT_WIDTH bits; with NARROW not to the lowest code.
-// Latency: that of lookup_affine and 1 cycle; one word per cycle. s_axis_tready depends on
+// Latency: that of lookup_affine and 1 cycle, 2 more with CORRECTED; one word per cycle. s_axis_tready depends on
 // m_axis_tready combinationally. Reset (synchronous, active low) empties it, and the next word is
 // the first of a sample.
 
@@ -28,6 +33,8 @@ module sample_sink #(
     parameter int unsigned OUT_WIDTH = 8,
     parameter bit OUT_SIGNED = 0,
     parameter bit NARROW = 0,
+    parameter bit CORRECTED = 0,
+    parameter string FILE = "thresholds.mem",
     localparam int unsigned WORDS = CHANNELS / LANES
 ) (
     input  logic                       clk,
@@ -46,6 +53,9 @@ module sample_sink #(
   if (OUT_WIDTH < 2 || OUT_WIDTH > 32) begin : g_bad_width
     $error("OUT_WIDTH=%0d must lie in 2 to 32", OUT_WIDTH);
   end
+  if (CORRECTED && (OUT_SIGNED || OUT_WIDTH > 12)) begin : g_bad_correction
+    $error("CORRECTED is for unsigned samples of at most 12 bits");
+  end
 
   localparam int unsigned FULL = dhq_rtl_pkg::affine_width(
       IN_WIDTH, IN_SIGNED, 1, SCALE_WIDTH, 0, 1, BIAS_WIDTH
@@ -56,14 +66,18 @@ module sample_sink #(
       1, 1, IN_WIDTH + (IN_SIGNED ? 0 : 1), SCALE_WIDTH
   );
   localparam int unsigned WORD_WIDTH = dhq_rtl_pkg::index_width(WORDS);
+  // One channel needs no index; its memory has an unused upper half then.
+  localparam int unsigned CHANNEL_WIDTH = dhq_rtl_pkg::index_width(CHANNELS);
   localparam logic signed [SUM-1:0] HIGH = (SUM'(1) << (OUT_SIGNED ? OUT_WIDTH - 1 : OUT_WIDTH)) - 1;
   localparam logic signed [SUM-1:0] LOW = !OUT_SIGNED ? '0 : NARROW ? -HIGH : -HIGH - 1;
 
-  logic [STAGES:0] enable;
+  localparam int unsigned ALL = STAGES + 1 + (CORRECTED ? 2 : 0);
+
+  logic [ALL-1:0] enable;
   logic [WORD_WIDTH-1:0] word;
 
   dhq_pipeline_control #(
-      .STAGES(STAGES + 1)
+      .STAGES(ALL)
   ) control (
       .clk,
       .rst_n,
@@ -113,11 +127,41 @@ module sample_sink #(
 
     assign shifted = sum >>> SHIFT;
 
+    logic [OUT_WIDTH-1:0] sample;
     always_ff @(posedge clk) begin
       if (enable[STAGES])
-        m_axis_tdata[OUT_WIDTH*lane+:OUT_WIDTH] <= (shifted < LOW) ? OUT_WIDTH'(LOW)
-                                                 : (shifted > HIGH) ? OUT_WIDTH'(HIGH)
-                                                 : OUT_WIDTH'(shifted);
+        sample <= (shifted < LOW) ? OUT_WIDTH'(LOW)
+                : (shifted > HIGH) ? OUT_WIDTH'(HIGH)
+                : OUT_WIDTH'(shifted);
+    end
+
+    if (CORRECTED) begin : g_corrected
+      // What goes along with the pipeline: codes and their channels.
+      logic signed [IN_WIDTH+1:0] code[ALL-1];
+      logic [CHANNEL_WIDTH-1:0] channel[STAGES+1];
+      logic signed [IN_WIDTH+1:0] thresholds[1 << (CHANNEL_WIDTH + OUT_WIDTH)];
+      logic signed [IN_WIDTH+1:0] least;
+      logic [OUT_WIDTH-1:0] base, corrected;
+      initial $readmemh(FILE, thresholds);
+
+      always_ff @(posedge clk) begin
+        if (enable[0]) begin
+          code[0] <= (IN_WIDTH + 2)'($signed(
+              {IN_SIGNED && s_axis_tdata[IN_WIDTH*(lane+1)-1], s_axis_tdata[IN_WIDTH*lane+:IN_WIDTH]}
+          ));
+          channel[0] <= CHANNEL_WIDTH'(LANES * word + lane);
+        end
+        for (int unsigned i = 1; i < ALL - 1; i++) if (enable[i]) code[i] <= code[i-1];
+        for (int unsigned i = 1; i <= STAGES; i++) if (enable[i]) channel[i] <= channel[i-1];
+        if (enable[ALL-2]) begin
+          least <= thresholds[{channel[STAGES], sample}];
+          base  <= sample;
+        end
+        if (enable[ALL-1]) corrected <= base + OUT_WIDTH'(code[ALL-2] >= least);
+      end
+      assign m_axis_tdata[OUT_WIDTH*lane+:OUT_WIDTH] = corrected;
+    end else begin : g_plain
+      assign m_axis_tdata[OUT_WIDTH*lane+:OUT_WIDTH] = sample;
     end
   end
 

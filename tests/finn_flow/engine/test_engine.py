@@ -15,6 +15,7 @@ from dhq_brevitas.finn_flow.engine import simulate as simulation
 from dhq_brevitas.finn_flow.engine.grid import CodeGrid
 from dhq_brevitas.finn_flow.engine.shell import OutputStream, packed_literal
 from dhq_brevitas.finn_flow.errors import FlowError
+from dhq_brevitas.finn_flow.host_affine import HostStep
 from dhq_brevitas.finn_flow.placement import portable_sources
 from dhq_brevitas.finn_flow.stitching import stitch
 from dhq_brevitas.finn_flow.stitching.simulate import StreamFormat
@@ -64,6 +65,22 @@ def test_queues_in_ram_and_portable_multipliers(design, monkeypatch):
     for stall in (0, 200):
         result = simulate_engine(engine, 1, stall=stall)
         np.testing.assert_array_equal(result.samples, expected)
+
+
+def test_float_scales_are_corrected(design):
+    """A host whose sums float32 rounds: thresholds of the samples from a memory."""
+    stitched, host, _ = design
+    low = stitched.output_format.datatype.min()
+    steps = (
+        HostStep("Mul", np.array([1.3, 1.7, 1.1], np.float32) / np.float32(-low)),
+        HostStep("Add", np.array([0.0777, -0.3, 0.1234], np.float32)),
+    )
+    rough = replace(host, output_steps=steps)
+    engine = make_engine(stitched, rough, grid_codes(SHAPE), SHAPE, PIXELS)
+    assert engine.affine.corrections is not None
+    codes = execute_dataflow(stitched.model, grid_codes(SHAPE), progress=False)
+    expected = PIXELS.encode(rough.decode(codes))
+    np.testing.assert_array_equal(simulate_engine(engine, stall=50).samples, expected)
 
 
 def test_a_wrong_bias_is_noticed(design):

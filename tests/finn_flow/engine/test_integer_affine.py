@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The host's scale, bias and rounding as integers: compared on every code, 2^24 of them too."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -39,22 +41,39 @@ def every_code(bits, channels, low=None):
             PIXELS,
         ),
         ([2**-13], [0.0], 20, SOUND),  # ties at half of the range, one up and one down
+        ([2**-22], [-5 / 4096], 24, SOUND),  # more codes than samples
+        ([2**-12], [-400.0], 22, PIXELS),  # far from 0
         ([-(2**-10), 1e-9, 0.3], [0.1, 0.2, -0.4], 18, PIXELS),  # falls, does not move, jumps
         ([2**-14 * 1.37], [0.0777], 16, PIXELS),
+        ([2**-11, 2**-12], [0.5, -1.0], 10, PIXELS),  # far from black and white
     ],
-    ids=["network", "sound", "odd", "float"],
+    ids=["network", "sound", "fine", "far", "odd", "float", "narrow"],
 )
 def test_equal_on_every_code(scales, biases, bits, form):
     encode = rounding(scales, biases, form)
     bounds = (-(1 << (bits - 1)), (1 << (bits - 1)) - 1)
-    found = integer_affine(encode, len(scales), bounds)
+    found = integer_affine(encode, len(scales), bounds, (form.low, form.high))
     for codes in every_code(bits, len(scales)):
         np.testing.assert_array_equal(found.apply(codes), encode(codes))
 
 
+def test_thresholds_that_are_on_no_line_are_corrected():
+    """Float scales, which float32 rounds: the comparison with a threshold is needed."""
+    scales, biases = [1.37 * 2**-22, 1.21 * 2**-23], [0.0777, -0.3]
+    encode = rounding(scales, biases, PIXELS)
+    found = integer_affine(encode, 2, (-(1 << 23), (1 << 23) - 1), (0, 255))
+    assert found.corrections is not None
+    line = replace(found, corrections=None)
+    late = 0
+    for codes in every_code(24, 2):
+        np.testing.assert_array_equal(found.apply(codes), encode(codes))
+        late += np.count_nonzero(line.apply(codes) != encode(codes))
+    assert late > 0
+
+
 def test_unsigned_codes():
     encode = rounding([2**-7], [-1.0], PIXELS)
-    found = integer_affine(encode, 1, (0, 511))
+    found = integer_affine(encode, 1, (0, 511), (0, 255))
     for codes in every_code(9, 1, low=0):
         np.testing.assert_array_equal(found.apply(codes), encode(codes))
 
@@ -72,14 +91,15 @@ def test_thresholds_are_those_of_a_search_through_all():
 
 def test_a_rounding_without_a_line_is_refused():
     """float32 moves thresholds of 16 bit samples off every line."""
+    encode = rounding([1.37 * 2**-18], [0.0777], SOUND)
     with pytest.raises(FlowError, match=r"no integer form .* --scale po2"):
-        integer_affine(rounding([1.37 * 2**-18], [0.0777], SOUND), 1, (-(1 << 19), (1 << 19) - 1))
+        integer_affine(encode, 1, (-(1 << 19), (1 << 19) - 1), (SOUND.low, SOUND.high))
 
 
 def test_negative_control():
     """One unit of B at the precision that was found changes a sample."""
     encode = rounding([2**-13], [0.1], PIXELS)
-    found = integer_affine(encode, 1, (-(1 << 17), (1 << 17) - 1))
+    found = integer_affine(encode, 1, (-(1 << 17), (1 << 17) - 1), (0, 255))
     codes = next(every_code(18, 1))
     moved = type(found)(
         found.scales, (found.biases[0] + (1 << found.shift >> 4),), found.shift, 0, 255

@@ -94,3 +94,56 @@ module uart_bench #(
   );
   uart_receiver #(.CYCLES(RECEIVER_CYCLES)) receiver (.*);
 endmodule
+
+// A computer that asks for a packet of PACKET words whenever none comes, and receives.
+module server_bench #(
+    parameter int unsigned BYTES  = 1,
+    parameter int unsigned CYCLES = 4,
+    parameter int unsigned PACKET = 3
+) (
+    input  logic               clk,
+    input  logic               rst_n,
+    input  logic [8*BYTES-1:0] s_axis_tdata,
+    input  logic               s_axis_tvalid,
+    output logic               s_axis_tready,
+    output logic [        7:0] m_axis_tdata,
+    output logic               m_axis_tvalid,
+    input  logic               m_axis_tready
+);
+  logic [7:0] word;
+  logic last, to_board, to_computer, busy, free;
+  assign last = word == 8'(PACKET - 1);
+  always_ff @(posedge clk) begin
+    if (!rst_n) word <= '0;
+    else if (s_axis_tvalid && s_axis_tready) word <= last ? '0 : word + 1'b1;
+  end
+  a_asked :
+  assert property (@(posedge clk) disable iff (!rst_n) !(s_axis_tready && !busy))
+  else $error("a word was taken that nobody asked for");
+
+  uart_transmitter #(
+      .CYCLES(CYCLES)
+  ) asker (
+      .s_axis_tdata (8'h55),
+      .s_axis_tvalid(free && !busy),
+      .s_axis_tready(free),
+      .line(to_board),
+      .clk,
+      .rst_n
+  );
+  uart_server #(
+      .BYTES (BYTES),
+      .CYCLES(CYCLES)
+  ) server (
+      .s_axis_tlast(last),
+      .uart_rx(to_board),
+      .uart_tx(to_computer),
+      .*
+  );
+  uart_receiver #(
+      .CYCLES(CYCLES)
+  ) receiver (
+      .line(to_computer),
+      .*
+  );
+endmodule

@@ -9,6 +9,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from simulate import Bits, Instance, build, simulate
 
 BENCHES = [Path(__file__).with_name("engine_kernels.sv")]
@@ -35,8 +36,10 @@ def source(sizes, starts, steps, *, lanes=1, width=8) -> Instance:
     return Instance("source_bench", parameters, 1, lanes * width, described)
 
 
-def sink(scales, biases, shift, *, lanes=1, width=16, signed=True, out=8, out_signed=False):
-    """Narrow where the samples are signed."""
+def sink(
+    scales, biases, shift, *, lanes=1, width=16, signed=True, out=8, out_signed=False, least=None
+) -> Instance:
+    """Narrow where the samples are signed; ``least``: corrected, thresholds of each channel."""
     scale_width, bias_width = 28, 60
     high = (1 << (out - out_signed)) - 1
     bounds = [-(1 << (width - 1)), (1 << (width - 1)) - 1] if signed else [0, (1 << width) - 1]
@@ -53,6 +56,8 @@ def sink(scales, biases, shift, *, lanes=1, width=16, signed=True, out=8, out_si
         "OUT_WIDTH": out,
         "OUT_SIGNED": int(out_signed),
         "NARROW": int(out_signed),
+        "CORRECTED": int(least is not None),
+        "FILE": f"least_{len(scales)}.mem",
     }
     described = {
         "kind": "sink",
@@ -60,8 +65,9 @@ def sink(scales, biases, shift, *, lanes=1, width=16, signed=True, out=8, out_si
         "biases": biases,
         "bounds": bounds,
         "samples": [-high if out_signed else 0, high],
-        # x, product in two, sum, sample
-        "latency": 5,
+        # x, product in two, sum, sample; threshold, comparison
+        "latency": 5 if least is None else 7,
+        "least": least,
     }
     return Instance("sample_sink", parameters, lanes * width, lanes * out, described)
 
@@ -81,6 +87,13 @@ def uart(size, cycles, receiver_cycles=None) -> Instance:
     return Instance("uart_bench", parameters, 8 * size, 8, {"kind": "uart"})
 
 
+def server(size, cycles, packet) -> Instance:
+    parameters = {"BYTES": size, "CYCLES": cycles, "PACKET": packet}
+    return Instance("server_bench", parameters, 8 * size, 8, {"kind": "server"})
+
+
+#: Least code of the samples 1 to 15: up to half a sample before the line (x - 2) / 4 has them.
+LEAST = [[4 * k + (k * k + 3 * c) % 3 for k in range(1, 16)] for c in range(4)]
 INSTANCES = [
     source([4, 6], [-2, -3], [1, 1]),
     source([4, 6], [-2, -3], [1, 1], lanes=2),
@@ -91,6 +104,8 @@ INSTANCES = [
     sink([510, 255, -510], [27264602, 32156777, -40070], 18, width=24, lanes=3),
     sink([268427265 >> 1], [33550337], 25, width=20, out=16, out_signed=True),
     sink([7, 0], [-3, 1000], 2, width=9, signed=False),
+    sink([1], [-2], 2, width=8, out=4, least=LEAST[:1]),
+    sink([1, 1, 1, 1], [-2] * 4, 2, width=7, out=4, lanes=2, least=LEAST),
     packer(8, 1, 5, 1),
     packer(8, 3, 4, 3),
     packer(24, 1, 1, 2),
@@ -99,11 +114,22 @@ INSTANCES = [
     uart(3, 9),
     uart(1, 25, 26),
     uart(1, 25, 24),
+    server(1, 4, 7),
+    server(3, 6, 1),
 ]
 
 
-def test_kernels(model_cache: Path, tmp_path: Path) -> None:
-    outcome = simulate(build(model_cache, INSTANCES, BENCHES), INSTANCES, "engine_bench", tmp_path)
+@pytest.fixture
+def work_dir(tmp_path: Path) -> Path:
+    """With the memories of the thresholds."""
+    for rows in (LEAST[:1], LEAST):
+        text = "".join(f"{least:x}\n" for row in rows for least in (*row, 255))
+        (tmp_path / f"least_{len(rows)}.mem").write_text(text)
+    return tmp_path
+
+
+def test_kernels(model_cache: Path, work_dir: Path) -> None:
+    outcome = simulate(build(model_cache, INSTANCES, BENCHES), INSTANCES, "engine_bench", work_dir)
     assert outcome.failed == {}
     assert len(outcome.passed) == SCENARIOS * len(INSTANCES)
 
@@ -113,18 +139,19 @@ WRONG = {
     0: {"starts": [-2, -4]},
     5: {"biases": [27264602 + (1 << 17), 32156777, 40070192]},
     6: {"samples": [0, 254]},
-    9: {"LINE": 6},
+    9: {"least": [[k + 1 for k in LEAST[0]]]},
+    11: {"LINE": 6},
 }
 
 
-def test_wrong_words_are_noticed(model_cache: Path, tmp_path: Path) -> None:
+def test_wrong_words_are_noticed(model_cache: Path, work_dir: Path) -> None:
     """Negative control: these instances fail, and no others."""
     folder = build(model_cache, INSTANCES, BENCHES)
     told = [
         replace(one, bench={**one.bench, **WRONG.get(index, {})})
         for index, one in enumerate(INSTANCES)
     ]
-    failed = simulate(folder, told, "engine_bench", tmp_path).failed
+    failed = simulate(folder, told, "engine_bench", work_dir).failed
     assert len(failed) == SCENARIOS * len(WRONG)
     assert {int(re.search(r"index=(\d+)", name)[1]) for name in failed} == set(WRONG)
 
