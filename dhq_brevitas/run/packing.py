@@ -117,7 +117,7 @@ def pack_run(folder: RunFolder, path: Path | None = None) -> PackedSize:
     about = {
         "signal": {
             "task": get_task(fit.task).name,
-            "name": problem.name,
+            "name": Path(problem.name).name,  # not where it lies on this machine
             "shape": problem.shape,
             "grid": grid,
             "details": problem.details,
