@@ -15,7 +15,6 @@ import pytest
 from commands import SMALL, failure, run
 from PIL import Image
 
-from dhq_brevitas.planning.parts import part_resources
 from dhq_brevitas.run.cli import _chosen_stages, build_parser
 from dhq_brevitas.run.html_report import _depths, _resource_rows, command_of, write_page
 from dhq_brevitas.run.records import RunFolder
@@ -251,12 +250,6 @@ def test_resources_of_a_synthesis():
     assert rows["URAM"] == ["0", "", "0", ""]
     summary["synthesis_part"] = "xcvu9p"
     assert {row[0]: row[1:] for row in _resource_rows(summary)}["LUT"] == ["532", "400", "", ""]
-
-
-def test_parts():
-    assert part_resources("XC7Z020clg400-1")["bram18"] == 280
-    assert part_resources("xczu9eg-ffvb1156-2-e")["dsp"] == 2520
-    assert part_resources("tin") is None
 
 
 # -- in a browser ----------------------------------------------------------------------------------
