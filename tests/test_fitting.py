@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 import dhq_brevitas as dhq
 from dhq_brevitas.fitting import CoordinateGrid
+from dhq_brevitas.inr.packed import pack_network
+from dhq_brevitas.run.packing import UnpackOptions, unpack_run
 
 QUICK = {"hidden": 16, "layers": 2, "steps": 250, "progress": False}
 
@@ -129,3 +131,51 @@ def test_coordinates_of_another_rank_or_far_away(fitted):
         result(points[:, 0])
     with pytest.raises(ValueError, match="coordinates leave the range of the network"):
         result(points * 100)
+
+
+# -- packed ----------------------------------------------------------------------------------------
+
+
+def test_a_packed_network_comes_back(fitted, tmp_path):
+    points, _, result = fitted
+    quantized = result.quantize(dhq.QuantSpec(scale="float"), steps=0, progress=False)
+    assert quantized.pack(tmp_path / "a.dhq") == (tmp_path / "a.dhq").stat().st_size
+    again = dhq.unpack(tmp_path / "a.dhq")
+    np.testing.assert_array_equal(again(points), quantized(points))
+    assert (again.psnr, again.low, again.high) == (quantized.psnr, quantized.low, quantized.high)
+    np.testing.assert_array_equal(again.grid.origin, quantized.grid.origin)
+    np.testing.assert_array_equal(again.grid.spacing, quantized.grid.spacing)
+    with pytest.raises(ValueError, match="coordinates leave the range of the network"):
+        again(points * 100)
+
+
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        ({"origin": [0.0]}, "they have not 2 axes"),
+        ({"spacing": [1.0, 0.0]}, "they are out of range"),
+        ({"low": "a"}, "could not convert string to float"),
+        ({"low": None}, "its samples are none"),
+        ({"spacing": [[1], 2]}, "its samples are none"),
+        ({"rounding": 10**400}, "int too large"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_packed_samples_that_are_none(fitted, tmp_path, samples, message):
+    model = fitted[2].quantize(steps=0, progress=False).model
+    whole = {"origin": [0.0, 0.0], "spacing": [1.0, 1.0], "rounding": 0.0, "low": 0.0, "high": 1.0}
+    (tmp_path / "a.dhq").write_bytes(pack_network(model, {"samples": whole}))
+    assert np.isnan(dhq.unpack(tmp_path / "a.dhq").psnr)
+    (tmp_path / "a.dhq").write_bytes(pack_network(model, {"samples": whole | samples}))
+    with pytest.raises(ValueError, match=f"a.dhq cannot be unpacked: .*{message}"):
+        dhq.unpack(tmp_path / "a.dhq")
+
+
+def test_a_packed_network_without_a_signal_is_none_for_the_command(fitted, tmp_path):
+    fitted[2].quantize(steps=0, progress=False).pack(tmp_path / "a.dhq")
+    options = UnpackOptions(tmp_path / "out", progress=False)
+    with pytest.raises(
+        ValueError, match=r"holds no signal of a run: read it with dhq_brevitas\.un"
+    ):
+        unpack_run(tmp_path / "a.dhq", options, print)
+    assert not (tmp_path / "out").exists()

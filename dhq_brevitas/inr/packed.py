@@ -25,6 +25,7 @@ import math
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ from dhq_brevitas.nn.proxies import weight_rotation
 from dhq_brevitas.nn.scales import learned_scales, set_scale, step_of
 from dhq_brevitas.util.entropy import IntegerReader, IntegerWriter
 
-__all__ = ["Unpacked", "digest_of", "pack_network", "unpack_network"]
+__all__ = ["Unpacked", "digest_of", "is_packed", "pack_network", "unpack_network"]
 
 MAGIC, VERSION = b"DHQ", 1
 DIGEST_BYTES = 8
@@ -146,6 +147,14 @@ def _framed(header: str, integers: bytes) -> bytes:
     deflated = zlib.compress(header.encode(), 9)
     content = len(deflated).to_bytes(4, "little") + deflated + integers
     return MAGIC + bytes([VERSION]) + _digest(content) + content
+
+
+def is_packed(path: Path) -> bool:
+    """Whether a file begins as a packed network does."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        return stream.read(len(MAGIC)) == MAGIC
 
 
 def _unframed(data: bytes, source: str) -> tuple[dict[str, Any], bytes]:

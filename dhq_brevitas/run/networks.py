@@ -16,6 +16,9 @@ from dhq_brevitas.util.states import load_state, save_state
 
 __all__ = ["load_float", "load_quantized", "make_quantized", "save_quantized"]
 
+# What a quantized network is made of beside the plan and what the fit's options say.
+NETWORK = ("limits", "coordinate_step", "coordinate_bits")
+
 
 def load_float(folder: Folder, fit: FitOptions, problem: Problem) -> Inr:
     """The fitted network, on the CPU; ValueError where only a quantized one was unpacked."""
@@ -37,7 +40,7 @@ def make_quantized(network: Inr, spec: QuantSpec, problem: Problem) -> QuantInr:
 def load_quantized(folder: Folder, fit: FitOptions, problem: Problem) -> QuantInr:
     """The settled quantized network, on the CPU."""
     plans, known = read_plan(folder.file(LAYERS)), read_json(folder.file(LAYERS)).get("network")
-    if known is None:
+    if not isinstance(known, dict) or set(known) != set(NETWORK):
         raise ValueError(
             f"{folder.path} is of an earlier version of dhq: run dhq quantize again, or dhq run"
         )
@@ -50,8 +53,7 @@ def load_quantized(folder: Folder, fit: FitOptions, problem: Problem) -> QuantIn
 def save_quantized(folder: Folder, model: QuantInr, **others: Any) -> list[str]:
     """Writes quant.pt, and layers.json with ``others`` in it; their names."""
     save_state(folder.file(QUANTIZED), model)
-    names = ("limits", "coordinate_step", "coordinate_bits")
-    known = {name: getattr(model, name) for name in names}
+    known = {name: getattr(model, name) for name in NETWORK}
     values = {"layers": layers_to_json(model.plans), "network": known, **others}
     write_json(folder.file(LAYERS), values)
     return [QUANTIZED, LAYERS]

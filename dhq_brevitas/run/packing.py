@@ -13,7 +13,7 @@ from __future__ import annotations
 import importlib.metadata
 import math
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,7 +103,7 @@ def pack_run(folder: RunFolder, path: Path | None = None) -> PackedSize:
 
     MissingStageError without one; ValueError where what was unpacked would not be the same.
     """
-    from dhq_brevitas.inr.packed import digest_of, pack_network
+    from dhq_brevitas.inr.packed import digest_of, is_packed, pack_network
     from dhq_brevitas.run.networks import load_quantized
     from dhq_brevitas.signals.grid import regularity
     from dhq_brevitas.signals.tasks import Problem, get_task
@@ -111,13 +111,15 @@ def pack_run(folder: RunFolder, path: Path | None = None) -> PackedSize:
     folder.require("quantize", "a packed file")
     chosen, target = folder.chosen(), folder.file(NETWORK) if path is None else path
     check_folder_of(target)
+    if target.exists() and not is_packed(target):
+        raise ValueError(f"{target} is something else than a packed network; choose another name")
     fit, problem = chosen.get(FitOptions), Problem.load(folder.file(SIGNAL))
     model = load_quantized(folder, fit, problem)
     grid = regularity(problem.codes, problem.shape)
     about = {
         "signal": {
             "task": get_task(fit.task).name,
-            "name": problem.name,
+            "name": Path(problem.name).name,  # not where it lies on this machine
             "shape": problem.shape,
             "grid": grid,
             "details": problem.details,
@@ -157,7 +159,7 @@ def _finite(value: Any) -> Any:
 # -- from a file -----------------------------------------------------------------------------------
 
 
-def unpack_run(path: Path, options: UnpackOptions, say: Any) -> None:
+def unpack_run(path: Path, options: UnpackOptions, say: Callable[[str], None]) -> None:
     """Makes a run folder of a file: the network, and the reconstruction of the signal.
 
     ValueError for what is no such file, damaged, or does not give the output codes that it was
@@ -169,6 +171,8 @@ def unpack_run(path: Path, options: UnpackOptions, say: Any) -> None:
     data = path.read_bytes()
     unpacked = unpack_network(data, str(path), options.family)
     try:
+        if "signal" not in unpacked.about:
+            raise ValueError("it holds no signal of a run: read it with dhq_brevitas.unpack")
         signal = _entry(unpacked.about, "signal", dict)
         task = _task(signal, options.task)
         shape, codes = _points(signal, unpacked)
@@ -199,7 +203,11 @@ def unpack_run(path: Path, options: UnpackOptions, say: Any) -> None:
 
 
 def _stage(
-    folder: RunFolder, options: UnpackOptions, task: Task, problem: Problem, say: Any
+    folder: RunFolder,
+    options: UnpackOptions,
+    task: Task,
+    problem: Problem,
+    say: Callable[[str], None],
 ) -> Stage:
     import torch
 

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -16,6 +17,7 @@ from commands import SMALL, failure, run
 from dhq_brevitas.fitting import unpack
 from dhq_brevitas.inr import packed
 from dhq_brevitas.inr.families import FAMILIES
+from dhq_brevitas.run import packing
 from dhq_brevitas.run.loading import load_run
 from dhq_brevitas.run.packing import pack_run
 from dhq_brevitas.run.pipeline import run_stage
@@ -83,7 +85,8 @@ def test_every_task(tmp_path, task):
     ],
     ids=str,
 )
-def test_every_kind(tmp_path, options):
+def test_every_kind(tmp_path, monkeypatch, options):
+    monkeypatch.setattr(packing, "CHUNK", 100)  # in pieces, which must not matter
     source = make(tmp_path / "run", **options)
     again = repacked(tmp_path, source)
     assert_equal_reconstructions(source.path, again)
@@ -100,6 +103,27 @@ def test_onward_to_hardware(tmp_path):
     found = load_run(again).summary
     assert (found["mismatch_quant_qonnx"], found["mismatch_qonnx_finn"]) == (0, 0)
     assert not [name for name in found if name.startswith("psnr_") and name != "psnr_quant"]
+
+
+def test_points_that_are_no_grid(tmp_path):
+    """Their codes are in the file."""
+
+    def load(request):
+        problem = TASKS["picture"].load(request)
+        order = np.random.default_rng(0).permutation(len(problem.codes))
+        return replace(
+            problem, task="mixed", codes=problem.codes[order], values=problem.values[order]
+        )
+
+    TASKS["mixed"] = replace(TASKS["picture"], name="mixed", load=load)
+    try:
+        source = make(tmp_path / "run", task="mixed")
+        again = repacked(tmp_path, source)
+    finally:
+        del TASKS["mixed"]
+    assert_equal_reconstructions(source.path, again)
+    codes = [load_run(folder).problem.codes for folder in (source.path, again)]
+    np.testing.assert_array_equal(*codes)
 
 
 def test_what_is_printed(tmp_path, capsys):
@@ -120,8 +144,14 @@ def test_a_file_elsewhere(tmp_path, capsys):
     source = make(tmp_path / "run")
     assert run("pack", "--out", source.path, "--file", tmp_path / "b.dhq") == 0
     assert not (source.path / "network.dhq").exists()
+    assert run("pack", "--out", source.path, "--file", tmp_path / "b.dhq") == 0
     status, line = failure(capsys, "pack", "--out", source.path, "--file", tmp_path / "no/b.dhq")
     assert (status, "there is no folder" in line) == (1, True)
+    weights = source.path / "quant.pt"
+    before = weights.read_bytes()
+    status, line = failure(capsys, "pack", "--out", source.path, "--file", weights)
+    assert (status, "is something else than a packed network" in line) == (1, True)
+    assert weights.read_bytes() == before
 
 
 def test_in_python(tmp_path):
@@ -344,6 +374,14 @@ def test_signals_that_do_not_hold_together(tmp_path, small, capsys, values, mess
     status, line = failure(capsys, "unpack", tmp_path / "a.dhq", "--out", tmp_path / "out")
     assert status == 1
     assert re.search(message, line), line
+
+
+@pytest.mark.parametrize("details", [{}, {"rate": "fast"}, {"rate": -1}, {"rate": 10**12}], ids=str)
+def test_details_that_the_task_cannot_use(tmp_path, capsys, details):
+    pack_run(make(tmp_path / "run", task="audio"), tmp_path / "a.dhq")
+    write(tmp_path / "b.dhq", (tmp_path / "a.dhq").read_bytes(), {"about/signal/details": details})
+    status, line = failure(capsys, "unpack", tmp_path / "b.dhq", "--out", tmp_path / "out")
+    assert (status, "the task audio cannot show it" in line) == (1, True)
 
 
 def test_no_file(tmp_path, capsys):

@@ -9,6 +9,7 @@ from PIL import Image
 
 from dhq_brevitas.signals import grid, metrics
 from dhq_brevitas.signals import pictures as signals
+from dhq_brevitas.signals.grid import grid_codes, regular_codes, regularity
 from dhq_brevitas.util import files
 
 
@@ -221,3 +222,21 @@ def test_unwritable_folder(tmp_path):
     with pytest.raises(ValueError, match="cannot write to the output folder"):
         files.check_writable_folder(tmp_path / "file" / "below")
     assert files.check_writable_folder(tmp_path / "a" / "b").is_dir()
+
+
+@pytest.mark.parametrize("shape", [(5,), (4, 7), (1, 6), (3, 1, 2)])
+def test_codes_of_a_grid_are_its_start_and_spacing(shape):
+    codes = 3 * grid_codes(shape) - 2
+    start, spacing = regularity(codes, shape)
+    assert spacing == [3 if side > 1 else 1 for side in shape]
+    np.testing.assert_array_equal(regular_codes(shape, start, spacing), codes)
+
+
+def test_codes_of_no_grid():
+    codes = grid_codes((4, 4))
+    assert regularity(codes, (4, 4)) == ([-2, -2], [1, 1])
+    assert regularity(codes, (16,)) is None
+    assert regularity(codes, (2, 8)) is None
+    assert regularity(codes[::-1], (4, 4)) is None
+    codes[5, 1] += 1
+    assert regularity(codes, (4, 4)) is None
