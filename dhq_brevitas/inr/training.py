@@ -44,8 +44,10 @@ __all__ = [
 Projection = Callable[[Tensor], Tensor]
 
 PROGRESS_EVERY = 20
-# Activations of a whole training from which on compiling its steps takes less time than it saves.
-COMPILED_WORK = 4e9
+# Activations of a whole training from which on compiling its steps, which takes up to a minute,
+# saves more; one that is quantized takes more operations, which are then fused.
+COMPILED_WORK = 2e10
+QUANTIZED_OPERATIONS = 4
 COMPARED = 64  # samples
 
 
@@ -268,6 +270,7 @@ class TrainingRun:
         samples = inputs if self.project is not None else inputs[: self.spec.batch]
         width = sum(p.shape[0] for p in self.model.parameters() if p.ndim == 2)
         work = self.spec.steps * len(samples) * width
+        work *= 1 if form is self.model else QUANTIZED_OPERATIONS
         return (
             compiled(form, samples)
             if work >= COMPILED_WORK and samples.device.type == "cpu"

@@ -118,6 +118,19 @@ def test_a_network_of_ones_own_gives_the_same_bits():
     assert same(results(form, model), results(model, model))
 
 
+def test_a_learned_scale_that_is_handed_on_gets_its_gradient():
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        qnn.QuantIdentity(return_quant_tensor=True),
+        qnn.QuantLinear(2, 3, True, weight_quant=Int8WeightPerChannelFloat, bias_quant=Int32Bias),
+    )
+    calibrate(model, CODES)
+    found, expected = results(training_form(model.train(), CODES), model), results(model, model)
+    assert torch.equal(found[0], expected[0])
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b)
+
+
 def test_a_network_that_looks_into_quant_tensors_has_no_form():
     class Looking(Residual):
         def forward(self, x):

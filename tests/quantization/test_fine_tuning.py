@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from dhq_brevitas.inr import training
 from dhq_brevitas.inr.integers import layer_codes
 from dhq_brevitas.inr.network import Inr
 from dhq_brevitas.inr.quant_spec import QuantSpec
@@ -56,6 +57,26 @@ def test_training_improves_and_leaves_quantized_weights(rotation):
         if rotation == "input":
             weight = layer.weight_quant.rotate_weight(weight)
         assert torch.allclose(layer.quant_weight().value, weight, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+def test_compiled_it_freezes_the_same(monkeypatch):
+    """With the compiler's front end, whose back end takes a minute to find the processor's kind."""
+    compile_, states, calls = torch.compile, [], []
+
+    def front_end(form, **options):
+        calls.append(form)
+        return compile_(form, backend="aot_eager", **options)
+
+    monkeypatch.setattr(torch, "compile", front_end)
+    for work in (0, math.inf):
+        monkeypatch.setattr(training, "COMPILED_WORK", work)
+        model, post = rounded(rotation="input", scale="float")
+        spec = TrainSpec(60, batch=128, learning_rate=1e-3)
+        assert freeze_quantized(model, CODES, TARGET, spec, post, progress=False).step == 60
+        states.append(model.state_dict())
+    assert len(calls) == 1
+    assert all(torch.equal(states[0][name], value) for name, value in states[1].items())
 
 
 def test_no_steps_keep_what_was_there():
