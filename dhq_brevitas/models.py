@@ -40,11 +40,13 @@ from dhq_brevitas.planning.alternatives import Budget
 from dhq_brevitas.planning.limits import Hardware
 from dhq_brevitas.planning.plan_file import read_plan
 from dhq_brevitas.planning.search import Plan, make_plan
+from dhq_brevitas.quantization.post_training import check_finite, check_samples
 from dhq_brevitas.quantization.recipe import (
     FINE_TUNING_BATCH,
     FINE_TUNING_STEPS,
     quantize_in_place,
 )
+from dhq_brevitas.quantization.supported import check_quantizers, warn_of_lost_inputs
 from dhq_brevitas.tracing.build import Widths
 from dhq_brevitas.tracing.capture import unwrapped
 from dhq_brevitas.tracing.network import TracedNetwork
@@ -105,11 +107,14 @@ def quantize(
     on = resolve_device(device)
     training = None if target is None else TrainSpec(steps, batch, learning_rate, seed=seed)
     network, rows = _network(model, inputs, spec, on)
+    check_samples(rows)
+    check_finite(network)
     goal = None
     if target is not None:
         traced = isinstance(network, TracedNetwork)
         goal = (network.flat_target(target, _tuple(inputs)) if traced else target).to(on)
     with _flat(network):
+        warn_of_lost_inputs(network, rows)
         if spec == "auto":
             spec = make_plan(network, rows, progress=progress)
         elif spec is None and isinstance(network, TracedNetwork):
@@ -130,6 +135,7 @@ def _network(
     if any(isinstance(m, QuantLayerMixin | QuantProxyFromInjector) for m in model.modules()):
         if not isinstance(inputs, Tensor):
             raise TypeError("inputs must be one tensor for a module of Brevitas layers")
+        check_quantizers(model)
         return copy.deepcopy(model).to(on), inputs.to(on)
     network = trace(model, _tuple(inputs), _widths(spec)).to(on)
     return network, network.flat_inputs(_tuple(inputs)).to(on)

@@ -5,13 +5,14 @@
 from dhq_brevitas.export.exact_sums import exact_tensor, with_exact_sums
 from dhq_brevitas.export.execute import run_qonnx, set_batch_size
 from dhq_brevitas.export.handlers import register
+from dhq_brevitas.export.output_check import ExportError
 from dhq_brevitas.export.passes.integer_form import (
     InexactAccumulatorWarning,
     ToIntegerForm,
     to_integer_form,
 )
 from dhq_brevitas.export.passes.lower_hadamard import LowerHadamardToMatMul
-from dhq_brevitas.export.qonnx import ExportError, export_qonnx, save_model
+from dhq_brevitas.export.qonnx import export_qonnx, save_model
 
 __all__ = [
     "ExportError",

@@ -188,8 +188,8 @@ def test_what_cannot_be_quantized_is_named(call):
     twice = nn.Sequential(codes_in(), layer, dhq.QuantSine(return_quant_tensor=True), layer)
     with pytest.raises(ValueError, match="1: the network calls this layer twice; give each call"):
         call(twice, CODES, dhq.QuantSpec(), progress=False)
-    with pytest.raises(ValueError, match="Linear calls no QuantLinear layer: build it from"):
-        call(nn.Linear(2, 2), CODES, dhq.QuantSpec(), progress=False)
+    with pytest.raises(ValueError, match="Sequential calls no QuantLinear layer: build it"):
+        call(nn.Sequential(codes_in()), CODES, dhq.QuantSpec(), progress=False)
     broken = Net()
     broken.middle.weight.data[3, 2] = float("nan")
     with pytest.raises(ValueError, match=r"middle\.weight holds NaN or infinity"):

@@ -174,6 +174,12 @@ class HadamardWeightQuantProxy(WeightQuantProxyFromInjector):
         # In export mode the handler supplies the rotated weight as a constant.
         if self.export_mode:
             return super().forward(x)
+        if self._depth == 0 and x.shape[self.rotation.weight_axis] != self.rotated_size:
+            raise ValueError(
+                f"{describe(self.tracked_module_list[0])}: a part of a rotated weight cannot be "
+                "quantized by itself, as Brevitas's gptq_mode asks for; dhq_brevitas.quantize "
+                "rounds rotated weights with a view to their inputs"
+            )
         self._depth += 1
         try:
             if self._depth > 1:  # a scale search trying a candidate on the rotated weight

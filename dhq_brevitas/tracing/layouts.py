@@ -67,6 +67,8 @@ def layout_of(index: Tensor, lead: tuple[int, ...], width: int) -> Layout:
     full = (*lead, width)
     if not torch.equal(index.reshape(-1).sort().values, torch.arange(prod(full))):
         raise MixedSamples("gives some samples or channels twice, or not at all")
+    if torch.equal(index, torch.arange(prod(full)).reshape(full)):
+        return Layout(((0,),) * len(lead) + ((width,),), tuple(range(len(full))), (1,) * len(full))
     strides = [prod(full[place + 1 :]) for place in range(len(full))]
     parts: list[tuple[int, int]] = []  # (size, stride), in the order of the output
     axes = []
@@ -95,11 +97,23 @@ def layout_of(index: Tensor, lead: tuple[int, ...], width: int) -> Layout:
         places |= {part: start + number for number, part in enumerate(own)}
         if not own:
             hidden.append(start)
-    # They come last, so that the samples stay on the first axis.
-    if axes:
-        axes[-1] += len(hidden)
-    order = (*(places[part] for part in parts), *hidden)
-    return Layout(tuple(sizes), order, tuple(axes))
+    order = [places[part] for part in parts]
+    for place in hidden:  # behind its neighbor, so that it needs no permutation
+        where = order.index(place - 1) + 1 if place - 1 in order else 0
+        order.insert(where, place)
+        if axes:
+            axes[_axis_at(axes, where)] += 1
+    return Layout(tuple(sizes), tuple(order), tuple(axes))
+
+
+def _axis_at(axes: list[int], place: int) -> int:
+    """The output axis of the part before ``place``."""
+    end = 0
+    for axis, count in enumerate(axes):
+        end += count
+        if place <= end:
+            return axis
+    return len(axes) - 1
 
 
 def _parts(line: Tensor) -> list[tuple[int, int]]:

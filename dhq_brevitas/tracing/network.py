@@ -194,6 +194,20 @@ class TracedNetwork(nn.Module):
         y = y * getattr(self, output.scale) if output.scale else y
         return y + getattr(self, output.shift) if output.shift else y
 
+    @property
+    def dyadic(self) -> bool:
+        """Whether no factor behind the input quantizers has a mantissa of more than 12 bits."""
+        inputs = set(range(len(self._program.widths)))
+        for number, step in enumerate(self._program.steps, start=len(inputs)):
+            if step.kind == "sum" and inputs.issuperset(step.sources):
+                inputs.add(number)  # still real numbers
+                continue
+            for name in filter(None, step.factors):
+                mantissa = torch.frexp(getattr(self, name))[0] * 2**12
+                if not torch.equal(mantissa, mantissa.round()):
+                    return False
+        return True
+
     # -- as one matrix to another ----------------------------------------------------------------
 
     @contextmanager

@@ -225,16 +225,26 @@ def test_fraction_bits(numbers, expected):
     assert fraction_bits(np.array(numbers)) == expected
 
 
+def test_zero_points_become_offsets():
+    nodes = [quant_node("x", "half", "eight", "y")]
+    model = make_model(nodes, (1, 4), {"half": 0.5, "zero": 3, "eight": 8})
+    form = to_integer_form(model)
+    quants = form.get_nodes_by_op_type("Quant")
+    assert [float(form.get_initializer(node.input[2])) for node in quants] == [0.0]
+    x = np.linspace(-70, 70, 4004, dtype=np.float32).reshape(-1, 4)
+    np.testing.assert_array_equal(run_qonnx(form, x), run_qonnx(model, x))
+
+
 class TestBadInput:
     @pytest.mark.parametrize("bits", [1, 33])
     def test_multiplier_bits(self, bits):
         with pytest.raises(ValueError, match=f"multiplier_bits={bits} is out of range"):
             ToIntegerForm(bits)
 
-    def test_zero_point(self):
+    def test_fractional_zero_point(self):
         nodes = [quant_node("x", "half", "eight", "y")]
-        model = make_model(nodes, (1, 4), {"half": 0.5, "zero": 3, "eight": 8})
-        with pytest.raises(ValueError, match=r"zero point 3\.0 is not supported"):
+        model = make_model(nodes, (1, 4), {"half": 0.5, "zero": 2.5, "eight": 8})
+        with pytest.raises(ValueError, match=r"zero point 2\.5 is not supported; use one integer"):
             to_integer_form(model)
 
     def test_per_channel_scale_before_a_transform(self):

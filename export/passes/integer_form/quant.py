@@ -28,17 +28,21 @@ QUANT_DOMAIN = "qonnx.custom_op.general"
 def convert_quant(
     writer: GraphWriter, node: NodeProto, x: Value, scale: Value, zero_point: Value, bits: Value
 ) -> Value:
-    """A constant: its codes. A tensor: Quant(x / scale) with scale 1."""
+    """A constant: its codes, less the zero point z. A tensor: Quant(x / scale + z) with scale 1.
+
+    What comes out then has the offset -z·scale.
+    """
     if not (
         isinstance(scale, Constant)
         and isinstance(zero_point, Constant)
         and isinstance(bits, Constant)
     ):
         raise ValueError(f"{describe(node)}: scale, zero point and bit width must be constants")
-    if np.any(zero_point.values != 0):
+    zero = zero_point.values.astype(np.float64)
+    if np.any(zero != np.rint(zero)) or (zero.size > 1 and not isinstance(x, Constant)):
         raise ValueError(
             f"{describe(node)}: zero point {zero_point.values.tolist()} is not supported; "
-            "use a symmetric quantizer"
+            "use one integer for all channels, or a symmetric quantizer"
         )
     signed, narrow = attribute(node, "signed", 1), attribute(node, "narrow", 0)
     rounding = attribute(node, "rounding_mode", b"ROUND").decode().upper()
@@ -46,16 +50,16 @@ def convert_quant(
     step = scale.values.astype(np.float64)
     if isinstance(x, Constant):
         # In float64: the codes of a bias may have more bits than float32 carries.
-        quotient, one, zero = x.values / step, np.float64(1), np.float64(0)
+        quotient, one = x.values / step, np.float64(1)
         codes = int_quant(quotient, one, zero, bits.values, signed, narrow, rounding)
-        return Constant(
-            codes * step,
-            codes.astype(np.float32),
-            step,
-            ("INT" if signed else "UINT") + str(width),
-        )
+        datatype = ("INT" if signed else "UINT") + str(width)
+        if np.any(zero):  # a sign and, if the zero point is outside of the codes, more bits
+            largest = int(np.abs(codes).max())
+            datatype = f"INT{max(width, largest.bit_length()) + 1}"
+        return Constant(codes * step, codes.astype(np.float32), step, datatype)
     step = last_axis(step, describe(node))
-    source = _code_source(writer, node, x, step, width, rounding)
+    zero = zero.reshape(())
+    source = _code_source(writer, node, x, step, width, rounding, zero)
     code = writer.emit(
         "Quant",
         [
@@ -71,7 +75,7 @@ def convert_quant(
         rounding_mode=rounding,
     )
     low, high = int(min_int(signed, narrow, width)), int(max_int(signed, narrow, width))
-    return replace(integer(code, low, high), scale=step)
+    return replace(integer(code, low, high), scale=step, offset=-zero * step)
 
 
 def _code_source(
@@ -81,10 +85,11 @@ def _code_source(
     step: np.ndarray,
     bits: int,
     rounding: str,
+    zero: np.ndarray,
 ) -> str:
-    """Name of the tensor x / step, the input of a Quant with scale 1."""
+    """Name of the tensor x / step + zero, the input of a Quant with scale 1."""
     if isinstance(x, Scaled):
-        factor, shift = x.scale / step, x.offset / step
+        factor, shift = x.scale / step, x.offset / step + zero
         largest = x.magnitude * np.abs(factor).max() + np.abs(shift).max()
         exact_bits = FLOAT_INTEGER_BITS[TensorProto.FLOAT]
         if bits > exact_bits and largest > 1 << exact_bits:
@@ -98,9 +103,13 @@ def _code_source(
         if x.magnitude > 1 << exact_bits:
             factor, shift = aligned_parameters(x, factor, shift)
         return writer.affine(x, factor, shift, exact=False)
-    if np.all(step == 1):
-        return x.name
-    reciprocal = 1 / step
-    if np.all(np.frexp(step)[0] == 0.5):  # powers of two: the product is exact
-        return writer.emit("Mul", [x.name, writer.parameter(reciprocal.astype(np.float32))], x.name)
-    return writer.emit("Div", [x.name, writer.parameter(step.astype(np.float32))], x.name)
+    name = x.name
+    if np.all(np.frexp(step)[0] == 0.5) and np.any(step != 1):  # powers of two: exact
+        name = writer.emit("Mul", [name, writer.parameter((1 / step).astype(np.float32))], name)
+    elif np.any(step != 1):
+        name = writer.emit("Div", [name, writer.parameter(step.astype(np.float32))], name)
+    return (
+        writer.emit("Add", [name, writer.parameter(zero.astype(np.float32))], name)
+        if zero
+        else name
+    )

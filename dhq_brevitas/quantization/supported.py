@@ -1,0 +1,102 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""What is said of a user's quantizers before work is lost on them."""
+
+import warnings
+from functools import partial
+from typing import Any
+
+import brevitas.nn as qnn
+import torch
+from brevitas.core.quant import BinaryQuant, ClampedBinaryQuant
+from brevitas.proxy.float_parameter_quant import WeightFloatQuantProxyFromInjectorBase
+from brevitas.proxy.float_runtime_quant import ActFloatQuantProxyFromInjectorBase
+from brevitas.proxy.parameter_quant import WeightQuantProxyFromInjectorBase
+from brevitas.proxy.runtime_quant import ActQuantProxyFromInjectorBase
+from torch import Tensor, nn
+
+from dhq_brevitas.nn.activations import QuantLookupActivation
+from dhq_brevitas.nn.float_mode import unquantized
+from dhq_brevitas.nn.quantizers import IntegerCodes
+from dhq_brevitas.util.hooks import evaluating, pre_hooked
+
+__all__ = ["LostInputWarning", "check_quantizers", "warn_of_lost_inputs"]
+
+# A smaller share of values is not worth a word, nor is a smaller error, in parts of the peak.
+LOST_SHARE, LOST_ERROR = 1e-3, 1e-2
+
+
+class LostInputWarning(UserWarning):
+    """A quantizer of fixed range cuts off, or rounds away, much of what it is given."""
+
+
+def check_quantizers(model: nn.Module) -> None:
+    """ValueError, naming it, for a quantizer that has no integer form of two bits or more."""
+    for name, proxy in model.named_modules():
+        if not isinstance(proxy, WeightQuantProxyFromInjectorBase | ActQuantProxyFromInjectorBase):
+            continue
+        if not proxy.is_quant_enabled:
+            continue
+        if getattr(proxy, "is_groupwise", False):
+            raise ValueError(
+                f"{name}: scales of groups of channels, as of MX formats, have no integer form "
+                "here; use a quantizer with one scale a tensor or an output channel"
+            )
+        if isinstance(
+            proxy, WeightFloatQuantProxyFromInjectorBase | ActFloatQuantProxyFromInjectorBase
+        ):
+            raise ValueError(
+                f"{name}: minifloats have no integer form; use an integer quantizer, such as "
+                "Int8WeightPerChannelFixedPoint or Int8ActPerTensorFixedPoint"
+            )
+        injector = proxy.quant_injector
+        binary = any(isinstance(m, BinaryQuant | ClampedBinaryQuant) for m in proxy.modules())
+        if binary or ("bit_width" in injector and injector.bit_width == 1):
+            raise ValueError(
+                f"{name}: 1 bit is not supported: binary codes have no layer here, and of signed "
+                "integers 1 bit leaves 0 and -1; use 2 bits, whose narrow range is -1, 0, 1"
+            )
+
+
+def warn_of_lost_inputs(model: nn.Module, inputs: Tensor) -> None:
+    """LostInputWarning, naming it, for each module of a fixed range that its inputs do not fit."""
+    hooks: list[Any] = []
+    for name, module in model.named_modules():
+        if isinstance(module, QuantLookupActivation) and module.limit is not None:
+            hooks.append((module, partial(_clipped, name)))
+        elif isinstance(module, qnn.QuantIdentity) and _takes_codes(module):
+            hooks.append((module, partial(_fractions, name)))
+    with evaluating(model), unquantized(model), torch.no_grad(), pre_hooked(hooks):
+        model(inputs)
+
+
+def _takes_codes(module: qnn.QuantIdentity) -> bool:
+    injector = module.act_quant.quant_injector
+    return isinstance(injector, type) and issubclass(injector, IntegerCodes)
+
+
+def _fractions(name: str, module: Any, args: tuple[Any, ...]) -> None:
+    x = getattr(args[0], "value", args[0])
+    share = float((x != x.round()).double().mean())
+    if share > LOST_SHARE:
+        warnings.warn(
+            f"{name}: IntegerCodes rounds to whole numbers, which {share:.0%} of its inputs are "
+            f"not (they are from {float(x.min()):g} to {float(x.max()):g}); scale them to codes, "
+            "or hand the float module to dhq.quantize, which finds their grid",
+            LostInputWarning,
+            stacklevel=2,
+        )
+
+
+def _clipped(name: str, module: Any, args: tuple[Any, ...]) -> None:
+    x = getattr(args[0], "value", args[0]).double()
+    fn, limit = module.lookup.fn, module.limit
+    values, held = fn(x), fn(x.clamp(-limit, limit))
+    share = float(((values - held).abs() > LOST_ERROR * module.peak).double().mean())
+    if share > LOST_SHARE:
+        warnings.warn(
+            f"{name}: limit={limit:g} clips {share:.1%} of its inputs, which reach "
+            f"{float(x.abs().max()):g}, where the function still changes; raise the limit",
+            LostInputWarning,
+            stacklevel=2,
+        )
