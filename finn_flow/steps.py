@@ -75,6 +75,7 @@ from dhq_brevitas.finn_flow.transformations import (
     InferRequant,
     MatchStreams,
     MoveScalePastHadamard,
+    SeparateFunctions,
     SetLayerFolding,
     SpecializeMatrixVectors,
 )
@@ -122,6 +123,7 @@ def step_dhq_convert_to_hw(model: ModelWrapper, cfg: DataflowBuildConfig) -> Mod
         ExtractHostAffine(),
         MoveScalePastHadamard(exact_only=True),
         InferHadamardTransform(),
+        SeparateFunctions(),
         InferLookupActivation(),
         InferJoints(),
         InferRequant(),

@@ -13,6 +13,7 @@ from dhq_brevitas.finn_flow.transformations.infer_joints import InferForks, Infe
 from dhq_brevitas.finn_flow.transformations.infer_lookup_activation import InferLookupActivation
 from dhq_brevitas.finn_flow.transformations.infer_requant import InferRequant
 from dhq_brevitas.finn_flow.transformations.move_scale_past_hadamard import MoveScalePastHadamard
+from dhq_brevitas.finn_flow.transformations.separate_functions import SeparateFunctions
 from dhq_brevitas.finn_flow.transformations.set_layer_folding import SetLayerFolding
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "InferRequant",
     "MatchStreams",
     "MoveScalePastHadamard",
+    "SeparateFunctions",
     "SetLayerFolding",
     "SpecializeMatrixVectors",
 ]

@@ -134,3 +134,19 @@ def test_unknown_operator():
 
 def test_no_metadata(rng):
     assert HostAffine.from_model(network(rng)) is None
+
+
+def test_several_inputs_and_outputs():
+    half = HostOutput((HostStep("Mul", np.float32(0.5)),))
+    host = HostAffine((HostInput(), HostInput()), (half, HostOutput()))
+    a, b = host.encode([np.array([[1.0]]), np.array([[2.0, 3.0]])])
+    assert (a.tolist(), b.tolist()) == ([[1]], [[2, 3]])
+    assert [y.tolist() for y in host.decode((a, b))] == [[[0.5]], [[2.0, 3.0]]]
+    with pytest.raises(FlowError, match="inputs must be a sequence of 2 arrays"):
+        host.encode(np.array([[1.0]]))
+    with pytest.raises(FlowError, match="the graph has 2 outputs; ask each of them"):
+        host.output_scale  # noqa: B018
+    alone = HostAffine(outputs=(half,))
+    assert (alone.output_scale, alone.output_bias, alone.input_quantizer) == (0.5, 0, None)
+    assert alone.input_steps == ()
+    assert alone.output_steps == half.steps
