@@ -4,6 +4,7 @@
 # make demo: a bundled picture through to the checked dataflow graph, in runs/demo.
 # make test: lint, types and tests, with FINN and, for the core, with the newer Brevitas and PyTorch.
 # make test-rtl: the benches of the RTL kernels in full, of which make test runs a part.
+# make prove: what is proved of the RTL kernels, of which make test runs a part.
 # make test-exhaustive: every test that make test leaves out (marker exhaustive).
 # All set up their virtual environments first, and again whenever pyproject.toml or the lines
 # below change what they hold; PYTHON chooses the interpreter (3.11 or newer).
@@ -25,13 +26,14 @@ CORE_TESTS := $(addprefix tests/,export inr nn quantization test_examples.py tes
 export OMP_NUM_THREADS ?= 1
 
 .NOTPARALLEL:
-.PHONY: help demo test lint types test-finn test-core test-rtl test-exhaustive clean
+.PHONY: help demo test lint types test-finn test-core test-rtl test-exhaustive prove clean
 
 help:
 	@echo "make demo   fit, quantize, export, map to FINN and check a bundled picture (runs/demo)"
 	@echo "make test   lint, types, all tests"
 	@echo "make lint types test-finn test-core   the parts of make test"
 	@echo "make test-rtl  kernel benches with every variant and width (a quarter of an hour)"
+	@echo "make prove  proofs of the RTL kernels, and faults that they must find (minutes)"
 	@echo "make test-exhaustive  all that make test leaves out: these, networks of every width"
 	@echo "make clean  remove the virtual environments and runs/"
 
@@ -59,6 +61,9 @@ test-rtl: $(READY)
 
 test-exhaustive: $(READY)
 	$(VENV)/bin/python $(PYTEST) -m exhaustive
+
+prove: $(READY)
+	$(VENV)/bin/python tests/finn_flow/formal/prove.py
 
 test-core: $(CORE_READY)
 	$(CORE_VENV)/bin/python $(PYTEST) $(CORE_TESTS)
