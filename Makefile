@@ -4,6 +4,7 @@
 # make demo: a bundled picture through to the checked dataflow graph, in runs/demo.
 # make test: lint, types and tests, with FINN and, for the core, with the newer Brevitas and PyTorch.
 # make test-rtl: the benches of the RTL kernels in full, of which make test runs a part.
+# make prove: what is proved of the RTL kernels, of which make test runs a part.
 # make test-exhaustive: every test that make test leaves out (marker exhaustive).
 # make soak: random runs for MINUTES, killed and on full disks, through to the Verilog, in runs/soak.
 # All set up their virtual environments first, and again whenever pyproject.toml or the lines
@@ -28,13 +29,14 @@ MINUTES ?= 120
 SEED ?= 0
 
 .NOTPARALLEL:
-.PHONY: help demo test lint types test-finn test-core test-rtl test-exhaustive soak clean
+.PHONY: help demo test lint types test-finn test-core test-rtl test-exhaustive prove soak clean
 
 help:
 	@echo "make demo   fit, quantize, export, map to FINN and check a bundled picture (runs/demo)"
 	@echo "make test   lint, types, all tests"
 	@echo "make lint types test-finn test-core   the parts of make test"
 	@echo "make test-rtl  kernel benches with every variant and width (a quarter of an hour)"
+	@echo "make prove  proofs of the RTL kernels, and faults that they must find (minutes)"
 	@echo "make test-exhaustive  all that make test leaves out: these, networks of every width"
 	@echo "make soak   random runs, killed and on full disks, for MINUTES (120), from SEED (0) on"
 	@echo "make clean  remove the virtual environments and runs/"
@@ -66,6 +68,8 @@ test-exhaustive: $(READY)
 
 soak: $(READY)
 	$(VENV)/bin/python tests/soak/random_runs.py --minutes $(MINUTES) --first $(SEED) --out runs/soak
+prove: $(READY)
+	$(VENV)/bin/python tests/finn_flow/formal/prove.py
 
 test-core: $(CORE_READY)
 	$(CORE_VENV)/bin/python $(PYTEST) $(CORE_TESTS)

@@ -1,0 +1,241 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""What is proved of which kernel, and the faults that each property must find."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from engine import Case, finn_mvau_sources
+
+# A table of 8 entries as $readmemh and as a parameter; odd, and a sine's quarter wave.
+ODD = (1, 3, 2, 7, 9, 14, 13, 15)
+QUARTER = (2, 5, 5, 2, 14, 11, 11, 14)
+
+
+def vector(values: tuple[int, ...], width: int) -> str:
+    """A packed parameter, element 0 in the low bits."""
+    total = sum(value << (i * width) for i, value in enumerate(values))
+    return f"{len(values) * width}'h{total:x}"
+
+
+def lookup(table: tuple[int, ...], fold: int, **parameters: int | str) -> Case:
+    """lookup_activation with 3 bit codes in a table of 4 bit entries."""
+    memories = {"table.mem": table[: len(table) >> fold]}
+    if parameters.get("HAS_SCALE"):
+        parameters["SCALES"] = vector((3, 2, 1), 2)  # -1, -2, 1
+        memories["scale.mem"] = (3, 2, 1)
+    if parameters.get("HAS_BIAS"):
+        parameters["BIASES"] = vector((1, 2, 3), 2)
+        memories["bias.mem"] = (1, 2, 3)
+    geometry = {"TABLE_BITS": 3, "OUT_WIDTH": 4, "FOLD": fold, "TABLE": vector(table, 4)}
+    return Case("lookup_activation", {**geometry, **parameters}, memories)
+
+
+MEMORIES = {"table.mem": (3, 9, 15, 4)}
+SCALES = {"SCALES": "18'o267135", "TABLE": "16'h4f93"}
+PER_CHANNEL = Case("lookup_memory", SCALES, {**MEMORIES, "scale.mem": (0o35, 0o71, 0o26)})
+PER_TENSOR = Case(
+    "lookup_memory", {**SCALES, "PER_CHANNEL": 0, "BLOCK": 1}, {**MEMORIES, "scale.mem": (5,)}
+)
+REGISTER, SKID = Case("stream_register"), Case("stream_register", {"SKID": 1})
+CONTROL = Case("pipeline_control", {"STAGES": 3})
+DELAY, BLOCK_DELAY = Case("delay", {"DEPTH": 4}), Case("delay", {"DEPTH": 4, "BLOCK": 1})
+SEQUENCER = Case("sign_sequencer", {"ROWS": "6'b011010"})
+LANES = Case(
+    "lane_stage",
+    {"SIMD": 4, "DISTANCE": 2, "WORDS": 2, "BLOCKS": 3, "SWAPS": "6'b011010", "WIDTH": 1},
+)
+WORDS = Case("word_stage", {"DEPTH": 2})
+SIGNED_WORDS = Case("word_stage", {"DEPTH": 2, "BLOCKS": 2, "SWAPS": "4'b0110"})
+REQUANTIZER = Case(
+    "requantizer",
+    {"SHIFT": 2, "OUT_WIDTH": 3, "NARROW": 1, "NEGATE": "3'b101", "BLOCKS": 3, "WORDS": 2},
+)
+SMALLEST = Case("transform", {"N": 2, "CAPACITY": 3, "LATENCY": 2})
+# The signs are a row of -H: one sum needs one bit more.
+NEGATED_ROW = Case(
+    "transform", {"N": 2, "SIGNS": "2'b11", "OUT_WIDTH": 4, "CAPACITY": 4, "LATENCY": 3}
+)
+AFFINE = Case("lookup_affine")
+UNSIGNED_AFFINE = Case("lookup_affine", {"HAS_BIAS": 0, "IN_SIGNED": 0})
+CLIPPED = Case("lookup_address", {"WRAP": 0, "OFFSET": -3, "FOLD": 2})
+# The queue behind FINN's MVAU, by the assertion in FINN's file, too.
+MVAU, MVAU_3 = (
+    Case(
+        "finn_mvau",
+        {"SIMD": simd, "CAPACITY": 14},
+        cycles=cycles,
+        handshake=True,
+        sources=finn_mvau_sources,
+    )
+    for simd, cycles in ((2, None), (3, 24))
+)
+LOOKUP = lookup(ODD, 1, HAS_BIAS=1, FOLDS=3, STAGES=5)
+
+FAST = (REGISTER, SKID, CONTROL, DELAY, SEQUENCER, WORDS, SMALLEST, CLIPPED, PER_CHANNEL)
+CASES = (
+    *FAST,
+    Case("pipeline_control", {"STAGES": 1}),
+    Case("pipeline_control", {"STAGES": 8, "WIDTH": 1}),
+    BLOCK_DELAY,
+    Case("delay", {"DEPTH": 1}),
+    Case("delay", {"DEPTH": 16}),
+    Case("delay", {"DEPTH": 16, "BLOCK": 1}),
+    Case("sign_sequencer", {"PERIOD": 1, "WORDS": 3, "LANES": 2, "ROWS": "6'b011011"}),
+    Case("sign_sequencer", {"PERIOD": 4, "WORDS": 4, "BLOCKS": 1, "ROWS": "4'b0100"}),
+    Case("lane_stage"),
+    LANES,
+    Case("lane_stage", {**LANES.parameters, "SKID": 1}),
+    Case("word_stage", {"DEPTH": 1}),
+    SIGNED_WORDS,
+    Case("word_stage", {"DEPTH": 1, "SIMD": 2, "WORDS": 4, "BLOCKS": 3, "SWAPS": "6'b011010"}),
+    Case("word_stage", {"DEPTH": 2, "SKID": 1}),
+    Case("word_stage", {"DEPTH": 4}),
+    Case("word_stage", {"DEPTH": 4, "BLOCK_RAM": 1}),
+    REQUANTIZER,
+    Case("requantizer", {"SHIFT": 1, "OUT_WIDTH": 5}),
+    Case("requantizer", {"WIDTH": 4, "OUT_WIDTH": 4, "NARROW": 1, "SIMD": 2}),
+    Case("requantizer", {"NEGATE": "2'b10", "BLOCKS": 2, "OUT_WIDTH": 7}),
+    NEGATED_ROW,
+    Case("transform", {"N": 2, "SIMD": 2, "CAPACITY": 1, "LATENCY": 1}),
+    Case("transform", {"N": 4, "SIMD": 1, "IN_WIDTH": 1, "CAPACITY": 8, "LATENCY": 5}),
+    Case("transform", {"N": 4, "SIMD": 2, "IN_WIDTH": 1, "CAPACITY": 4, "LATENCY": 3}),
+    Case("transform", {"N": 4, "SIMD": 4, "IN_WIDTH": 1, "CAPACITY": 2, "LATENCY": 2}),
+    Case(
+        "transform",
+        {
+            **{"N": 4, "SIMD": 2, "IN_WIDTH": 1, "SIGNS": "8'b10010110", "BLOCKS": 2},
+            **{"SHIFT": 1, "OUT_WIDTH": 2, "NARROW": 1, "CAPACITY": 7, "LATENCY": 6},
+        },
+        cycles=12,
+    ),
+    Case("transform", {"N": 8, "SIMD": 2, "IN_WIDTH": 1, "CAPACITY": 9, "LATENCY": 6}, cycles=12),
+    Case(
+        "transform",
+        {"N": 16, "SIMD": 2, "IN_WIDTH": 1, "CAPACITY": 18, "LATENCY": 11},
+        handshake=True,
+    ),
+    AFFINE,
+    UNSIGNED_AFFINE,
+    Case("lookup_affine", {"HAS_SCALE": 0, "SCALE_SHIFT": 2}),
+    Case("lookup_affine", {"HAS_SCALE": 0, "HAS_BIAS": 0}),
+    Case("lookup_address"),
+    Case("lookup_address", {"FOLD": 1}),
+    Case("lookup_address", {"WRAP": 0, "OFFSET": 20}),
+    PER_TENSOR,
+    LOOKUP,
+    lookup(QUARTER, 2),
+    lookup(ODD, 0, HAS_SCALE=1, HAS_BIAS=1, FOLDS=3, SHIFT=1, STAGES=6),
+    lookup(ODD, 1, WRAP=0, OFFSET=-2, PE=2, STAGES=5),
+    MVAU,
+    MVAU_3,
+)
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A fault put into the copy of one file, which ``prop`` of ``case``, or any, must refute."""
+
+    case: Case
+    prop: str | None
+    file: str
+    before: str
+    after: str
+
+    def __str__(self) -> str:
+        return f"{self.case.kernel} {self.prop or 'any'}: {self.before} -> {self.after}"
+
+    def sources(self) -> Mapping[str, str]:
+        """The case's texts with the fault; ValueError if the text is not there."""
+        texts = self.case.sources()
+        if self.before not in texts[self.file]:
+            raise ValueError(f"{self.before!r} is not in {self.file}")
+        return {**texts, self.file: texts[self.file].replace(self.before, self.after)}
+
+
+_KEEP = "else if (load) m_valid <= s_valid;"
+_EMPTY = "if (!rst_n) m_valid <= 1'b0;"
+_ENABLE = "m_ready || (~valid >> i) != '0"
+# The handshake of a kernel is that of its registers or of its control.
+HANDSHAKE = {
+    "dhq_stream_register.sv": (
+        ("a_hold", _KEEP, "else m_valid <= s_valid;"),
+        ("a_stable", "      if (load) m_data <= s_data;", "      m_data <= s_data;"),
+        ("a_count", _EMPTY, _EMPTY.replace("1'b0", "1'b1")),
+        ("a_capacity", "assign s_ready = load;", "assign s_ready = 1'b1;"),
+        ("a_offer", _KEEP, _KEEP.replace("s_valid;", "s_valid && m_ready;")),
+        ("a_ready", "assign s_ready = load;", "assign s_ready = !m_valid;"),
+        ("a_value", "assign s_ready = load;", "assign s_ready = 1'b1;"),
+    ),
+    "dhq_pipeline_control.sv": (
+        ("a_hold", " | (~enable & valid)", ""),
+        ("a_stable", _ENABLE, _ENABLE + " || i + 1 == STAGES"),
+        ("a_count", "valid <= '0;", "valid <= '1;"),
+        ("a_capacity", "assign s_ready = enable[0];", "assign s_ready = 1'b1;"),
+        ("a_offer", _ENABLE, "m_ready"),
+        ("a_ready", _ENABLE, "(~valid >> i) != '0"),
+        ("a_value", "assign s_ready = enable[0];", "assign s_ready = 1'b1;"),
+    ),
+}
+BY_REGISTER = (REGISTER, LANES, WORDS, REQUANTIZER, SMALLEST)
+BY_CONTROL = (CONTROL, AFFINE, CLIPPED, LOOKUP)
+OWN = (
+    (SKID, "a_value", "dhq_stream_register.sv", "spare_valid ? spare_data : s_data", "s_data"),
+    (SKID, "a_capacity", "dhq_stream_register.sv", "s_ready = !spare_valid", "s_ready = 1'b1"),
+    (DELAY, "a_value", "hadamard_delay.sv", "memory[write_index] <=", "memory[read_index] <="),
+    (BLOCK_DELAY, "a_value", "hadamard_delay.sv", "memory[read_index_next]", "memory[read_index]"),
+    (SEQUENCER, "a_value", "hadamard_sign_sequencer.sv", "(WORDS - 1)", "(WORDS - 2)"),
+    (SEQUENCER, "a_value", "hadamard_sign_sequencer.sv", "(BLOCKS - 1)", "(BLOCKS - 2)"),
+    (SEQUENCER, "a_value", "hadamard_sign_sequencer.sv", "(WORDS > 1) ? 1 : 0", "0"),
+    (LANES, "a_value", "hadamard_lane_stage.sv", "step(s_valid && s_ready)", "step(s_valid)"),
+    (LANES, "a_value", "hadamard_lane_stage.sv", "(lane != lower) ^ ", ""),
+    (WORDS, "a_value", "hadamard_word_stage.sv", "(DEPTH - 1)", "(DEPTH - 2)"),
+    (WORDS, "a_value", "hadamard_word_stage.sv", "(!out_difference || in_index != out_index)", "1"),
+    (WORDS, "a_capacity", "hadamard_word_stage.sv", "|| in_index != out_index", "|| 1"),
+    (WORDS, "a_value", "hadamard_word_stage.sv", "(in_second && s_valid)", "in_second"),
+    (WORDS, "a_offer", "hadamard_word_stage.sv", "out_difference || (in", "m_ready && (in"),
+    (SIGNED_WORDS, "a_value", "hadamard_word_stage.sv", ".step(give)", ".step(take)"),
+    (REQUANTIZER, "a_value", "hadamard_requantizer.sv", " - 64'd1)", ")"),
+    (REQUANTIZER, "a_value", "hadamard_requantizer.sv", "fits && !lowest", "fits"),
+    (
+        REQUANTIZER,
+        "a_value",
+        "hadamard_requantizer.sv",
+        "step(s_valid && s_ready)",
+        "step(s_ready)",
+    ),
+    (NEGATED_ROW, "a_value", "hadamard_transform.sv", "has_negated_row() ? 1 : 0", "0"),
+    (NEGATED_ROW, "a_value", "hadamard_transform.sv", "NEGATE(NEGATE)", "NEGATE('0)"),
+    (AFFINE, "a_value", "lookup_affine.sv", "if (enable[1]) begin", "if (enable[0]) begin"),
+    (UNSIGNED_AFFINE, "a_value", "lookup_affine.sv", "IN_SIGNED && data[", "data["),
+    (CLIPPED, "a_value", "lookup_address.sv", "DIFFERENCE_WIDTH = 1 +", "DIFFERENCE_WIDTH = 0 +"),
+    (CLIPPED, "a_value", "lookup_address.sv", "negate  <= index[INDEX_BITS-1]", "negate <= 1'b0"),
+    (PER_CHANNEL, "a_parameter", "lookup_parameter.sv", "if (enable) values", "values"),
+    (
+        PER_TENSOR,
+        "a_constant",
+        "lookup_parameter.sv",
+        "{LANES{memory[0]}}",
+        "{~memory[0], memory[0]}",
+    ),
+    (PER_TENSOR, "a_entry", "lookup_table.sv", "memory[address[port]]", "memory[address[0]]"),
+    (LOOKUP, "a_value", "lookup_activation.sv", "(FOLDS - 1)", "(FOLDS - 2)"),
+    (LOOKUP, "a_value", "lookup_activation.sv", "s_axis_tvalid && s_axis_tready", "s_axis_tready"),
+    (LOOKUP, "a_value", "lookup_activation.sv", "if (enable[TABLE_STAGE]) negate", "negate"),
+)
+# The depth that this package gives the queue, one word less, and FINN's.
+_DEEPER = "CORE_PIPELINE_DEPTH + 2;"
+FINNS_QUEUE = Mutant(MVAU, None, "mvu_vvu_axi.sv", _DEEPER, "CORE_PIPELINE_DEPTH;")
+MUTANTS = (
+    *(Mutant(*given) for given in OWN),
+    FINNS_QUEUE,
+    Mutant(MVAU_3, None, "mvu_vvu_axi.sv", _DEEPER, "CORE_PIPELINE_DEPTH + 1;"),
+    *(
+        Mutant(case, prop, file, before, after)
+        for file, cases in zip(HANDSHAKE, (BY_REGISTER, BY_CONTROL), strict=True)
+        for case in cases
+        for prop, before, after in HANDSHAKE[file]
+    ),
+)
+# Each property once, and each kind of counter.
+FAST_MUTANTS = (*(m for m in MUTANTS if m.case in (REGISTER, WORDS, SEQUENCER)), FINNS_QUEUE)
