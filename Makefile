@@ -68,6 +68,7 @@ test-exhaustive: $(READY)
 
 soak: $(READY)
 	$(VENV)/bin/python tests/soak/random_runs.py --minutes $(MINUTES) --first $(SEED) --out runs/soak
+
 prove: $(READY)
 	$(VENV)/bin/python tests/finn_flow/formal/prove.py
 
