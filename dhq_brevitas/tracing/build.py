@@ -56,9 +56,9 @@ from dhq_brevitas.tracing.ranges import (
     full_ranges,
     measured,
     power_of_two,
-    rounded_up,
 )
 from dhq_brevitas.tracing.reading import Output, Reading
+from dhq_brevitas.tracing.units import Units
 
 __all__ = ["Widths", "build"]
 
@@ -126,6 +126,7 @@ class _Builder:
             for node in self.nodes
             if isinstance(node, Table)
         }
+        self.units = Units(self.users, self.domains)
         self.held: dict[Node, Held] = {}
         self.names: dict[Node, str] = {}
 
@@ -185,7 +186,7 @@ class _Builder:
         return Held(number, torch.from_numpy(factor), torch.from_numpy(grid.origin))
 
     def _linear(self, node: Linear) -> Held:
-        unit, middle = self._wanted(node)
+        unit, middle = self.units.linear(node)
         bias, weights = node.bias.clone(), []
         for source, weight in node.terms:
             held = self.held[source]
@@ -193,7 +194,7 @@ class _Builder:
             bias += weight @ held.offset.expand(source.width)
         weight = torch.cat(weights, dim=1) / unit[:, None].expand(node.width, 1)
         bias = (bias - middle) / unit
-        if self._periodic(node):
+        if self.units.periodic(node):
             bias = bias - torch.round(bias)
         name = self.network.free_path(node.path or "linear")
         numbers = [self.held[source].number for source, _ in node.terms]
@@ -211,66 +212,11 @@ class _Builder:
         self.names[node] = name
         return Held(self._call(numbers[0], name, layer), unit, middle)
 
-    def _periodic(self, node: Linear) -> bool:
-        """Whether whole units of its output do not matter."""
-        users = self.users[node]
-        return all(isinstance(u, Table) and self.domains[u].period for u in users) and bool(
-            self._wanted(node)[0][0] != 1 or len(users) == 1
-        )
-
-    def _wanted(self, node: Node) -> tuple[Tensor, Tensor]:
-        """Factor and offset that the readers of a linear map want."""
-        one, zero = torch.ones(1).double(), torch.zeros(1).double()
-        wishes = []
-        for user in self.users[node]:
-            if isinstance(user, Table):
-                domain = self.domains[user]
-                unit = domain.unit if domain.period else rounded_up(domain.unit)
-                wishes.append((one * unit, one * domain.middle))
-            elif isinstance(user, Sum | Product) and len(self.users[node]) == 1:
-                wishes.append((self._absorbed(node, user), zero))
-            else:
-                wishes.append((one, zero))
-        first = wishes[0]
-        agreed = all(torch.equal(a, b) for w in wishes for a, b in zip(w, first, strict=True))
-        return first if agreed else (one, zero)
-
-    def _absorbed(self, node: Node, user: Sum | Product) -> Tensor:
-        """The factor that a linear map takes over from a sum of which it is in a term."""
-        term: Node = node
-        if isinstance(user, Product):
-            above = self.users[user]
-            if len(above) != 1 or not isinstance(above[0], Sum) or self._absorber(user) is not node:
-                return torch.ones(1).double()
-            term, user = user, above[0]
-        unit = self._sum_unit(user)
-        return torch.ones(1).double() if unit is None else unit / dict(user.terms)[term]
-
-    def _absorber(self, term: Node) -> Linear | None:
-        """The linear map that can take over a factor of a term of a sum."""
-        if len(self.users[term]) != 1:
-            return None
-        if isinstance(term, Linear):
-            return term
-        factors = term.factors if isinstance(term, Product) else ()
-        return next((x for x in factors if isinstance(x, Linear) and self._absorber(x)), None)
-
-    def _sum_unit(self, node: Sum) -> Tensor | None:
-        """What its terms are divided by for the one table that reads a sum; None if they cannot."""
-        users = self.users[node]
-        if len(users) != 1 or not isinstance(users[0], Table):
-            return None
-        terms = dict(node.terms)
-        if len(terms) != len(node.terms):
-            return None
-        absorbed = all(self._absorber(x) and bool((c != 0).all()) for x, c in terms.items())
-        return self._wanted(node)[0] if absorbed else None
-
     def _table(self, node: Table) -> Held:
         domain, source = self.domains[node], self.held[node.source]
         factor, offset = float(source.factor[0]), float(source.offset[0])
         users = self.users[node]
-        peak, center = self._peak(domain, users)
+        peak, center = self.units.table(node)
         fn = node.fn.of(X.scaled(factor, offset)).scaled(1 / peak, -center / peak)
         if domain.period:
             options = {"period": domain.period / factor}
@@ -293,25 +239,10 @@ class _Builder:
         one = torch.ones(1).double()
         return Held(self._call(source.number, path, table), one * peak, one * center)
 
-    def _peak(self, domain: Domain, users: Sequence[Any]) -> tuple[float, float]:
-        """Scale and center of a function's values that its readers can undo."""
-        if not all(isinstance(user, Linear) for user in users):
-            if all(isinstance(user, Linear | Sum | Product) for user in users):
-                concatenated = any(isinstance(u, Linear) and len(u.terms) > 1 for u in users)
-                largest = max(abs(domain.low), abs(domain.high))
-                return (power_of_two(largest) if concatenated else 1.0), 0.0
-            return 1.0, 0.0
-        low, high = domain.low, domain.high
-        largest = max(abs(low), abs(high)) or 1.0
-        lopsided = low < 0 < high and min(-low, high) < 0.75 * largest
-        if not lopsided and (low >= 0 or high > 0):
-            return largest, 0.0
-        return ((high - low) / 2 or 1.0), (low + high) / 2
-
     def _sum(self, node: Sum) -> Held:
         quantized = not all(isinstance(user, Table) for user in self.users[node])
         unit, middle = torch.ones(1).double(), torch.zeros(1).double()
-        absorbed = self._sum_unit(node)
+        absorbed = self.units.sum(node)
         if absorbed is not None:
             unit = absorbed
         elif any(isinstance(u, Linear) and len(u.terms) > 1 for u in self.users[node]):
@@ -348,7 +279,7 @@ class _Builder:
         users = self.users[node]
         summed = any(isinstance(user, Sum) for user in users)
         quantized = not all(isinstance(user, Table) for user in users)
-        unit, taken = torch.ones(1).double(), self._absorber(node)
+        unit, taken = torch.ones(1).double(), self.units.absorber(node)
         if any(isinstance(u, Linear) and len(u.terms) > 1 for u in users):
             unit = unit * power_of_two(max(map(abs, self.spans[node])))
         if taken is not None and users and isinstance(users[0], Sum):
