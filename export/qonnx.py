@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from dhq_brevitas.export.execute import run_qonnx
 from dhq_brevitas.export.passes.gather_tables import GatherNDToGather
 from dhq_brevitas.export.passes.integer_form import to_integer_form
+from dhq_brevitas.export.passes.separate_equal_inputs import SeparateEqualInputs
 from dhq_brevitas.quantization.post_training import check_finite
 from dhq_brevitas.util.files import atomic_path, check_folder_of
 from dhq_brevitas.util.hooks import evaluating
@@ -83,7 +84,7 @@ def export_qonnx(
             model if isinstance(outputs, Tensor) and len(expected) == 1 else _PlainOutputs(model)
         )
         graph = _brevitas_export(plain, examples, dynamo)
-    graph = cleanup_model(graph).transform(GatherNDToGather())
+    graph = cleanup_model(graph.transform(SeparateEqualInputs())).transform(GatherNDToGather())
     graph = to_integer_form(graph, multiplier_bits)
     _check_output(graph, examples, expected)
     if export_path is not None:
