@@ -173,7 +173,8 @@ def _holds_integers(model: ModelWrapper, node: NodeProto, given: bool) -> bool:
         return model.get_tensor_datatype(node.output[0]).is_integer()
     if node.op_type in QUANT_OPS:
         scale, zero = (model.get_initializer(name) for name in list(node.input)[1:3])
-        return scale is not None and zero is not None and np.all(scale == 1) and not np.any(zero)
+        known = scale is not None and zero is not None
+        return known and bool(np.all(scale == 1)) and not np.any(zero)
     if node.op_type in PRODUCTS:
         weights = model.get_initializer(node.input[1])
         return given and weights is not None and bool(np.all(weights == np.rint(weights)))

@@ -191,10 +191,10 @@ def check_samples(graph: ModelWrapper, inputs: Samples) -> list[np.ndarray]:
     """``inputs`` as one array for each graph input; ValueError unless they are of the shapes that
     the graph takes, equally many samples and at least one."""
     names = [tensor.name for tensor in graph.graph.input]
-    listed = isinstance(inputs, list | tuple)
-    if len(names) == 1 and not (listed and len(inputs) == 1 and _is_array(inputs[0])):
-        inputs = [inputs]  # a nested list of numbers, too
-    arrays = [_array(x) for x in (inputs if isinstance(inputs, list | tuple) else [inputs])]
+    given: list[Any] = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
+    if len(names) == 1 and not (len(given) == 1 and _is_array(given[0])):
+        given = [inputs]  # numbers in nested lists
+    arrays = [_array(x) for x in given]
     if len(arrays) != len(names):
         raise ValueError(
             f"inputs hold {len(arrays)} arrays for the {len(names)} inputs of the graph "

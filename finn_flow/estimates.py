@@ -78,21 +78,26 @@ class LayerEstimator:
         resources = res_estimation(model, self.fpga_part)
         cycles = exp_cycles_per_layer(model)
         result = [Resources()] * len(layers)
-        for node, layer in zip(model.graph.node, chain.layer_of, strict=True):
+        for node in model.graph.node:
             found = {
                 ours: round(resources[node.name][theirs]) for theirs, ours in RESOURCES.items()
             }
             found["dsp"] += missed_dsps(model, node, self.fpga_part)
+            layer = chain.layer_of[node.output[0]]
             result[layer] += Resources(**found, cycles=cycles[node.name])
         return result
 
 
 class _Chain:
-    """Specialized hardware layers of some layers in a row; ``layer_of`` each node."""
+    """Specialized hardware layers of some layers in a row; ``layer_of`` the output of each node.
+
+    One that takes other codes than the layer before it puts out has an input of its own, as in a
+    network whose branches meet; what joins them there, or quantizes, is not part of it.
+    """
 
     def __init__(self, layers: Sequence[LayerCodes]) -> None:
         first = layers[0]
-        self.layer_of: list[int] = []
+        self.layer_of: dict[str, int] = {}
         self.tensor = "input"
         graph = helper.make_graph(
             [], "chain", [_value_info(self.tensor, first.weight.shape[1])], [_value_info("out", 1)]
@@ -102,7 +107,8 @@ class _Chain:
         for index, layer in enumerate(layers):
             before = len(self.model.graph.node)
             self._add_layer(layer)
-            self.layer_of += [index] * (len(self.model.graph.node) - before)
+            new = list(self.model.graph.node)[before:]
+            self.layer_of |= {node.output[0]: index for node in new}
         inner = self.model.graph.value_info
         end = next(info for info in inner if info.name == self.tensor)
         self.model.graph.output[0].CopyFrom(end)
@@ -125,6 +131,12 @@ class _Chain:
         return model
 
     def _add_layer(self, layer: LayerCodes) -> None:
+        channels, datatype = layer.weight.shape[1], _type(layer.input_bits, layer.input_signed)
+        given = self._channels(), self.model.get_tensor_datatype(self.tensor)
+        if given != (channels, datatype):
+            self.tensor = f"input{len(self.model.graph.input)}"
+            self.model.graph.input.append(_value_info(self.tensor, channels))
+            self.model.set_tensor_datatype(self.tensor, datatype)
         if layer.rotation.side.of_inputs:
             self._rotate(layer)
         if layer.rotation.side == Side.INPUT:

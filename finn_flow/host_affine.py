@@ -5,7 +5,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from qonnx.core.modelwrapper import ModelWrapper
@@ -142,6 +142,16 @@ class HostOutput:
         return scale, bias
 
 
+End = TypeVar("End")
+
+
+def only(ends: Sequence[End], what: str) -> End:
+    """The only one; FlowError if there are several."""
+    if len(ends) != 1:
+        raise FlowError(f"the graph has {len(ends)} {what}; ask each of them")
+    return ends[0]
+
+
 @dataclass(frozen=True)
 class HostAffine:
     """Codes in, codes out, and the float operations on either side of them.
@@ -165,6 +175,31 @@ class HostAffine:
         """float32 outputs of integer ``codes`` [..., channels], one or several arrays."""
         given = self._listed("codes", codes, len(self.outputs))
         return one_or_all([end.decode(x) for end, x in zip(self.outputs, given, strict=True)])
+
+    @property
+    def input_steps(self) -> tuple[HostStep, ...]:
+        """Steps of the only input."""
+        return only(self.inputs, "inputs").steps
+
+    @property
+    def input_quantizer(self) -> InputQuantizer | None:
+        """Quantizer of the only input."""
+        return only(self.inputs, "inputs").quantizer
+
+    @property
+    def output_steps(self) -> tuple[HostStep, ...]:
+        """Steps of the only output."""
+        return only(self.outputs, "outputs").steps
+
+    @property
+    def output_scale(self) -> np.ndarray:
+        """Scale of the only output."""
+        return only(self.outputs, "outputs").scale
+
+    @property
+    def output_bias(self) -> np.ndarray:
+        """Bias of the only output."""
+        return only(self.outputs, "outputs").bias
 
     @staticmethod
     def _listed(name: str, arrays: Any, count: int) -> list[Any]:

@@ -109,7 +109,7 @@ def _resources(values: dict[str, Any]) -> dict[str, int]:
 def _vectors(model: ModelWrapper) -> int:
     for node in model.graph.node:
         if is_hardware(node):
-            return math.prod(getCustomOp(node).get_nodeattr("numInputVectors"))
+            return math.prod(getCustomOp(node).get_normal_output_shape()[:-1])
     return 1
 
 

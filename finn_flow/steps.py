@@ -72,6 +72,7 @@ from dhq_brevitas.finn_flow.transformations import (
     InferLookupActivation,
     InferRequant,
     MoveScalePastHadamard,
+    SeparateFunctions,
     SetLayerFolding,
 )
 
@@ -116,6 +117,7 @@ def step_dhq_convert_to_hw(model: ModelWrapper, cfg: DataflowBuildConfig) -> Mod
         ExtractHostAffine(),
         MoveScalePastHadamard(exact_only=True),
         InferHadamardTransform(),
+        SeparateFunctions(),
         InferLookupActivation(),
         InferJoints(),
         InferRequant(),

@@ -210,6 +210,27 @@ class Film(nn.Module):
         return self.head(self.sine(scale * h + shift))
 
 
+class Fourier(nn.Module):
+    """sin and cos of one quantized phase, side by side, as positional encodings have them."""
+
+    def __init__(self, frequencies: int = 4, width: int = 8) -> None:
+        super().__init__()
+        self.quantize = codes_in()
+        self.matrix = linear(2, frequencies, 0.05)
+        self.phase = qnn.QuantIdentity(
+            act_quant=q.PhaseQuant, bit_width=16, phase_bit_width=8, return_quant_tensor=False
+        )
+        self.features = quantizer()  # one scale for both
+        self.first = linear(2 * frequencies, width)
+        self.relu = qnn.QuantReLU(bit_width=6, return_quant_tensor=True)
+        self.head = linear(width, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        phase = 2 * torch.pi * self.phase(_value(self.matrix(self.quantize(x))))  # shared
+        parts = [self.features(part) for part in (torch.sin(phase), torch.cos(phase))]
+        return self.head(self.relu(self.first(torch.cat(parts, dim=-1))))
+
+
 class TwoHeads(nn.Module):
     """One trunk, two outputs; ``names`` makes them a dictionary."""
 
@@ -262,6 +283,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "mfn": Mfn,
     "bacon": lambda: Mfn(every_depth=True),
     "film": Film,
+    "fourier": Fourier,
     "two heads": TwoHeads,
     "named heads": lambda: TwoHeads(names=True),
 }

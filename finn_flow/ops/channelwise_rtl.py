@@ -218,8 +218,9 @@ class KernelRtl(RTLBackend):
                     top = f"{port}[{lane * bits + bits - 1}]" if given.signed() else "1'b0"
                     word = f"{{{{{in_bits - bits}{{{top}}}}}, {word}}}"
                 word = self.lane_word(index, word, in_bits)
-                lines.append(f"  assign in_lanes[{offset} +: {in_bits}] = {word};")
-                offset += in_bits
+                start = f"{offset} + {lane} * {in_bits}" if offset else f"{lane} * {in_bits}"
+                lines.append(f"  assign in_lanes[{start} +: {in_bits}] = {word};")
+            offset += self._input_lanes(index) * in_bits
         wanted, lanes = self.get_output_datatype(), self._output_lanes()
         result, high = wanted.bitwidth(), self.get_outstream_width_padded() - 1
         for index in range(len(self.onnx_node.output)):

@@ -14,6 +14,7 @@ from qonnx.custom_op.registry import getCustomOp
 
 from dhq_brevitas.finn_flow.build import DEFAULT_FPGA_PART
 from dhq_brevitas.finn_flow.errors import FlowError
+from dhq_brevitas.finn_flow.host_affine import only
 from dhq_brevitas.finn_flow.rtlsim.compiler import compile_design
 from dhq_brevitas.finn_flow.rtlsim.errors import SimulationError
 from dhq_brevitas.finn_flow.rtlsim.sources import collect
@@ -51,6 +52,16 @@ class StitchedDesign:
     folder: Path
     top: str
     fifo_depths: list[int]
+
+    @property
+    def input_format(self) -> StreamFormat:
+        """How samples enter a design with one input."""
+        return only(self.input_formats, "inputs")
+
+    @property
+    def output_format(self) -> StreamFormat:
+        """How results leave a design with one output."""
+        return only(self.output_formats, "outputs")
 
     @property
     def input_formats(self) -> list[StreamFormat]:

@@ -8,6 +8,7 @@ from dhq_brevitas.finn_flow.transformations.infer_joints import InferForks, Infe
 from dhq_brevitas.finn_flow.transformations.infer_lookup_activation import InferLookupActivation
 from dhq_brevitas.finn_flow.transformations.infer_requant import InferRequant
 from dhq_brevitas.finn_flow.transformations.move_scale_past_hadamard import MoveScalePastHadamard
+from dhq_brevitas.finn_flow.transformations.separate_functions import SeparateFunctions
 from dhq_brevitas.finn_flow.transformations.set_layer_folding import SetLayerFolding
 
 __all__ = [
@@ -18,5 +19,6 @@ __all__ = [
     "InferLookupActivation",
     "InferRequant",
     "MoveScalePastHadamard",
+    "SeparateFunctions",
     "SetLayerFolding",
 ]

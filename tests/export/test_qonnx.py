@@ -208,7 +208,7 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("args", "message"),
         [
-            ((grid_codes(1),), "args must be one torch.Tensor"),
+            ((grid_codes(1), 3), "args must be one torch.Tensor"),
             (grid_codes(1).numpy(), "args must be one torch.Tensor"),
             (grid_codes(1).double(), "args is torch.float64; export"),
             (grid_codes(1).long(), "args is torch.int64"),

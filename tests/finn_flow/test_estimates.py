@@ -18,6 +18,7 @@ from dhq_brevitas.inr.spec import InrSpec
 from dhq_brevitas.planning.limits import Limits, Resources
 from dhq_brevitas.quantization.post_training import post_train
 from dhq_brevitas.quantization.settle import settle
+from joint_networks import inputs_of, joint_network
 
 PART = "xczu3eg-sbva484-1-e"
 CODES = torch.cartesian_prod(torch.arange(-8.0, 8.0), torch.arange(-8.0, 8.0))
@@ -88,3 +89,18 @@ def test_limits_bind_what_they_name():
     assert not Limits(lut=14).hold(used)
     assert not Limits(dsp=1).hold(used)
     assert Limits(dsp=1).given() == {"dsp": 1}
+
+
+def test_layers_of_a_network_whose_branches_meet(tmp_path):
+    """The matrix products are those of the build, though they do not stand in a row."""
+    inputs = inputs_of("mfn", 64)
+    network = joint_network("mfn")
+    estimates = LayerEstimator(64, PART)(layer_codes(network, *inputs))
+    graph = export_qonnx(network, inputs_of("mfn", 1))
+    report = build_dataflow(graph, tmp_path, cycles_per_sample=64, progress=False).report
+    built = [node for node in report["layers"] if node["op_type"] == "MVAU_rtl"]
+    assert sorted(e.cycles for e in estimates) == sorted(n["cycles_estimate"] for n in built)
+    joints = [node for node in report["layers"] if node["op_type"] == "StreamMultiply_rtl"]
+    assert sum(e.dsp for e in estimates) == report["dsp_rtl_estimate"] - sum(
+        node["dsp_estimate"] for node in joints
+    )

@@ -149,3 +149,19 @@ def test_arrangements_and_values_without_a_code():
     assert spread.encode(np.ones((5, 1, 3))).shape == (5, 2, 3)
     with pytest.raises(FlowError, match="inputs hold NaN or infinity, which have no code"):
         spread.encode(np.full((1, 1, 3), np.nan))
+
+
+def test_several_inputs_and_outputs():
+    half = HostOutput((HostStep("Mul", np.float32(0.5)),))
+    host = HostAffine((HostInput(), HostInput()), (half, HostOutput()))
+    a, b = host.encode([np.array([[1.0]]), np.array([[2.0, 3.0]])])
+    assert (a.tolist(), b.tolist()) == ([[1]], [[2, 3]])
+    assert [y.tolist() for y in host.decode((a, b))] == [[[0.5]], [[2.0, 3.0]]]
+    with pytest.raises(FlowError, match="inputs must be a sequence of 2 arrays"):
+        host.encode(np.array([[1.0]]))
+    with pytest.raises(FlowError, match="the graph has 2 outputs; ask each of them"):
+        host.output_scale  # noqa: B018
+    alone = HostAffine(outputs=(half,))
+    assert (alone.output_scale, alone.output_bias, alone.input_quantizer) == (0.5, 0, None)
+    assert alone.input_steps == ()
+    assert alone.output_steps == half.steps

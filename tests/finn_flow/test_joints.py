@@ -32,6 +32,7 @@ JOINTS = {
     "mfn": {"DuplicateStreams": 1, "StreamMultiply": 2},
     "bacon": {"DuplicateStreams": 3, "StreamMultiply": 2},
     "film": {"DuplicateStreams": 1, "StreamMultiply": 1, "StreamAdd": 1},
+    "fourier": {"DuplicateStreams": 1, "StreamingConcat": 1},
     "two heads": {"DuplicateStreams": 1},
     "named heads": {"DuplicateStreams": 1},
 }

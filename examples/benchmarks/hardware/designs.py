@@ -94,7 +94,7 @@ def quantized_design(name: str, folder: Path, energy: bool) -> Design:
     design.synthesize(
         stitched_sources(stitched),
         stitched.top,
-        (stitched.input_formats[0], stitched.output_formats[0]),
+        (stitched.input_format, stitched.output_format),
         run.problem.codes,
         run.folder.array("finn.npz", "codes"),
         energy,
@@ -120,7 +120,7 @@ def matrix_design(folder: Path, work: Path, cycles_per_sample: int, energy: bool
         int(np.count_nonzero(outputs != expected)),
         outputs.size,
     )
-    formats = (stitched.input_formats[0], stitched.output_formats[0])
+    formats = (stitched.input_format, stitched.output_format)
     sources = stitched_sources(stitched)
     design.synthesize(sources, stitched.top, formats, inputs, expected, energy)
     return design

@@ -130,3 +130,17 @@ def test_bad_parameters_are_refused(tmp_path: Path) -> None:
     status, log = yosys(read("hadamard_transform", "N=12 SIMD=4"), tmp_path)
     assert status != 0
     assert "N=12 must be a power of two" in log
+
+
+def test_joints_cost_what_their_headers_say(tmp_path: Path) -> None:
+    """No data register in a fork and a concatenation, one in a sum, a DSP in a product."""
+    fork = synthesize("stream_fork", "OUTPUTS=3 WIDTH=64", tmp_path)
+    assert (fork["FDRE"], luts(fork) <= 12) == (3, True)
+    concat = synthesize("stream_concat", "INPUTS=3 WIDTH=16 BEATS=48'h000200080003", tmp_path)
+    assert concat["FDRE"] + concat.get("FDSE", 0) == 3 + 3
+    assert luts(concat) <= 2 * 16 + 24
+    total = synthesize("stream_add", "PE=2 A_FACTOR=4 OUT_WIDTH=11", tmp_path)
+    assert total["FDRE"] == 2 * 11 + 1
+    product = synthesize("stream_multiply", "PE=3 A_WIDTH=8 B_WIDTH=12", tmp_path)
+    assert product["DSP48E2"] == 3
+    assert luts(product) <= 12
