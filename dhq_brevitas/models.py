@@ -111,8 +111,9 @@ def quantize(
     check_finite(network)
     goal = None
     if target is not None:
-        traced = isinstance(network, TracedNetwork)
-        goal = (network.flat_target(target, _tuple(inputs)) if traced else target).to(on)
+        if isinstance(network, TracedNetwork):
+            target = network.flat_target(target, _tuple(inputs))
+        goal = target.to(on)
     with _flat(network):
         warn_of_lost_inputs(network, rows)
         if spec == "auto":
@@ -163,7 +164,7 @@ def _default_spec(network: nn.Module, rows: Tensor) -> QuantSpec:
     try:
         _layer_plans(network, rows, QuantSpec())
     except ArgumentError:
-        return QuantSpec(scheme="stock")
+        return QuantSpec(Scheme.STOCK)
     return QuantSpec()
 
 

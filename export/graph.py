@@ -17,8 +17,9 @@ FLOAT_INTEGER_BITS = {TensorProto.FLOAT: 24, TensorProto.DOUBLE: 53}
 
 
 def describe(node: NodeProto) -> str:
-    """Name and operator of a node for messages."""
-    return f"node {node.name or '(unnamed)'} (op_type {node.op_type})"
+    """Name and operator of a node for messages, behind its module where that is known."""
+    module = f"{node.doc_string}: " if node.doc_string else ""
+    return f"{module}node {node.name or '(unnamed)'} (op_type {node.op_type})"
 
 
 def check_unique(kind: str, names: Iterable[str]) -> None:

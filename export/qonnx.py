@@ -107,7 +107,7 @@ def _without_unused(model: nn.Module, examples: Sequence[Tensor]) -> nn.Module:
     layers = {name: m for name, m in model.named_modules() if isinstance(m, QuantLayerMixin)}
     hooks = [(layer, lambda module, args: called.add(module)) for layer in layers.values()]
     with evaluating(model), torch.no_grad(), pre_hooked(hooks):
-        model(*examples)
+        _tensors(model(*examples))
     unused = [name for name, layer in layers.items() if name and layer not in called]
     if not unused:
         return model
@@ -236,4 +236,17 @@ def _brevitas_export(model: nn.Module, examples: tuple[Tensor, ...], dynamo: boo
         warnings.simplefilter("ignore")
         path = str(Path(folder) / "model.onnx")
         brevitas.export.export_qonnx(model, args=args, export_path=path, dynamo=dynamo)
-        return ModelWrapper(path)
+        graph = ModelWrapper(path)
+    for node in graph.graph.node:  # kept where the clean-up renames nodes
+        node.doc_string = _module_of(node.name, isinstance(model, _PlainOutputs))
+    return graph
+
+
+def _module_of(name: str, wrapped: bool) -> str:
+    """Path of the module that TorchScript names a node by, such as /net/net.0/Gemm; or ""."""
+    path = ""
+    for part in name.split("/")[1:-1][1 if wrapped else 0 :]:
+        if part.endswith("_quant") or part == "export_handler":
+            break
+        path = part if not path or part.startswith(f"{path}.") else f"{path}.{part}"
+    return path

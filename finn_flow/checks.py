@@ -122,14 +122,15 @@ def _is_layer(node: NodeProto) -> bool:
 
 
 def _cause(model: ModelWrapper, node: NodeProto, reasons: Mapping[str, str]) -> NodeProto:
-    """``node``, or the node behind its affine followers that a pass gave a reason for."""
+    """``node``, or what is behind its affine followers: a pass gave a reason, or has no layer."""
     follower = node
     while follower.name not in reasons and follower.op_type in AFFINE_OPS + MONOTONE_OPS:
         consumer = only_consumer(model, follower.output[0])
         if consumer is None:
             return node
         follower = consumer
-    return follower if follower.name in reasons else node
+    other = not _is_layer(follower) and follower.op_type not in QUANT_OPS
+    return follower if follower.name in reasons or other else node
 
 
 def check_all_rtl(model: ModelWrapper, fpga_part: str) -> None:

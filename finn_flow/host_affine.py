@@ -91,6 +91,8 @@ class HostInput:
     def encode(self, inputs: np.ndarray) -> np.ndarray:
         """int64 codes of real ``inputs`` [..., channels]; FlowError if codes are no integers."""
         x = np.asarray(inputs)
+        if not np.all(np.isfinite(x)):
+            raise FlowError("inputs hold NaN or infinity, which have no code; remove those samples")
         if self.quantizer is None:
             codes = x.astype(np.int64)
             if np.any(codes != x):

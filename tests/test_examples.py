@@ -50,6 +50,21 @@ def test_own_model(tmp_path):
     assert (tmp_path / "model.onnx").exists()
 
 
+def test_own_network(tmp_path):
+    """A float network; a folder whose name has a space."""
+    folder = tmp_path / "a folder"
+    text = run(
+        "examples/own_network.py", "--size", 16, "--hidden", 16, "--steps", 60, "--out", folder
+    )
+    before, after = re.search(r"float network: (\S+) dB, quantized: (\S+) dB", text).groups()
+    assert float(after) > float(before) - 1
+    assert "PyTorch and QONNX differ in 0 of 256" in text
+    if importlib.util.find_spec("finn") is not None:
+        assert "QONNX and FINN differ in 0 of 256" in text
+        assert "FINN's own builder: 0 of 64 samples differ" in text
+    assert (folder / "model.onnx").exists()
+
+
 def test_own_family_and_task(tmp_path):
     """A family and a task outside the package, through the whole command line."""
     options = ["--size", 16, "--hidden", 16, "--layers", 2, "--steps", 200, "--qat-steps", 2]

@@ -17,6 +17,7 @@ values side by side                             Cat, which a Linear behind it ta
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -193,7 +194,7 @@ class Algebra:
         kept = kept or dict(list(merged.items())[:1])
         path = self.path if path is None else path
         node = Linear(len(bias), lead, path, tuple(kept.items()), bias)
-        key = ("linear", bias.numpy().tobytes())
+        key: tuple[Any, ...] = ("linear", bias.numpy().tobytes())
         for source, weight in node.terms:
             key += (id(source), weight.numpy().tobytes())
         return self._once(key, node)
@@ -222,7 +223,7 @@ class Algebra:
             if all(found == sets[0] for found in sets):
                 scaled = [(node, torch.diag(factors)) for node, factors in terms]
                 return plain(self._linear(scaled, shift, lead), index)
-        key = ("sum", shift.numpy().tobytes())
+        key: tuple[Any, ...] = ("sum", shift.numpy().tobytes())
         for node, factors in terms:
             key += (id(node), factors.numpy().tobytes())
         node = Sum(one.width, lead, self.path, tuple(terms), shift)

@@ -64,8 +64,7 @@ __all__ = ["Widths", "build"]
 
 TABLE_BITS = 12
 MEASURED_SAMPLES = 1 << 16
-# More channels than coordinates have are features, which need no finer steps than activations.
-MAX_COORDINATES = 6
+MAX_COORDINATES = 6  # more channels are features, which need no finer steps than activations
 SCATTERED_BITS, FEATURE_BITS = 12, 8
 
 
@@ -106,16 +105,16 @@ class _Builder:
             tuple(node.width for node in reading.inputs),
             structure=reading.structure,
         )
-        ends = [part for output in reading.outputs for part in parts_of(output.node)]
-        ends = [part for part in ends if isinstance(part, Node)]
+        parts = [part for output in reading.outputs for part in parts_of(output.node)]
+        ends = [part for part in parts if isinstance(part, Node)]
         merge_tables(ends)
         self.nodes = in_order(ends)
         self.users: dict[Node, list[Any]] = defaultdict(list)
         for node in self.nodes:
             for operand in operands(node):
                 self.users[operand].append(node)
-        for node in ends:
-            self.users[node].append(None)
+        for end in ends:
+            self.users[end].append(None)
         rows = [m.reshape(-1, m.shape[-1]) for m in self.network.matrices(inputs)]
         self.rows = rows
         drawn = torch.randperm(len(rows[0]), generator=torch.Generator().manual_seed(0))
@@ -284,7 +283,8 @@ class _Builder:
             unit = unit * power_of_two(max(map(abs, self.spans[node])))
         if taken is not None and users and isinstance(users[0], Sum):
             unit = unit * self.held[taken].factor
-        numbers, names = [], []
+        numbers: list[int] = []
+        names: list[str] = []
         for source in node.factors:
             held = self.held[source]
             number = held.number

@@ -51,7 +51,7 @@ class OutputStep:
 
 @dataclass
 class Program:
-    """What the network does, in order."""
+    """What the network does, in order; ``structure``: of the outputs, with their numbers in it."""
 
     given: tuple[Given, ...] = ()
     widths: tuple[int, ...] = ()
@@ -123,7 +123,7 @@ class TracedNetwork(nn.Module):
             else inputs[output.position]
             for output in program.outputs
         ]
-        return pytree.tree_unflatten(arranged, program.structure)
+        return pytree.tree_map(lambda number: arranged[number], program.structure)
 
     def matrices(self, inputs: Sequence[Any]) -> list[Tensor]:
         """Each input as float32 [*lead, width], lead that of all together.

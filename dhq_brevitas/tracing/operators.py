@@ -219,7 +219,7 @@ def _function(
     index = values[0].index
     if len(values) > 1:
         first = values[0]
-        matched = []
+        matched: list[Value] = []
         for value in values[1:]:
             (again, value), index, _ = joined([first, value])
             if again.width != first.width:

@@ -67,12 +67,12 @@ class Output:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a module computes. ``structure``: of its outputs."""
+    """What a module computes. ``structure``: of its outputs, with their numbers in it."""
 
     given: tuple[Given, ...]
     inputs: tuple[Input, ...]
     outputs: tuple[Output, ...]
-    structure: pytree.TreeSpec
+    structure: Any
 
 
 def read(module: nn.Module, inputs: Sequence[Tensor]) -> Reading:
@@ -110,9 +110,9 @@ def _ways(inputs: Sequence[Tensor]) -> Iterator[tuple[Given, ...]]:
         axes: list[int | None] = [x.ndim - 1] if x.ndim else []
         axes += [1] if x.ndim > 2 else []
         choices.append([*axes, None])
-    for axes in itertools.product(*choices):
+    for chosen in itertools.product(*choices):
         ways = []
-        for x, axis in zip(inputs, axes, strict=True):
+        for x, axis in zip(inputs, chosen, strict=True):
             missing = rank - x.ndim
             pads = [0] if missing <= 0 or x.ndim < 2 else [0, missing]
             ways.append([Given(axis, pad, x.ndim) for pad in pads])
@@ -159,14 +159,14 @@ class _Reader:
             node = Input(width, way.lead(x.shape), name, position)
             inputs.append(node)
             known[name] = whole(node, x.shape, way.axis)
-        for node in self.captured.nodes:
-            if node.op == "call_function":
-                args = fx.node.map_arg(list(node.args), lambda n: known[n.name])
-                options = fx.node.map_arg(dict(node.kwargs), lambda n: known[n.name])
+        for call in self.captured.nodes:
+            if call.op == "call_function":
+                args = fx.node.map_arg(list(call.args), lambda n: known[n.name])
+                options = fx.node.map_arg(dict(call.kwargs), lambda n: known[n.name])
                 options = {
                     k: v for k, v in options.items() if k not in ("device", "pin_memory", "layout")
                 }
-                known[node.name] = apply(self.algebra, node, args, options)
+                known[call.name] = apply(self.algebra, call, args, options)
                 self.progress += 1
         outputs = tuple(
             self._output(number, known.get(name) if isinstance(name, str) else name)
@@ -175,7 +175,9 @@ class _Reader:
         if all(output.node in inputs for output in outputs):
             raise ValueError("the module only hands its inputs on; there is nothing to quantize")
         self.progress += 1
-        return Reading(self.given, tuple(inputs), outputs, self.captured.structure)
+        numbers = list(range(len(outputs)))
+        structure = pytree.tree_unflatten(numbers, self.captured.structure)
+        return Reading(self.given, tuple(inputs), outputs, structure)
 
     def _output(self, number: int, value: Any) -> Output:
         if not isinstance(value, Value):

@@ -151,7 +151,7 @@ def synthesize_design(
 
 def stitched_sources(design: StitchedDesign) -> Sources:
     """Sources of a stitched design; its ``top`` is the top module."""
-    return read_sources((design.folder / FINN_FILE_LIST).read_text().split())
+    return read_sources((design.folder / FINN_FILE_LIST).read_text().splitlines())
 
 
 def read_resources(entry: Path) -> Resources:

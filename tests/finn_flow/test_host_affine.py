@@ -136,6 +136,21 @@ def test_no_metadata(rng):
     assert HostAffine.from_model(network(rng)) is None
 
 
+def test_arrangements_and_values_without_a_code():
+    steps = (HostStep("Mul", np.float32(2)), HostStep("Reshape", np.array([-1, 3])))
+    end = HostOutput((*steps, HostStep("Transpose", np.array([0, 1]))))
+    codes = np.arange(12).reshape(4, 3, 1)
+    np.testing.assert_array_equal(end.decode(codes), 2.0 * np.arange(12).reshape(4, 3))
+    again = HostAffine.from_json(HostAffine(outputs=(end,)).to_json())
+    np.testing.assert_array_equal(again.decode(codes), end.decode(codes))
+    spread = HostInput(
+        (HostStep("Expand", np.array([-1, 2, 3])),), InputQuantizer(8, True, False, "ROUND")
+    )
+    assert spread.encode(np.ones((5, 1, 3))).shape == (5, 2, 3)
+    with pytest.raises(FlowError, match="inputs hold NaN or infinity, which have no code"):
+        spread.encode(np.full((1, 1, 3), np.nan))
+
+
 def test_several_inputs_and_outputs():
     half = HostOutput((HostStep("Mul", np.float32(0.5)),))
     host = HostAffine((HostInput(), HostInput()), (half, HostOutput()))

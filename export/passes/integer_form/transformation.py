@@ -102,6 +102,7 @@ class ToIntegerForm(Transformation):
         rename_quantizers(model)
         writer = GraphWriter(model, self.multiplier_bits)
         for node in model.graph.node:
+            writer.module = node.doc_string
             inputs = [writer.values[name] for name in node.input if name]
             # A layer of FINN may have the name of another operator.
             hardware = node.domain.startswith(HARDWARE)

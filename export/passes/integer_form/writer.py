@@ -35,6 +35,7 @@ class GraphWriter:
         self.multiplier_bits = multiplier_bits
         self.values: dict[str, Value] = {}
         self.nodes: list[NodeProto] = []
+        self.module = ""  # of the user's, whose node is visited
         self._initializers: dict[str, tuple[np.ndarray, str]] = {}
         self._formed: dict[str, str] = {}
         self._counter = 0
@@ -139,7 +140,9 @@ class GraphWriter:
         """Appends a node; returns the name of its output, which begins with ``stem``."""
         self._counter += 1
         output = f"{stem}_{op_type.lower()}_{self._counter}"
-        self.nodes.append(helper.make_node(op_type, inputs, [output], **attributes))
+        node = helper.make_node(op_type, inputs, [output], **attributes)
+        node.doc_string = self.module
+        self.nodes.append(node)
         return output
 
     def _rename(self, old: str, new: str) -> None:

@@ -5,6 +5,7 @@
 import dataclasses
 import importlib.util
 from pathlib import Path
+from types import SimpleNamespace
 
 import finn
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from dhq_brevitas.finn_flow import FlowError
 from dhq_brevitas.finn_flow.rtlsim.sources import Sources, collect
 from dhq_brevitas.finn_flow.stitching import stitch
+from dhq_brevitas.finn_flow.stitching.folder import FINN_FILE_LIST
 from dhq_brevitas.finn_flow.stitching.prepare import generate_nodes
 from dhq_brevitas.finn_flow.synthesis import (
     Resources,
@@ -20,7 +22,11 @@ from dhq_brevitas.finn_flow.synthesis import (
     part_family,
     synthesize_design,
 )
-from dhq_brevitas.finn_flow.synthesis.design import node_sources, read_resources
+from dhq_brevitas.finn_flow.synthesis.design import (
+    node_sources,
+    read_resources,
+    stitched_sources,
+)
 from dhq_brevitas.finn_flow.synthesis.sources import patched
 from dhq_brevitas.run.stages.synth import synthesis_rows
 from layer_graphs import hadamard, mvau
@@ -168,3 +174,12 @@ def test_a_part_that_yosys_does_not_know(tmp_path):
     design = stitch(hadamard(2), tmp_path / "design", fifo_depths=[2, 2])
     with pytest.raises(FlowError, match="is no part that Yosys can map to"):
         synthesize_design(design, "xcvc1902-vsva2197-2MP-e-S", progress=False)
+
+
+def test_a_folder_may_have_a_space_in_its_name(tmp_path):
+    folder = tmp_path / "a design"
+    folder.mkdir()
+    (folder / "counter.sv").write_text(COUNTER)
+    (folder / FINN_FILE_LIST).write_text(f"{folder / 'counter.sv'}\n")
+    sources = stitched_sources(SimpleNamespace(folder=folder))
+    assert list(sources.texts) == ["counter.sv"]

@@ -1,0 +1,69 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""Quantizers without an integer form, and inputs that do not fit, are named."""
+
+import brevitas.nn as qnn
+import pytest
+import torch
+from brevitas.quant.binary import SignedBinaryWeightPerTensorConst
+from brevitas.quant.float_quant_ocp import Fp8e4m3OCPWeightPerTensorFloat
+from brevitas.quant.mx_quant_ocp import MXInt8Weight
+from brevitas.quant.scaled_int import Int8ActPerTensorFloat, Int8WeightPerTensorFloat
+from torch import nn
+
+import dhq_brevitas as dhq
+from dhq_brevitas.export import export_qonnx
+from dhq_brevitas.quantization.supported import LostInputWarning
+from networks import calibrated, grid_codes, outputs_of, sine_network
+
+X = torch.randn(40, 32, generator=torch.Generator().manual_seed(0))
+
+
+def network(weight_quant, **options):
+    layer = qnn.QuantLinear(
+        32, 4, bias=True, weight_quant=weight_quant, input_quant=Int8ActPerTensorFloat, **options
+    )
+    return nn.Sequential(nn.ModuleDict({"layer": layer})["layer"])
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (network(Int8WeightPerTensorFloat, weight_bit_width=1), "1 bit is not supported"),
+        (network(SignedBinaryWeightPerTensorConst), "1 bit is not supported"),
+        (network(Fp8e4m3OCPWeightPerTensorFloat), "minifloats have no integer form; use an"),
+        (network(MXInt8Weight), "scales of groups of channels, as of MX formats"),
+    ],
+)
+def test_each_is_named(model, message):
+    with pytest.raises(ValueError, match=rf"0\.weight_quant: {message}"):
+        dhq.quantize(model, X, progress=False)
+    with pytest.raises(ValueError, match=rf"0\.weight_quant: {message}"):
+        export_qonnx(model.eval(), args=X[:1])
+
+
+def test_fractions_for_integer_codes():
+    with pytest.warns(LostInputWarning, match=r"0: IntegerCodes rounds to whole numbers, which"):
+        dhq.quantize(sine_network(), torch.rand(64, 2) * 2 - 1, progress=False)
+
+
+def test_a_limit_that_clips():
+    model = nn.Sequential(
+        qnn.QuantIdentity(act_quant=dhq.IntegerCodes, bit_width=7, return_quant_tensor=True),
+        qnn.QuantLinear(2, 8, bias=True),
+        dhq.QuantLookupActivation(torch.nn.functional.silu, limit=0.25, return_quant_tensor=True),
+        qnn.QuantLinear(8, 1, bias=True),
+    )
+    with pytest.warns(LostInputWarning, match=r"2: limit=0\.25 clips .* raise the limit"):
+        dhq.quantize(model, grid_codes(64), progress=False)
+
+
+def test_layers_that_are_never_called_are_left_out():
+    model = sine_network()
+    model.spare = network(Int8WeightPerTensorFloat)
+    model.forward = lambda x: nn.Sequential(*list(model)[:-1])(x)
+    calibrated(model)
+    x = grid_codes(9)
+    graph = export_qonnx(model, args=x)
+    assert not any("spare" in tensor.name for tensor in graph.graph.initializer)
+    assert outputs_of(model, x).shape == (9, 3)
