@@ -24,6 +24,7 @@ from dhq_brevitas.finn_flow.stitching.prepare import (
     generate_nodes,
     insert_infrastructure,
     set_depths,
+    stands_between_kernels,
 )
 from dhq_brevitas.finn_flow.stitching.simulate import StreamFormat, run_signal
 from dhq_brevitas.finn_flow.stitching.top import Top, make_top
@@ -90,10 +91,10 @@ def stitch(
         folder: gets the design, see README.md in it: new, empty, or of an earlier design.
         fifo_depths: of the FIFO on every stream, from input to output. By default they are sized:
             the design runs with FIFOs that never fill, and each gets the largest fill that was
-            seen, or goes (depth 0) if no word waited in it. Too shallow ones cost rate where a
-            layer that writes evenly meets one that reads in bursts (FINN's MVAU reads a sample in
-            MW/SIMD cycles and then repeats it); they cannot stop a chain, in which every layer
-            waits for one neighbor at a time.
+            seen; between kernels of this package it goes (depth 0) if no word waited. Too shallow
+            ones cost rate where a layer that writes evenly meets one that reads in bursts (FINN's
+            MVAU reads a sample in MW/SIMD cycles and then repeats it); they cannot stop a chain,
+            in which every layer waits for one neighbor at a time.
         fpga_part: decides which DSP slices the MVAUs use.
         clk_period_ns: clock period, for constraints and the MVAUs' pipelines.
         top: name of the top module.
@@ -108,9 +109,7 @@ def stitch(
     prepared = insert_infrastructure(model, fpga_part, fifo_depths)
     prepared = generate_nodes(prepared, fpga_part, clk_period_ns)
     if fifo_depths is None:
-        fifo_depths = [
-            fill + SIZING_MARGIN if fill > PASSING_WORDS else 0 for fill in _largest_fills(prepared)
-        ]
+        fifo_depths = _depths(prepared, _largest_fills(prepared))
         set_depths(prepared, fifo_depths)
         prepared = generate_nodes(prepared, fpga_part, clk_period_ns)
     verilog = make_top(prepared, top)
@@ -121,6 +120,16 @@ def stitch(
     prepared.save(str(folder / "stitched.onnx"))
     write_json(folder / DEPTHS_FILE, {"fifo_depths": design.fifo_depths})
     return design
+
+
+def _depths(model: ModelWrapper, fills: Sequence[int]) -> list[int]:
+    """Depths that hold ``fills`` words; 0 where none waited and our kernels are on both sides."""
+    return [
+        0
+        if fill <= PASSING_WORDS and stands_between_kernels(model, fifo.onnx_node)
+        else max(MIN_FIFO_DEPTH, fill + SIZING_MARGIN)
+        for fifo, fill in zip(fifos(model), fills, strict=True)
+    ]
 
 
 def _facts(design: StitchedDesign) -> dict[str, object]:

@@ -22,7 +22,7 @@ from qonnx.transformation.general import GiveReadableTensorNames, GiveUniqueNode
 from dhq_brevitas.export import set_batch_size
 from dhq_brevitas.export.graph import describe
 from dhq_brevitas.finn_flow.errors import UnsupportedNodeError
-from dhq_brevitas.finn_flow.ops import DOMAIN, RTL_DOMAIN
+from dhq_brevitas.finn_flow.ops import DOMAIN, RTL_DOMAIN, ChannelwiseOp
 
 #: fifo.sv cannot be shallower; depth 0 stands for no FIFO.
 MIN_FIFO_DEPTH = 2
@@ -132,6 +132,16 @@ def insert_infrastructure(
         )
     set_depths(model, depths)
     return model
+
+
+def stands_between_kernels(model: ModelWrapper, fifo: NodeProto) -> bool:
+    """Whether the layers on both sides, where there are such, are kernels of this package.
+
+    They take and give a word in every cycle without one; FINN's layers may pause.
+    """
+    sides = model.find_producer(fifo.input[0]), model.find_consumer(fifo.output[0])
+    ops = [getCustomOp(node) for node in sides if node is not None]
+    return all(isinstance(op, ChannelwiseOp) or getattr(op, "ours", False) for op in ops)
 
 
 def set_depths(model: ModelWrapper, depths: Sequence[int]) -> None:
