@@ -27,6 +27,7 @@ from dhq_brevitas.finn_flow.stitching.prepare import (
     insert_infrastructure,
     pipeline_length,
     set_depths,
+    stands_between_kernels,
 )
 from dhq_brevitas.finn_flow.stitching.simulate import StreamFormat, run_signal
 from dhq_brevitas.finn_flow.stitching.top import Top, make_top
@@ -101,12 +102,13 @@ def stitch(
         folder: gets the design, see README.md in it: new, empty, or of an earlier design.
         fifo_depths: of the FIFO on every stream, from input to output. By default they are sized:
             the design runs with FIFOs that never fill, and each gets the largest fill that was
-            seen, or goes (depth 0) if no word waited in it and no branch ends there. Too shallow
-            ones cost rate where a layer that writes evenly meets one that reads in bursts (FINN's
-            MVAU reads a sample in MW/SIMD cycles and then repeats it), and where a branch waits for
-            another one to catch up. They cannot stop a chain, in which every layer waits for one
-            neighbor at a time; a branch that holds less than a sample, while the one it waits for
-            reads a whole sample before it puts out anything, stops a graph.
+            seen; between kernels of this package it goes (depth 0) if no word waited and no branch
+            ends there. Too shallow ones cost rate where a layer that writes evenly meets one that
+            reads in bursts (FINN's MVAU reads a sample in MW/SIMD cycles and then repeats it), and
+            where a branch waits for another one to catch up. They cannot stop a chain, in which
+            every layer waits for one neighbor at a time; a branch that holds less than a sample,
+            while the one it waits for reads a whole sample before it puts out anything, stops a
+            graph.
         fpga_part: decides which DSP slices the MVAUs use.
         clk_period_ns: clock period, for constraints and the MVAUs' pipelines.
         top: name of the top module.
@@ -121,11 +123,7 @@ def stitch(
     prepared = insert_infrastructure(model, fpga_part, fifo_depths)
     prepared = generate_nodes(prepared, fpga_part, clk_period_ns)
     if fifo_depths is None:
-        kept = {fifo.onnx_node.name for fifo in branch_ends(prepared)}
-        fifo_depths = [
-            fill + SIZING_MARGIN if fill > PASSING_WORDS or fifo.onnx_node.name in kept else 0
-            for fifo, fill in zip(fifos(prepared), _largest_fills(prepared), strict=True)
-        ]
+        fifo_depths = _depths(prepared, _largest_fills(prepared))
         set_depths(prepared, fifo_depths)
         prepared = generate_nodes(prepared, fpga_part, clk_period_ns)
     verilog = make_top(prepared, top)
@@ -160,6 +158,22 @@ def output_formats(model: ModelWrapper) -> list[StreamFormat]:
             StreamFormat.of(op.get_output_datatype(index), op.get_folded_output_shape(index))
         )
     return formats
+
+
+def _depths(model: ModelWrapper, fills: Sequence[int]) -> list[int]:
+    """Depths that hold ``fills`` words.
+
+    0 where none waited, our kernels are on both sides, and no branch ends.
+    """
+    ends = {fifo.onnx_node.name for fifo in branch_ends(model)}
+    return [
+        0
+        if fill <= PASSING_WORDS
+        and fifo.onnx_node.name not in ends
+        and stands_between_kernels(model, fifo.onnx_node)
+        else max(MIN_FIFO_DEPTH, fill + SIZING_MARGIN)
+        for fifo, fill in zip(fifos(model), fills, strict=True)
+    ]
 
 
 def _set_properties(design: StitchedDesign, verilog: Top) -> None:

@@ -42,7 +42,7 @@ for synthesis if your tool does not; without it the kernels carry assertions.
 
 The FIFOs between the layers, `StreamingFIFO_*.v`, have the depths in `fifo_depths.json`: the
 largest fill seen, and one, when samples entered at the rate of the slowest layer; 0 stands for no
-FIFO, where no word had to wait. FINN's tools find
+FIFO: no word had to wait there. FINN's tools find
 the same design in `stitched.onnx` and `all_verilog_srcs.txt`, whose paths are absolute. The
 integers are those of the graph's inputs and outputs; scales and biases around them are in that
 graph, too.

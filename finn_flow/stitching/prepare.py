@@ -23,7 +23,8 @@ from qonnx.transformation.general import GiveReadableTensorNames, GiveUniqueNode
 from dhq_brevitas.export import set_batch_size
 from dhq_brevitas.export.graph import describe
 from dhq_brevitas.finn_flow.errors import FlowError, UnsupportedNodeError
-from dhq_brevitas.finn_flow.ops import DOMAIN, RTL_DOMAIN, layer_kind
+from dhq_brevitas.finn_flow.ops import DOMAIN, RTL_DOMAIN, ChannelwiseOp, layer_kind
+from dhq_brevitas.finn_flow.ops.channelwise_rtl import KernelRtl
 
 #: Layers where branches meet.
 MEETINGS = ("StreamAdd", "StreamMultiply", "StreamingConcat")
@@ -148,6 +149,18 @@ def insert_infrastructure(
             )
     set_depths(model, depths)
     return model
+
+
+def stands_between_kernels(model: ModelWrapper, fifo: NodeProto) -> bool:
+    """Whether the layers on both sides, where there are such, are kernels of this package.
+
+    They take and give a word in every cycle without one; FINN's layers may pause.
+    """
+    sides = model.find_producer(fifo.input[0]), model.find_consumer(fifo.output[0])
+    ops = [getCustomOp(node) for node in sides if node is not None]
+    return all(
+        isinstance(op, ChannelwiseOp | KernelRtl) or getattr(op, "ours", False) for op in ops
+    )
 
 
 def set_depths(model: ModelWrapper, depths: Sequence[int]) -> None:

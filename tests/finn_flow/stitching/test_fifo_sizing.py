@@ -42,14 +42,27 @@ def signal() -> np.ndarray:
 
 
 @pytest.fixture(
-    scope="module", params=["unequal", pytest.param("bursts", marks=pytest.mark.exhaustive)]
+    scope="module",
+    params=[
+        ("unequal", "finn"),
+        ("unequal", "matrix_vector"),
+        pytest.param(("bursts", "finn"), marks=pytest.mark.exhaustive),
+        pytest.param(("bursts", "matrix_vector"), marks=pytest.mark.exhaustive),
+    ],
+    ids="-".join,
 )
 def design(request, tmp_path_factory, signal) -> tuple[StitchedDesign, np.ndarray]:
     """A stitched network, its FIFOs sized, and the outputs of FINN's Python."""
     folder = tmp_path_factory.mktemp("sizing")
     network = export_qonnx(sine_network(16, 2, signs=3), args=grid_codes(4))
-    folding = {"Defaults": {}, **FOLDINGS[request.param]}
-    model = build_dataflow(network, folder, folding_config=folding, progress=False).model
+    name, kernel = request.param
+    model = build_dataflow(
+        network,
+        folder,
+        folding_config={"Defaults": {}, **FOLDINGS[name]},
+        mvau=kernel,
+        progress=False,
+    ).model
     return stitch(model, folder / "stitched"), execute_dataflow(model, signal, progress=False)
 
 
@@ -87,7 +100,9 @@ def test_depths_decide_the_rate(tmp_path):
         "MVAU_rtl_2": {"PE": 1, "SIMD": 1},
     }
     network = export_qonnx(relu_network(2, 64, 64, 16), args=grid_codes(4))
-    model = build_dataflow(network, tmp_path, folding_config=folding, progress=False).model
+    model = build_dataflow(
+        network, tmp_path, folding_config=folding, mvau="finn", progress=False
+    ).model
     signal = grid_codes(40).numpy().astype(np.int64)
     expected = execute_dataflow(model, signal, progress=False)
     rates, depths = {}, {}

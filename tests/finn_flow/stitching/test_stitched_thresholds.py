@@ -28,7 +28,9 @@ def moved(tmp_path_factory, signal) -> tuple[StitchedDesign, np.ndarray]:
     """The design in another place, with nothing left where it was generated; FINN's outputs."""
     folder = tmp_path_factory.mktemp("relu")
     network = export_qonnx(relu_network(2, 16, 16, 3), args=grid_codes(4))
-    model = build_dataflow(network, folder / "build", cycles_per_sample=CYCLES, progress=False)
+    model = build_dataflow(
+        network, folder / "build", cycles_per_sample=CYCLES, mvau="finn", progress=False
+    )
     design = stitch(model.model, folder / "stitched")
     for node in design.model.graph.node:
         shutil.rmtree(getCustomOp(node).get_nodeattr("code_gen_dir_ipgen"))

@@ -78,11 +78,10 @@ def test_layer_by_layer(dataflow, signal, expected):
 
 
 def flip_weight(op) -> None:
-    # FINN feeds the weights of a layer by itself from this file rather than from its memory.
-    path = Path(op.get_nodeattr("code_gen_dir_ipgen")) / "input_1.npy"
-    weights = np.load(path)
-    weights.flat[5] = int(weights.flat[5]) ^ 4
-    np.save(path, weights)
+    (path,) = Path(op.get_nodeattr("code_gen_dir_ipgen")).glob("*_weights.dat")
+    lines = path.read_text().splitlines()
+    lines[2] = f"{int(lines[2], 16) ^ 4:x}"
+    path.write_text("\n".join(lines) + "\n")
 
 
 def flip_table(op) -> None:
@@ -213,7 +212,7 @@ def test_second_design_in_a_folder_replaces_the_first(tmp_path):
 
 @pytest.mark.parametrize(
     "kind",
-    ["table", *(pytest.param(x, marks=pytest.mark.exhaustive) for x in ("memblock", "sign"))],
+    ["table", *(pytest.param(x, marks=pytest.mark.exhaustive) for x in ("weights", "sign"))],
 )
 def test_flipped_bit_is_detected(design, signal, expected, tmp_path, kind):
     folder = tmp_path / "flipped in a copy"
