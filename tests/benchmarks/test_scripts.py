@@ -56,6 +56,17 @@ def test_qat_step_benchmark(tmp_path):
     assert set(json.loads(out.read_text())) >= {"float", "stock", "dhq", "dhq, plain"}
 
 
+def test_rate_sweep_trains_each_network_of_its_batch():
+    sweep = ["--rates", 2e-4, 1e-3, "--steps", 20, "--bits", "8,8", "3,8"]
+    floats = ["--float-rates", 1e-3, "--float-steps", 60]
+    text = run("rate_sweep", "astronaut", "--size", 16, "--hidden", 16, *floats, *sweep)
+    rows = [line.split() for line in text.splitlines() if line.startswith("W")]
+    assert len(rows) == 3 * 2 * 2
+    assert all(float(row[-1]) > float(row[-2]) for row in rows if row[0] == "W3A8")
+    best = {row[0]: float(row[-1]) for row in rows}
+    assert best["W8A8"] > best["W3A8"]
+
+
 def test_family_table(tmp_path):
     small = ["--size", 8, "--hidden", 8, "--steps", 5, "--qat-steps", 2, "--rows", 1]
     text = run("family_table", "--out", tmp_path, *small)
