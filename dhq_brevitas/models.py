@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from dhq_brevitas.analysis.distributions import LayerAnalysis, analyze_layers
 from dhq_brevitas.inr.layer_plan import LayerPlan
-from dhq_brevitas.inr.layers import layers_of
+from dhq_brevitas.inr.layers import check_network, layers_of
 from dhq_brevitas.inr.planned import shapes_of, with_plans
 from dhq_brevitas.inr.quant_spec import QuantSpec, plan_layers
 from dhq_brevitas.inr.training import TrainSpec
@@ -83,6 +83,7 @@ def quantize(
     torch.Size([256, 1])
     """
     on = resolve_device(device)
+    check_network(model, inputs)
     training = None if target is None else TrainSpec(steps, batch, learning_rate, seed=seed)
     model = copy.deepcopy(model).to(on)
     inputs = inputs.to(on)
@@ -125,6 +126,7 @@ def plan(
     >>> quantized = quantize(model, inputs, chosen)
     """
     on = resolve_device(device)
+    check_network(model, inputs)
     return make_plan(
         copy.deepcopy(model).to(on), inputs.to(on), base, budget, progress, hardware=hardware
     )
@@ -144,4 +146,5 @@ def analyze(
     ['0', '2']
     """
     on = resolve_device(device)
+    check_network(model, inputs)
     return analyze_layers(copy.deepcopy(model).to(on), inputs.to(on), weight_bits, act_bits)

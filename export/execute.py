@@ -175,6 +175,8 @@ def check_samples(graph: ModelWrapper, samples: np.ndarray) -> None:
         )
     if len(samples) == 0:
         raise ValueError("inputs hold no sample; give at least one")
+    if samples.dtype.kind not in "biuf" or not np.isfinite(samples).all():
+        raise ValueError("inputs hold NaN, infinity, or what is no number; remove those samples")
 
 
 def batches(

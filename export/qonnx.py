@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from dhq_brevitas.export.execute import run_qonnx
 from dhq_brevitas.export.passes.gather_tables import GatherNDToGather
 from dhq_brevitas.export.passes.integer_form import to_integer_form
+from dhq_brevitas.inr.layers import called
 from dhq_brevitas.quantization.post_training import check_finite
 from dhq_brevitas.util.files import atomic_path, check_folder_of
 from dhq_brevitas.util.hooks import evaluating
@@ -73,7 +74,7 @@ def export_qonnx(
     _check_model(model)
     with evaluating(model):
         with torch.no_grad():
-            expected = model(example)
+            expected = called(model, example)
         plain = model
         if isinstance(expected, QuantTensor):
             expected, plain = expected.value, _PlainOutput(model)

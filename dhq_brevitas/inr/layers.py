@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from dhq_brevitas.nn.activations import QuantLookupActivation
 from dhq_brevitas.util.hooks import evaluating, hooked, pre_hooked
 
-__all__ = ["Fold", "Layer", "fold_of", "layers_of", "set_fold"]
+__all__ = ["Fold", "Layer", "called", "check_network", "fold_of", "layers_of", "set_fold"]
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,34 @@ class Layer:
     activation_name: str = ""
 
 
+def check_network(model: nn.Module, inputs: Tensor) -> None:
+    """TypeError or ValueError unless these are a module, and finite samples [N, …] of floats."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, not {type(model)}")
+    if not isinstance(inputs, Tensor):
+        raise TypeError(f"inputs must be a torch.Tensor of samples [N, …], not {type(inputs)}")
+    if not inputs.is_floating_point():
+        raise TypeError(f"inputs are {inputs.dtype}; convert them with .float()")
+    if inputs.ndim < 2 or inputs.numel() == 0:
+        raise ValueError(f"inputs: calibration data of shape {tuple(inputs.shape)} must be [N, n]")
+    if not bool(torch.isfinite(inputs).all()):
+        raise ValueError("inputs: the calibration data hold NaN or infinity; remove those samples")
+
+
+def called(model: nn.Module, inputs: Tensor) -> Any:
+    """``model(inputs)``; ValueError where it fails, as it does for inputs of another shape."""
+    try:
+        return model(inputs)
+    except ValueError:
+        raise
+    except Exception as error:
+        problem = " ".join(str(error).split())
+        raise ValueError(
+            f"{type(model).__name__} fails on inputs of shape {list(inputs.shape)} and type "
+            f"{inputs.dtype}: {type(error).__name__}: {problem}"
+        ) from error
+
+
 def layers_of(model: nn.Module, inputs: Tensor) -> list[Layer]:
     """The layers that ``model`` calls on ``inputs``, in evaluation mode.
 
@@ -88,7 +116,7 @@ def layers_of(model: nn.Module, inputs: Tensor) -> list[Layer]:
     layers = [(m, partial(note_layer, n)) for n, m in named if isinstance(m, qnn.QuantLinear)]
     tables = [(m, partial(note_table, n)) for n, m in named if isinstance(m, QuantLookupActivation)]
     with evaluating(model), torch.no_grad(), pre_hooked(layers), hooked(tables):
-        model(inputs)
+        called(model, inputs)
     if not found:
         raise ValueError(
             f"{type(model).__name__} calls no QuantLinear layer: build it from brevitas.nn layers"

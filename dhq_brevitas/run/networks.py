@@ -17,7 +17,7 @@ __all__ = ["load_float", "load_quantized", "make_quantized"]
 def load_float(folder: Folder, fit: FitOptions, problem: Problem) -> Inr:
     """The fitted network, on the CPU."""
     model = Inr(inr_spec(fit, problem.axes, problem.channels))
-    model.load_state_dict(load_state(folder.file(FLOAT)))
+    load_state(folder.file(FLOAT), model)
     return model.eval()
 
 
@@ -30,5 +30,5 @@ def load_quantized(folder: Folder, fit: FitOptions, problem: Problem) -> QuantIn
     """The settled quantized network, on the CPU."""
     spec = QuantSpec(layers=read_plan(folder.file(LAYERS)))
     model = make_quantized(load_float(folder, fit, problem), spec, problem)
-    model.load_state_dict(load_state(folder.file(QUANTIZED)))
+    load_state(folder.file(QUANTIZED), model)
     return model.eval()
