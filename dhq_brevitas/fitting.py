@@ -14,7 +14,6 @@
 """
 
 import os
-import pickle
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -39,11 +38,12 @@ from dhq_brevitas.quantization.recipe import (
     quantize_in_place,
 )
 from dhq_brevitas.run import backends
-from dhq_brevitas.signals.grid import CoordinateGrid, points_of
+from dhq_brevitas.signals.grid import CoordinateGrid, as_array, points_of
 from dhq_brevitas.signals.metrics import psnr
 from dhq_brevitas.util.device import resolve_device
+from dhq_brevitas.util.errors import ArgumentError
 from dhq_brevitas.util.files import atomic_path, check_regular_file
-from dhq_brevitas.util.states import save_tensors
+from dhq_brevitas.util.states import load_tensors, save_tensors
 
 __all__ = ["Fitted", "Quantized", "fit", "unpack"]
 
@@ -93,6 +93,8 @@ class Fitted:
         [12, 6]
         """
         on = resolve_device(device)
+        if quant is not None and not isinstance(quant, QuantSpec):
+            raise ArgumentError("quant", quant, "must be a QuantSpec, for example QuantSpec()")
         inputs = torch.from_numpy(self.codes).float()
         model = QuantInr.from_float(
             self.network, quant or QuantSpec(), self.grid.step, self.grid.bits, inputs
@@ -145,27 +147,30 @@ class Fitted:
         True
         """
         try:
-            state = torch.load(path, weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+            state = load_tensors(path)
+        except ValueError as error:
             raise ValueError(f"{path} is not a file of Fitted.save, or damaged") from error
         if not isinstance(state, dict) or state.get("format") != FORMAT:
             raise ValueError(f"{path} is not a file of Fitted.save of this version")
-        family = state["spec"]["family"]
-        if family not in FAMILIES:  # such as a Python file, which would be executed
-            raise ValueError(
-                f"{path} has the family {family!r}, which is not registered: hand it to "
-                "dhq_brevitas.inr.families.register_family first"
+        try:
+            family = state["spec"]["family"]
+            if family not in FAMILIES:  # such as a Python file, which would be executed
+                raise ValueError(
+                    f"{path} has the family {family!r}, which is not registered: hand it to "
+                    "dhq_brevitas.inr.families.register_family first"
+                )
+            network = Inr(InrSpec(**state["spec"]))
+            network.load_state_dict(state["network"])
+            grid = state["grid"] | {n: np.array(state["grid"][n]) for n in ("origin", "spacing")}
+            return cls(
+                network,
+                CoordinateGrid(**grid),
+                codes=state["codes"].numpy(),
+                target=state["target"].numpy(),
+                **{name: state[name] for name in ("low", "high", "psnr")},
             )
-        network = Inr(InrSpec(**state["spec"]))
-        network.load_state_dict(state["network"])
-        grid = state["grid"] | {n: np.array(state["grid"][n]) for n in ("origin", "spacing")}
-        return cls(
-            network,
-            CoordinateGrid(**grid),
-            codes=state["codes"].numpy(),
-            target=state["target"].numpy(),
-            **{name: state[name] for name in ("low", "high", "psnr")},
-        )
+        except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+            raise ValueError(f"{path} is not a file of Fitted.save, or damaged") from error
 
 
 @dataclass(frozen=True)
@@ -318,9 +323,9 @@ def fit(
         parameters=parameters or {},
     )
     on = resolve_device(device)
-    network = Inr(spec, seed).to(on)
     rate = get_family(family).learning_rate if learning_rate is None else learning_rate
     training = TrainSpec(steps, batch, rate, seed=seed)
+    network = Inr(spec, seed).to(on)
     inputs = (torch.from_numpy(codes).float() * grid.step).to(on)
     goal = torch.from_numpy(target).to(on)
     trained = fit_float(network, inputs, goal, training, progress=progress)
@@ -329,9 +334,10 @@ def fit(
 
 def _samples(values: np.ndarray, points: int) -> np.ndarray:
     """Values as numbers [points, channels]; ValueError for anything else."""
-    samples = np.asarray(values)
+    samples = as_array(values)
     samples = samples[:, None] if samples.ndim == 1 else samples
-    if samples.ndim != 2 or len(samples) != points or samples.dtype.kind not in "iuf":
+    fits = samples.ndim == 2 and len(samples) == points and samples.size > 0
+    if not fits or samples.dtype.kind not in "iuf":
         raise ValueError(
             f"values of shape {np.shape(values)} must be numbers [{points}] or "
             f"[{points}, channels], a row for each of the coordinates"

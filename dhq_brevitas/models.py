@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from dhq_brevitas.analysis.distributions import LayerAnalysis, analyze_layers
 from dhq_brevitas.inr.layer_plan import MAX_BITS, LayerPlan
-from dhq_brevitas.inr.layers import layers_of
+from dhq_brevitas.inr.layers import check_network, layers_of
 from dhq_brevitas.inr.planned import shapes_of, with_plans
 from dhq_brevitas.inr.quant_spec import EXTRA_SINE_BITS, QuantSpec, Scheme, plan_layers
 from dhq_brevitas.inr.training import TrainSpec
@@ -140,6 +140,7 @@ def _network(
     if any(isinstance(m, QuantLayerMixin | QuantProxyFromInjector) for m in model.modules()):
         if not isinstance(inputs, Tensor):
             raise TypeError("inputs must be one tensor for a module of Brevitas layers")
+        check_network(model, inputs)
         check_quantizers(model)
         return copy.deepcopy(model).to(on), inputs.to(on)
     network = trace(model, _tuple(inputs), _widths(spec)).to(on)
@@ -220,4 +221,5 @@ def analyze(
     ['0', '2']
     """
     on = resolve_device(device)
+    check_network(model, inputs)
     return analyze_layers(copy.deepcopy(model).to(on), inputs.to(on), weight_bits, act_bits)

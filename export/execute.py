@@ -215,6 +215,11 @@ def check_samples(graph: ModelWrapper, inputs: Samples) -> list[np.ndarray]:
         )
     if len(arrays[0]) == 0:
         raise ValueError("inputs hold no sample; give at least one")
+    for samples in arrays:
+        if samples.dtype.kind not in "biuf" or not np.isfinite(samples).all():
+            raise ValueError(
+                "inputs hold NaN, infinity, or what is no number; remove those samples"
+            )
     return arrays
 
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Questions about the nodes of a graph, edits and checks that several modules share."""
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -39,6 +40,17 @@ def library_call(what: str) -> Iterator[None]:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         message = " ".join(lines)[:300] or type(error).__name__
         raise ValueError(f"{what}: {message}") from error
+
+
+def read_graph(path: str | os.PathLike[str]) -> ModelWrapper:
+    """The graph of an ONNX file; ValueError that names the file if it holds none."""
+    if not os.path.isfile(path):
+        raise ValueError(f"{path} is not a file; give the path of an ONNX graph")
+    with library_call(f"{path} cannot be read as ONNX"):
+        model = ModelWrapper(os.fspath(path))
+    if not model.graph.node:
+        raise ValueError(f"{path} cannot be read as ONNX: it holds no node")
+    return model
 
 
 def attribute(node: NodeProto, name: str, default: Any) -> Any:

@@ -24,6 +24,7 @@ from dhq_brevitas.export.output_check import check_output, samples_around
 from dhq_brevitas.export.passes.gather_tables import GatherNDToGather
 from dhq_brevitas.export.passes.integer_form import to_integer_form
 from dhq_brevitas.export.passes.separate_equal_inputs import SeparateEqualInputs
+from dhq_brevitas.inr.layers import called
 from dhq_brevitas.quantization.post_training import check_finite
 from dhq_brevitas.quantization.supported import check_quantizers
 from dhq_brevitas.util.files import atomic_path, check_folder_of
@@ -77,7 +78,7 @@ def export_qonnx(
     _check_model(model)
     with evaluating(model):
         with torch.no_grad():
-            outputs = model(*examples)
+            outputs = called(model, *examples)
         expected = _tensors(outputs, examples)
         # Others leave the exporter in an order or a form of their own.
         plain = (

@@ -38,7 +38,7 @@ from dhq_brevitas.export.inference import (
     named_datatype,
 )
 
-__all__ = ["checked"]
+__all__ = ["check_is_graph", "checked"]
 
 QUANT_OPS = ("Quant", "IntQuant")
 # fmt: off
@@ -59,11 +59,21 @@ ATTRIBUTE_TYPES = {
 }
 
 
+def check_is_graph(model: ModelWrapper) -> None:
+    """TypeError for anything else, such as a path."""
+    if not isinstance(model, ModelWrapper):
+        raise TypeError(
+            f"the graph must be a ModelWrapper of QONNX, not {type(model).__name__}; "
+            "ModelWrapper(path) reads a file"
+        )
+
+
 def checked(model: ModelWrapper) -> ModelWrapper:
     """Copy of a sound graph, its nodes in order and its shapes inferred; see the module docstring.
 
     ValueError, with the node or tensor and a remedy, for one that is not.
     """
+    check_is_graph(model)
     proto = copy.deepcopy(model.model)
     graph = proto.graph
     _check_names(proto)

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from dhq_brevitas.export import save_model, set_batch_size
 from dhq_brevitas.export.domains import remove_execution
-from dhq_brevitas.export.graph import library_call, rename_quantizers
+from dhq_brevitas.export.graph import library_call, read_graph, rename_quantizers
 from dhq_brevitas.export.inference import check_shapes
 from dhq_brevitas.export.passes.separate_equal_inputs import SeparateEqualInputs
 from dhq_brevitas.export.validation import checked
@@ -146,8 +146,8 @@ def _folder(output_dir: str | os.PathLike[str]) -> Path:
 
 def _load(model: ModelWrapper | str | os.PathLike[str]) -> ModelWrapper:
     """A sound copy of the graph, which neither brings code along nor says what executes it."""
-    loaded = model if isinstance(model, ModelWrapper) else _read(Path(model))
     with _flow_errors("model"):
+        loaded = model if isinstance(model, ModelWrapper) else read_graph(model)
         loaded = checked(loaded)
     remove_execution(loaded)
     rename_quantizers(loaded)
@@ -178,15 +178,6 @@ def _prepared(model: ModelWrapper) -> ModelWrapper:
     return model
 
 
-def _read(path: Path) -> ModelWrapper:
-    if not path.is_file():
-        raise FlowError(f"model={str(path)!r} is not a file; give the path of a QONNX graph")
-    try:
-        return ModelWrapper(str(path))
-    except Exception as error:
-        raise FlowError(f"model={str(path)!r} cannot be read as ONNX: {error}") from error
-
-
 def _check_inputs(
     model: ModelWrapper | str | os.PathLike[str],
     folding_config: dict[str, Any] | str | os.PathLike[str] | None,
@@ -213,7 +204,7 @@ def _check_arguments(
             raise FlowError(f"{name}={value!r} must be an integer of at least 1")
     if not clk_period_ns > 0:
         raise FlowError(f"clk_period_ns={clk_period_ns!r} must be positive, for example 5.0")
-    if not fpga_part.startswith("xc"):
+    if not isinstance(fpga_part, str) or not fpga_part.startswith("xc"):
         raise FlowError(
             f"fpga_part={fpga_part!r} is not a part name, for example {DEFAULT_FPGA_PART!r}"
         )

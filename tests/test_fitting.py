@@ -10,6 +10,7 @@ import dhq_brevitas as dhq
 from dhq_brevitas.fitting import CoordinateGrid
 from dhq_brevitas.inr.packed import pack_network
 from dhq_brevitas.run.packing import UnpackOptions, unpack_run
+from dhq_brevitas.util.errors import ArgumentError
 
 QUICK = {"hidden": 16, "layers": 2, "steps": 250, "progress": False}
 
@@ -179,3 +180,65 @@ def test_a_packed_network_without_a_signal_is_none_for_the_command(fitted, tmp_p
     ):
         unpack_run(tmp_path / "a.dhq", options, print)
     assert not (tmp_path / "out").exists()
+
+
+X = np.linspace(-1, 1, 64, dtype=np.float32)[:, None]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"hidden": 2.5}, "hidden=2.5 must be an integer of at least 1"),
+        ({"hidden": True}, "hidden=True must be an integer"),
+        ({"layers": "a"}, "layers='a' must be an integer"),
+        ({"steps": float("inf")}, "steps=inf must be an integer"),
+        ({"batch": 1.5}, "batch=1.5 must be an integer"),
+        ({"seed": None}, "seed=None must be an integer"),
+        ({"family": 3}, "family=3 must be a name: siren"),
+        ({"parameters": "omega=3"}, "parameters='omega=3' must be a dictionary"),
+        ({"device": None}, "device='None' is unknown: use auto, cpu, cuda"),
+    ],
+)
+def test_arguments_of_other_types(options, message):
+    given = {"hidden": 8, "layers": 1, "steps": 1, "progress": False} | options
+    with pytest.raises(ArgumentError, match=message):
+        dhq.fit(X, X, **given)
+
+
+def test_tensors_with_gradients_and_values_without_columns():
+    dhq.fit(torch.tensor(X, requires_grad=True), X, hidden=8, layers=1, steps=1, progress=False)
+    with pytest.raises(ValueError, match=r"values of shape \(64, 0\) must be numbers"):
+        dhq.fit(X, np.zeros((64, 0)))
+
+
+def test_a_last_step_that_diverges():
+    with pytest.raises(ValueError, match="training diverged at step 1"):
+        dhq.fit(X, X, hidden=8, layers=1, steps=1, learning_rate=1e308, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"weight_bits": 8.5}, "weight_bits=8.5 must be an integer"),
+        ({"weight_bits": None}, "weight_bits=None must be an integer"),
+        ({"act_bits": "8"}, "act_bits='8' must be an integer"),
+        ({"first_weight_bits": None}, "first_weight_bits=None must be an integer"),
+        ({"signs_seed": 1.5}, "signs_seed=1.5 must be an integer of at least 0"),
+    ],
+)
+def test_quantizers_of_other_types(options, message):
+    with pytest.raises(ArgumentError, match=message):
+        dhq.QuantSpec(**options)
+
+
+def test_files_of_parts_that_do_not_fit(tmp_path):
+    path = tmp_path / "a.pt"
+    fitted = dhq.fit(X, X, hidden=8, layers=1, steps=1, progress=False)
+    with pytest.raises(ArgumentError, match="quant='x' must be a QuantSpec"):
+        fitted.quantize("x")
+    fitted.save(path)
+    whole = torch.load(path, weights_only=True)
+    for key, value in (("spec", {}), ("network", {}), ("codes", 3), ("grid", {})):
+        torch.save(whole | {key: value}, path)
+        with pytest.raises(ValueError, match=r"a\.pt is not a file of Fitted\.save, or d"):
+            dhq.Fitted.load(path)

@@ -237,3 +237,32 @@ def test_cuda_gives_a_network_on_the_cpu():
     quantized = dhq.quantize(Net(), CODES, dhq.QuantSpec(), progress=False, device="cuda")
     assert all(p.device.type == "cpu" for p in quantized.parameters())
     assert psnr(quantized(CODES), floats(Net(), CODES)) > 30
+
+
+@pytest.mark.parametrize(
+    ("inputs", "kind", "message"),
+    [
+        (None, TypeError, "inputs must be a torch.Tensor of samples"),
+        (np.ones((4, 2), np.float32), TypeError, "inputs must be a torch.Tensor of samples"),
+        (torch.ones(4, 2, dtype=torch.int64), TypeError, r"torch.int64; convert them with .float"),
+        (torch.ones(0, 2), ValueError, r"calibration data of shape \(0, 2\) must be"),
+        (torch.full((4, 2), torch.nan), ValueError, "hold NaN or infinity"),
+        (
+            torch.ones(4, 5),
+            ValueError,
+            r"fails on inputs of shape \[\d, 5\]",
+        ),
+        (torch.ones(4, 2).double(), ValueError, r"fails on inputs of shape .* torch.float64"),
+    ],
+)
+@pytest.mark.parametrize("call", [dhq.quantize, dhq.plan, dhq.calibrate, dhq.analyze])
+def test_inputs_that_are_none(call, inputs, kind, message):
+    layers = [qnn.QuantLinear(2, 4, bias=True), nn.ReLU(), qnn.QuantLinear(4, 1, bias=True)]
+    model = nn.Sequential(*layers)
+    if call is dhq.analyze and kind is ValueError and "fails" in message:
+        pytest.skip("has a sentence of its own for them")
+    with pytest.raises(kind, match=message) as info:
+        call(model, inputs)
+    assert "\n" not in str(info.value)
+    with pytest.raises(TypeError, match=r"model must be a torch\.nn\.Module, not <class 'str'>"):
+        call("model", inputs)

@@ -11,7 +11,7 @@ from dhq_brevitas.nn.activations import MAX_PHASE_BITS, MIN_PHASE_BITS
 from dhq_brevitas.nn.hadamard import MAX_ORDER, largest_order
 from dhq_brevitas.nn.rotation import Rotation, Side
 from dhq_brevitas.nn.scales import Granularity, ScaleKind
-from dhq_brevitas.util.errors import ArgumentError
+from dhq_brevitas.util.errors import ArgumentError, check_integer
 
 __all__ = [
     "MAX_BITS",
@@ -183,5 +183,8 @@ def member(kind: type[StrEnum], name: str, value: str) -> Any:
 
 def check_bits(name: str, bits: int | None, low: int, high: int) -> None:
     """ArgumentError unless ``bits`` is None or from ``low`` to ``high``."""
-    if bits is not None and not low <= bits <= high:
+    if bits is None:
+        return
+    check_integer(name, bits, 0)
+    if not low <= bits <= high:
         raise ArgumentError(name, bits, f"is out of range: use {low} to {high} bits")

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from dhq_brevitas.nn.activations import QuantLookupActivation
 from dhq_brevitas.util.hooks import evaluating, hooked, pre_hooked
 
-__all__ = ["Fold", "Layer", "fold_of", "layers_of", "set_fold"]
+__all__ = ["Fold", "Layer", "called", "check_network", "fold_of", "layers_of", "set_fold"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,35 @@ class Layer:
     activation_name: str = ""
 
 
+def check_network(model: nn.Module, inputs: Tensor) -> None:
+    """TypeError or ValueError unless these are a module, and finite samples [N, …] of floats."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, not {type(model)}")
+    if not isinstance(inputs, Tensor):
+        raise TypeError(f"inputs must be a torch.Tensor of samples [N, …], not {type(inputs)}")
+    if not inputs.is_floating_point():
+        raise TypeError(f"inputs are {inputs.dtype}; convert them with .float()")
+    if inputs.ndim < 2 or inputs.numel() == 0:
+        raise ValueError(f"inputs: calibration data of shape {tuple(inputs.shape)} must be [N, n]")
+    if not bool(torch.isfinite(inputs).all()):
+        raise ValueError("inputs: the calibration data hold NaN or infinity; remove those samples")
+
+
+def called(model: nn.Module, *inputs: Tensor) -> Any:
+    """``model(*inputs)``; ValueError where it fails, as it does for inputs of another shape."""
+    try:
+        return model(*inputs)
+    except ValueError:
+        raise
+    except Exception as error:
+        problem = " ".join(str(error).split())
+        given = ", ".join(f"{list(x.shape)} and type {x.dtype}" for x in inputs)
+        raise ValueError(
+            f"{type(model).__name__} fails on inputs of shape {given}: {type(error).__name__}: "
+            f"{problem}"
+        ) from error
+
+
 def layers_of(model: nn.Module, inputs: Tensor) -> list[Layer]:
     """The layers that ``model`` calls on ``inputs``, in evaluation mode.
 
@@ -73,21 +102,21 @@ def layers_of(model: nn.Module, inputs: Tensor) -> list[Layer]:
     found: list[Layer] = []
     codes: list[Any] = []
     # Tables that were called: name, module, output, and the layer called before.
-    called: list[tuple[str, QuantLookupActivation, Any, int]] = []
+    passed: list[tuple[str, QuantLookupActivation, Any, int]] = []
 
     def note_layer(name: str, linear: Any, args: tuple[Any, ...]) -> None:
         if any(layer.linear is linear for layer in found):
             raise ValueError(f"{name}: the network calls this layer twice; give each call its own")
         of_inputs = not found or any(_same(output, args[0]) for output in codes)
         found.append(Layer(name, linear, args[0], of_inputs=of_inputs))
-        for table_name, table, output, index in called:
+        for table_name, table, output, index in passed:
             if _same(output, args[0]) and found[index].activation in (None, table):
                 found[-1] = replace(found[-1], feeder=index)
                 found[index] = replace(found[index], activation=table, activation_name=table_name)
 
     def note_table(name: str, table: Any, args: Any, output: Any) -> None:
         if found:
-            called.append((name, table, output, len(found) - 1))
+            passed.append((name, table, output, len(found) - 1))
 
     def note_codes(module: Any, args: Any, output: Any) -> None:
         if not found:
@@ -98,7 +127,7 @@ def layers_of(model: nn.Module, inputs: Tensor) -> list[Layer]:
     tables = [(m, partial(note_table, n)) for n, m in named if isinstance(m, QuantLookupActivation)]
     quantizers = [(m, note_codes) for _, m in named if isinstance(m, qnn.QuantIdentity)]
     with evaluating(model), torch.no_grad(), pre_hooked(layers), hooked([*tables, *quantizers]):
-        model(inputs)
+        called(model, inputs)
     if not found:
         raise ValueError(
             f"{type(model).__name__} calls no QuantLinear layer: build it from brevitas.nn layers"

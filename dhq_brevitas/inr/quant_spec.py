@@ -20,7 +20,7 @@ from dhq_brevitas.nn.activations import MAX_PHASE_BITS, MIN_PHASE_BITS
 from dhq_brevitas.nn.hadamard import largest_order
 from dhq_brevitas.nn.rotation import Side
 from dhq_brevitas.nn.scales import Granularity, ScaleKind
-from dhq_brevitas.util.errors import ArgumentError
+from dhq_brevitas.util.errors import ArgumentError, check_integer
 
 __all__ = ["EXTRA_SINE_BITS", "QuantSpec", "Scheme", "plan_layers"]
 
@@ -84,6 +84,8 @@ class QuantSpec:
         else:
             rotation = tuple(member(Side, "rotation", side) for side in self.rotation)
         object.__setattr__(self, "rotation", rotation)
+        for name in ("weight_bits", "act_bits", "first_weight_bits", "phase_bits"):
+            check_integer(name, getattr(self, name), 0)
         for name in (
             "weight_bits",
             "act_bits",
@@ -93,8 +95,8 @@ class QuantSpec:
         ):
             check_bits(name, getattr(self, name), MIN_BITS, MAX_BITS)
         check_bits("phase_bits", self.phase_bits, MIN_PHASE_BITS, MAX_PHASE_BITS)
-        if self.signs_seed is not None and self.signs_seed < 0:
-            raise ArgumentError("signs_seed", self.signs_seed, "must be at least 0")
+        if self.signs_seed is not None:
+            check_integer("signs_seed", self.signs_seed, 0)
 
 
 def plan_layers(shapes: Sequence[LayerShape], quant: QuantSpec) -> list[LayerPlan]:

@@ -10,11 +10,13 @@ from typing import Any
 from torch import Tensor
 
 from dhq_brevitas.inr.families import Activation, get_family
-from dhq_brevitas.util.errors import ArgumentError
+from dhq_brevitas.util.errors import ArgumentError, check_integer
 
 __all__ = ["MAX_LAYERS", "InrSpec"]
 
 MAX_LAYERS = 32
+#: Of a layer: its weights then take a GiB.
+MAX_WIDTH = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class InrSpec:
     """Shape of an INR.
 
     Attributes:
-        hidden: width of every hidden layer.
+        hidden: width of every hidden layer, at most 16384.
         layers: number of hidden layers, 1 to 32; a linear layer follows them, and an encoding may
             precede them.
         in_features: coordinates, out_features: samples (3 for RGB, 1 for grey).
@@ -42,8 +44,11 @@ class InrSpec:
 
     def __post_init__(self) -> None:
         for name in ("hidden", "in_features", "out_features"):
-            if getattr(self, name) < 1:
-                raise ArgumentError(name, getattr(self, name), "must be at least 1")
+            check_integer(name, getattr(self, name), 1)
+            if getattr(self, name) > MAX_WIDTH:
+                problem = f"is out of range: use at most {MAX_WIDTH}"
+                raise ArgumentError(name, getattr(self, name), problem)
+        check_integer("layers", self.layers, 0)
         if not 1 <= self.layers <= MAX_LAYERS:
             raise ArgumentError("layers", self.layers, f"is out of range: use 1 to {MAX_LAYERS}")
         checked = get_family(self.family).checked(self.parameters)

@@ -25,8 +25,8 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from dhq_brevitas.nn.training_form import compiled, training_form
-from dhq_brevitas.util.errors import ArgumentError
-from dhq_brevitas.util.states import save_tensors
+from dhq_brevitas.util.errors import ArgumentError, check_integer
+from dhq_brevitas.util.states import load_tensors, save_tensors
 
 __all__ = [
     "Interrupted",
@@ -79,9 +79,9 @@ class TrainSpec:
     save_seconds: float = 10.0
 
     def __post_init__(self) -> None:
-        for name, least in {"steps": 0, "batch": 1, "evaluate_every": 1}.items():
-            if getattr(self, name) < least:
-                raise ArgumentError(name, getattr(self, name), f"must be at least {least}")
+        least = {"steps": 0, "batch": 1, "evaluate_every": 1, "seed": -(2**63)}
+        for name, lowest in least.items():
+            check_integer(name, getattr(self, name), lowest)
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise ArgumentError("learning_rate", self.learning_rate, "must be a positive number")
 
@@ -293,7 +293,8 @@ class TrainingRun:
 
     def _show(self, bar: Any, loss: Tensor) -> None:
         error = loss.item()
-        if not math.isfinite(error):
+        weights = [parameter.detach() for parameter in self.model.parameters()]
+        if not math.isfinite(error) or not all(bool(torch.isfinite(w).all()) for w in weights):
             raise ValueError(
                 f"training diverged at step {self.step} (loss {error}): use a smaller learning "
                 f"rate than {self.spec.learning_rate:g}"
@@ -337,8 +338,8 @@ class TrainingRun:
             return None
         try:
             device = next(self.model.parameters()).device
-            state = torch.load(self.checkpoint, map_location=device, weights_only=True)
-        except Exception:  # a file that is not a checkpoint fails in many ways
+            state = load_tensors(self.checkpoint, device)
+        except ValueError:
             warnings.warn(
                 f"{self.checkpoint} is no checkpoint, or damaged; training starts anew",
                 stacklevel=5,

@@ -60,7 +60,7 @@ def layers_from_json(values: Any, source: str = "plan") -> tuple[LayerPlan, ...]
 
 def read_plan(path: str | os.PathLike[str]) -> tuple[LayerPlan, ...]:
     """The layers of a plan file; ValueError that names the file and what is wrong with it."""
-    values = read_json(path)
+    values = read_json(path, "mend it, or make another with dhq plan")
     if values is None:
         raise ValueError(f"there is no plan file {path}: make one with dhq plan")
     if not isinstance(values, dict) or "layers" not in values:

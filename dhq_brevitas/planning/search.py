@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from dhq_brevitas.inr.layer_plan import LayerPlan
-from dhq_brevitas.inr.layers import layers_of
+from dhq_brevitas.inr.layers import check_network, layers_of
 from dhq_brevitas.inr.planned import shapes_of, with_plans
 from dhq_brevitas.inr.quant_spec import QuantSpec, Scheme, plan_layers
 from dhq_brevitas.nn.float_mode import unquantized
@@ -49,7 +49,7 @@ from dhq_brevitas.planning.neighbors import neighbors
 from dhq_brevitas.planning.program import IntegerProgram
 from dhq_brevitas.planning.resource_model import Prices
 from dhq_brevitas.planning.sensitivity import Probe
-from dhq_brevitas.quantization.post_training import check_finite, check_samples, drawn, post_train
+from dhq_brevitas.quantization.post_training import check_finite, drawn, post_train
 
 __all__ = ["Plan", "Trial", "decibels", "make_plan"]
 
@@ -130,7 +130,7 @@ def make_plan(
     finite, for a layer that is called twice, and for a budget that no plan can keep, naming the
     smallest that one can.
     """
-    check_samples(inputs)
+    check_network(model, inputs)
     check_finite(model)
     return _Search(model, inputs, base or QuantSpec(), budget, max_trials, hardware).run(progress)
 

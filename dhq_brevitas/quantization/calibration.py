@@ -26,6 +26,7 @@ from torch.ao.quantization.observer import (
     PerChannelMinMaxObserver,
 )
 
+from dhq_brevitas.inr.layers import called, check_network
 from dhq_brevitas.nn.scales import LEARNED, scale_of, set_scale
 from dhq_brevitas.util.hooks import evaluating, pre_hooked
 
@@ -62,7 +63,8 @@ def calibrate(model: nn.Module, inputs: Tensor, refine: bool = True) -> list[Cal
 
     Scales that are constant, or computed anew from the weights at each step, are left alone. The
     model comes back in the mode it was in. Returns one record a calibrated quantizer, in the order
-    of execution. Raises ValueError if a tensor holds NaN or infinity.
+    of execution. Raises ValueError if a tensor holds NaN or infinity, and for inputs on which the
+    model fails.
 
     >>> import brevitas.nn as qnn
     >>> from dhq_brevitas import Int8DHQActPerTensorFloat, Int8DHQWeightPerChannelFloatMSE
@@ -73,13 +75,14 @@ def calibrate(model: nn.Module, inputs: Tensor, refine: bool = True) -> list[Cal
     >>> [(record.name, len(record.step)) for record in calibrate(layer, torch.randn(64, 16))]
     [('input_quant', 1), ('weight_quant', 4)]
     """
+    check_network(model, inputs)
     records: list[Calibration] = []
     hooks = [
         (quantizer, partial(_calibrate_one, name, kind, refine, records))
         for name, kind, quantizer in _learned_quantizers(model)
     ]
     with evaluating(model), torch.no_grad(), pre_hooked(hooks):
-        model(inputs)
+        called(model, inputs)
     return records
 
 

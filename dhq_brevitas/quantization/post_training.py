@@ -33,6 +33,7 @@ import brevitas.nn as qnn
 import torch
 from torch import Tensor, nn
 
+from dhq_brevitas.inr.layers import called, check_network
 from dhq_brevitas.nn.float_mode import unquantized
 from dhq_brevitas.nn.proxies import weight_rotation
 from dhq_brevitas.quantization.calibration import calibrate
@@ -44,7 +45,6 @@ __all__ = [
     "PostTrained",
     "RoundedLayer",
     "check_finite",
-    "check_samples",
     "code_grid",
     "correct_bias",
     "damped_hessian",
@@ -251,7 +251,7 @@ def float_targets(model: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
 
     layers = [(m, partial(note, n)) for n, m in model.named_modules() if _is_linear(m)]
     with evaluating(model), unquantized(model), torch.no_grad(), hooked(layers):
-        model(inputs)
+        called(model, inputs)
     return seen
 
 
@@ -284,7 +284,7 @@ def post_train(model: nn.Module, inputs: Tensor, learned_rounding: bool = True) 
     nothing moves afterwards. Raises ValueError for samples of no use or with NaN, and for weights
     that are not finite, naming them.
     """
-    check_samples(inputs)
+    check_network(model, inputs)
     check_finite(model)
     inputs = inputs[drawn(len(inputs), MAX_SAMPLES).to(inputs.device)]
     targets = float_targets(model, inputs) if learned_rounding else {}
@@ -297,16 +297,6 @@ def post_train(model: nn.Module, inputs: Tensor, learned_rounding: bool = True) 
 def drawn(samples: int, at_most: int) -> Tensor:
     """Indices of at most so many samples, drawn without order from all of them, always the same."""
     return torch.randperm(samples, generator=torch.Generator().manual_seed(0))[:at_most]
-
-
-def check_samples(inputs: Tensor) -> None:
-    """TypeError or ValueError unless ``inputs`` are [N, …] and finite."""
-    if not isinstance(inputs, Tensor):
-        raise TypeError(f"inputs must be a torch.Tensor of samples [N, …], not {type(inputs)}")
-    if inputs.ndim < 2 or inputs.numel() == 0:
-        raise ValueError(f"inputs: calibration data of shape {tuple(inputs.shape)} must be [N, n]")
-    if not bool(torch.isfinite(inputs).all()):
-        raise ValueError("inputs: the calibration data hold NaN or infinity; remove those samples")
 
 
 def check_finite(model: nn.Module, scales: bool = False) -> None:

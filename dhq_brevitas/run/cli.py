@@ -11,10 +11,11 @@ import contextlib
 import logging
 import os
 import sys
+import tempfile
 import types
 import typing
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,13 @@ from dhq_brevitas.run.interrupts import INTERRUPTED, handle_interrupts
 from dhq_brevitas.run.records import RunFolder
 from dhq_brevitas.run.stages import STAGES, main_stages
 from dhq_brevitas.util.errors import ArgumentError
-from dhq_brevitas.util.files import check_writable_folder
+from dhq_brevitas.util.files import check_writable_folder, little_space
 
 __all__ = ["main"]
 
 DEBUG = "DHQ_DEBUG"
+# What PyTorch says, on a CPU and on a GPU.
+NO_MEMORY = ("can't allocate memory", "out of memory")
 SHOWN = " (%(default)s)"
 EPILOG = f"""\
 examples:
@@ -218,7 +221,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
-        return _fail(_sentence(error), 1)
+        return _fail(_sentence(error) + little_space(_folders(arguments)), 1)
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -240,6 +243,8 @@ def _run_in(folder: RunFolder, arguments: argparse.Namespace, held: contextlib.E
         pipeline.check_inputs(stages, folder)
     except ValueError as error:
         return _fail(_sentence(error, stages.values()), 2)
+    for text in _without_effect(stages):
+        _say(text)
     progress = _progress(arguments)
     held.enter_context(folder.locked(_say))
     for stage, options in stages.items():
@@ -254,6 +259,17 @@ def _run_in(folder: RunFolder, arguments: argparse.Namespace, held: contextlib.E
 
 def _progress(arguments: argparse.Namespace) -> bool:
     return not arguments.quiet and sys.stderr.isatty()
+
+
+def _without_effect(stages: Mapping[str, Any]) -> Iterator[str]:
+    """A line for each option that is given, not as it is by default, and has no effect."""
+    for stage, options in stages.items():
+        reasons = STAGES[stage].unused(options)
+        for given in fields(options):
+            value = getattr(options, given.name)
+            if given.name in reasons and value != given.default:
+                shown = "" if value is True else f" {value}"
+                yield f"note: {_flag(given.name)}{shown} has no effect: {reasons[given.name]}"
 
 
 def _report(arguments: argparse.Namespace) -> int:
@@ -337,6 +353,16 @@ def _prepare_process(debug: bool) -> None:
     )
 
 
+def _folders(arguments: argparse.Namespace) -> Iterator[str | Path]:
+    """Where files are written."""
+    if "out" in arguments:
+        yield arguments.out
+    yield tempfile.gettempdir()
+    environment = sys.modules.get("dhq_brevitas.finn_flow.environment")
+    if environment is not None:
+        yield from (environment.simulator_cache_dir(), environment.synthesis_cache_dir())
+
+
 def _say(text: str) -> None:
     print(text, flush=True)
 
@@ -351,6 +377,8 @@ def _sentence(error: Exception, options: Iterable[Any] = ()) -> str:
     if isinstance(error, ArgumentError) and any(hasattr(o, error.argument) for o in options):
         return f"{_flag(error.argument)} {error.value!r} {error.problem}"
     text = " ".join(str(error).split())
+    if isinstance(error, MemoryError) or any(words in text for words in NO_MEMORY):
+        return f"there is not enough memory ({text[:200]}): use a smaller signal, network or batch"
     expected = (ValueError, RuntimeError, OSError, ModuleNotFoundError)
     if isinstance(error, expected) and text:
         return text

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dhq_brevitas.util.files import START_OVER
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -29,7 +31,9 @@ class Folder:
 
     def array(self, name: str, entry: str) -> "np.ndarray":
         """One array of a ``.npz`` file in the folder."""
-        import numpy as np
+        from dhq_brevitas.util.states import load_arrays
 
-        with np.load(self.file(name)) as arrays:
-            return arrays[entry]
+        arrays = load_arrays(self.file(name))
+        if entry not in arrays:
+            raise ValueError(f"{self.file(name)} has no {entry!r}; {START_OVER}")
+        return arrays[entry]

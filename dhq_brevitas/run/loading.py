@@ -58,10 +58,10 @@ class Run:
     @cached_property
     def graph(self) -> Any:
         """The QONNX graph, a ``qonnx.core.modelwrapper.ModelWrapper``."""
-        from qonnx.core.modelwrapper import ModelWrapper
+        from dhq_brevitas.export.graph import read_graph
 
         self.folder.require("export", "the QONNX graph")
-        return ModelWrapper(str(self.folder.file(GRAPH)))
+        return read_graph(self.folder.file(GRAPH))
 
     @cached_property
     def host(self) -> "HostAffine":
@@ -93,6 +93,5 @@ def load_run(folder: str | os.PathLike[str], trust_code: bool = False) -> Run:
     Raises FileNotFoundError when there is no such folder.
     """
     run = Run(folder, trust_code)
-    if not run.folder.path.is_dir():
-        raise FileNotFoundError(f"there is no run folder {run.folder.path}: make one with dhq run")
+    run.folder.check_exists()
     return run

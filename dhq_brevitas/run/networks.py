@@ -28,7 +28,7 @@ def load_float(folder: Folder, fit: FitOptions, problem: Problem) -> Inr:
             "the signal: fit one with dhq fit in another folder"
         )
     model = Inr(inr_spec(fit, problem.axes, problem.channels))
-    model.load_state_dict(load_state(folder.file(FLOAT)))
+    load_state(folder.file(FLOAT), model)
     return model.eval()
 
 
@@ -46,7 +46,7 @@ def load_quantized(folder: Folder, fit: FitOptions, problem: Problem) -> QuantIn
         )
     spec = inr_spec(fit, problem.axes, problem.channels)
     model = QuantInr(spec, QuantSpec(layers=plans), **known)
-    model.load_state_dict(load_state(folder.file(QUANTIZED)))
+    load_state(folder.file(QUANTIZED), model)
     return model.eval()
 
 

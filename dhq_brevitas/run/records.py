@@ -10,6 +10,8 @@ and is still that one. Interrupting a stage therefore loses at most that stage.
 import contextlib
 import math
 import os
+import types
+import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,6 +23,7 @@ from dhq_brevitas.run.folder import Folder
 from dhq_brevitas.run.stage import Chosen
 from dhq_brevitas.run.stages import STAGES, stages_before
 from dhq_brevitas.util.files import (
+    START_OVER,
     claim_folder,
     file_digest,
     read_json,
@@ -103,6 +106,12 @@ class RunFolder(Folder):
     def marked(self) -> bool:
         """Whether it is marked as a run's."""
         return self.file(MARK).exists()
+
+    def check_exists(self) -> None:
+        """FileNotFoundError unless it is empty or a run's, marked or of earlier versions."""
+        names = {path.name for path in self.path.iterdir()} if self.path.is_dir() else {""}
+        if names and not names & {MARK, "fit.json"}:
+            raise FileNotFoundError(f"there is no run folder {self.path}: make one with dhq run")
 
     @contextlib.contextmanager
     def locked(self, say: Callable[[str], None]) -> Iterator[None]:
@@ -243,20 +252,37 @@ class RunFolder(Folder):
         return self.before(stage)[after].digest if after else ""
 
     def _read(self, stage: str) -> StageRecord | None:
-        values = read_json(self.file(f"{stage}.json"))
+        values = read_json(self.file(f"{stage}.json"), START_OVER)
         if values is None:
             return None
         try:
             record = StageRecord(**values)
-            record.typed_options  # noqa: B018
-        except TypeError:  # of another version
+            _check_types(record)
+            _check_types(record.typed_options)
+            texts = [*record.files.values(), *record.versions.values(), *record.code.values()]
+            return record if record.stage == stage and all(map(_is_text, texts)) else None
+        except TypeError:  # of another version, or edited
             return None
-        return record
 
     def _intact(self, record: StageRecord) -> bool:
         files = {self.file(name): digest for name, digest in record.files.items()}
         files |= {Path(name): digest for name, digest in record.code.items()}
         return all(path.is_file() and file_digest(path) == files[path] for path in files)
+
+
+def _check_types(values: Any) -> None:
+    """TypeError for a field of a dataclass that is not of the type it is annotated with."""
+    for name, annotation in typing.get_type_hints(type(values)).items():
+        kind = typing.get_origin(annotation) or annotation
+        kind = annotation if kind is types.UnionType else kind
+        given = getattr(values, name)
+        whole = isinstance(given, int) and isinstance(0.0, kind)  # JSON has 1 for 1.0
+        if not isinstance(given, kind) and not whole:
+            raise TypeError(f"{name}={given!r}")
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
 def _finite(value: Any) -> Any:

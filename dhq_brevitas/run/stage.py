@@ -98,6 +98,11 @@ def no_check(options: Any, chosen: Chosen) -> None:
     """For options that cannot be wrong."""
 
 
+def all_used(options: Any) -> dict[str, str]:
+    """For options that all have an effect, whatever the others are."""
+    return {}
+
+
 def all_options(stage: Stage, options: Any) -> dict[str, Any]:
     """Of which most results depend."""
     return asdict(options)
@@ -122,6 +127,7 @@ class StageKind:
         load: the data of the stage; None: what the fit left in the folder.
         determines: what the result depends on beside the stages before, the versions of the
             packages, the device and the Python files that its options name, with their imports.
+        unused: options that have no effect beside the others, each with the reason.
         inputs: options that name a file to read, each with a pattern of the files in the folder
             that it must not be, since a stage writes them.
     """
@@ -138,6 +144,7 @@ class StageKind:
     prepare: Callable[[Any, Folder, Callable[[str, Any], Any]], Any] | None = None
     load: Callable[[Any], Problem] | None = None
     determines: Callable[[Stage, Any], dict[str, Any]] = all_options
+    unused: Callable[[Any], Mapping[str, str]] = all_used
     inputs: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -4,6 +4,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -109,9 +110,14 @@ class CoordinateGrid:
         return codes
 
 
+def as_array(values: Any) -> np.ndarray:
+    """As NumPy's, a tensor that takes part in differentiation, too."""
+    return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
+
+
 def points_of(coordinates: np.ndarray) -> np.ndarray:
     """Coordinates as float64 [N, d]; ValueError for anything else."""
-    array = np.asarray(coordinates)
+    array = as_array(coordinates)
     points = array[:, None] if array.ndim == 1 else array
     if points.ndim != 2 or points.size == 0 or array.dtype.kind not in "iuf":
         raise ValueError(

@@ -26,6 +26,7 @@ __all__ = [
 ]
 
 MIN_SIDE = 8
+MAX_SIDE = 8192
 # The filter against aliasing takes time with its width: a picture that is scaled down by more than
 # SHRUNK_FROM is first shrunk to SHRUNK_TO times its target. That is odd, so that the center of a
 # pixel stays one.
@@ -81,10 +82,12 @@ def load_image(
     result is 2·v - 1. Grey keeps 16 bits, color is read with 8. Alpha is dropped, not blended; of
     several frames the first is taken.
     Raises ValueError when there is no such picture, when it cannot be read, when it is too small
-    (under 8 pixels on a side, before or after scaling), or when ``size`` is under 8.
+    (under 8 pixels on a side, before or after scaling), or when ``size`` is under 8 or above 8192.
     """
     if size is not None and size < MIN_SIDE:
         raise ValueError(f"size={size} is too small: use at least {MIN_SIDE} pixels")
+    if size is not None and size > MAX_SIDE:
+        raise ValueError(f"size={size} is too large: use at most {MAX_SIDE} pixels")
     name = os.fspath(name_or_path)
     notes: list[str] = []
     stored = _read(_find(name), notes)

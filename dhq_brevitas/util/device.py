@@ -22,7 +22,7 @@ def resolve_device(device: "str | torch.device") -> "torch.device":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         found = torch.device(device)
-    except RuntimeError:
+    except (RuntimeError, TypeError):
         found = None
     if found is None or found.type not in DEVICES:
         raise ArgumentError("device", str(device), f"is unknown: use {', '.join(DEVICES)}")

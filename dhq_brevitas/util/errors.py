@@ -3,9 +3,10 @@
 """Errors that say which argument is wrong."""
 
 from collections.abc import Mapping
+from numbers import Integral
 from typing import Any
 
-__all__ = ["ArgumentError"]
+__all__ = ["ArgumentError", "check_integer"]
 
 
 class ArgumentError(ValueError):
@@ -29,3 +30,11 @@ class ArgumentError(ValueError):
     def renamed(self, names: Mapping[str, str]) -> "ArgumentError":
         """The same error with ``names[argument]`` instead, if there is one."""
         return ArgumentError(names.get(self.argument, self.argument), self.value, self.problem)
+
+
+def check_integer(argument: str, value: Any, least: int) -> None:
+    """ArgumentError unless ``value`` is an integer, and no bool, of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise ArgumentError(argument, value, f"must be an integer of at least {least}")
+    if value < least:
+        raise ArgumentError(argument, value, f"must be at least {least}")

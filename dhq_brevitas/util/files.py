@@ -13,17 +13,19 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 __all__ = [
+    "START_OVER",
     "atomic_path",
     "check_folder_of",
     "check_regular_file",
     "check_writable_folder",
     "claim_folder",
     "file_digest",
+    "little_space",
     "read_json",
     "remove_partial_files",
     "text_digest",
@@ -35,6 +37,10 @@ __all__ = [
 PARTIAL = ".dhq-partial-"
 #: Fewer free bytes, with a file half written, are a full disk.
 FULL_BYTES = 1 << 16
+#: Fewer free bytes are worth a word when something has failed.
+LITTLE_BYTES = 1 << 24
+#: What to do about a damaged file that a stage wrote.
+START_OVER = "delete it, and repeat the stage that makes it"
 #: Bytes of the largest JSON file that is read.
 MAX_JSON_BYTES = 1 << 26
 #: Bytes of the largest picture, sound or mesh that is read.
@@ -47,11 +53,14 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
 
     The temporary name keeps the suffix, because writers of pictures choose the format by it. On an
     exception the temporary file is removed and ``target`` is left as it was. Raises
-    FileNotFoundError when its folder does not exist, and OSError that names ``target`` when the
+    FileNotFoundError when its folder does not exist, ValueError when ``target`` is a folder or a
+    device, which would be replaced, and OSError that names ``target`` when the
     disk is full, whatever the writer raised then.
     """
     target = Path(target)
     check_folder_of(target)
+    if target.exists() and not target.is_file():
+        raise ValueError(f"cannot write {target}: it is {_kind(os.stat(target))}; name a file")
     handle, name = tempfile.mkstemp(
         prefix=f"{PARTIAL}{target.stem}-", suffix=target.suffix, dir=target.parent
     )
@@ -95,6 +104,20 @@ def check_folder_of(target: str | os.PathLike[str]) -> None:
         )
 
 
+def little_space(folders: Iterable[str | os.PathLike[str]]) -> str:
+    """``; only 12 KiB are free in /tmp`` for the first of the ``folders`` on a nearly full disk.
+
+    "" if there is none. What other programs say when a disk is full seldom names it.
+    """
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            disk = os.statvfs(folder)
+            free = disk.f_bavail * disk.f_frsize
+            if free < LITTLE_BYTES:
+                return f"; only {free >> 10} KiB are free in {folder}, which may be the cause"
+    return ""
+
+
 def _umask() -> int:
     current = os.umask(0)
     os.umask(current)
@@ -112,6 +135,10 @@ def write_text(target: str | os.PathLike[str], text: str) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
+def _kind(found: os.stat_result) -> str:
+    return "a folder" if stat.S_ISDIR(found.st_mode) else "a device or a pipe"
+
+
 def check_regular_file(path: str | os.PathLike[str], limit: int = MAX_SIGNAL_BYTES) -> None:
     """ValueError unless ``path`` is a file of at most ``limit`` bytes; FileNotFoundError if none.
 
@@ -119,8 +146,7 @@ def check_regular_file(path: str | os.PathLike[str], limit: int = MAX_SIGNAL_BYT
     """
     found = os.stat(path)
     if not stat.S_ISREG(found.st_mode):
-        kind = "a folder" if stat.S_ISDIR(found.st_mode) else "a device or a pipe"
-        raise ValueError(f"cannot read {path}: it is {kind}; name a file")
+        raise ValueError(f"cannot read {path}: it is {_kind(found)}; name a file")
     if found.st_size > limit:
         raise ValueError(
             f"cannot read {path}: it has {found.st_size} bytes, and at most {limit} are read; use "
@@ -128,20 +154,24 @@ def check_regular_file(path: str | os.PathLike[str], limit: int = MAX_SIGNAL_BYT
         )
 
 
-def read_json(path: str | os.PathLike[str]) -> Any:
+def read_json(path: str | os.PathLike[str], remedy: str = "mend it, or name another file") -> Any:
     """The value stored in ``path``, or None when there is no such file.
 
-    Raises ValueError naming the file when it is not JSON, or more than 64 MiB.
+    Raises ValueError naming the file and the ``remedy`` when it is not JSON, or more than 64 MiB.
     """
     try:
         check_regular_file(path, MAX_JSON_BYTES)
-        text = Path(path).read_text(encoding="utf-8")
+        data = Path(path).read_bytes()
     except FileNotFoundError:
         return None
     try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is not valid JSON ({error}); delete it to start over") from error
+        return json.loads(data.decode("utf-8"), parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not valid JSON ({error}); {remedy}") from error
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is no number in JSON")
 
 
 def file_digest(path: str | os.PathLike[str]) -> str:

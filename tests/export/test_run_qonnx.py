@@ -16,6 +16,7 @@ from dhq_brevitas.export import (
     export_qonnx,
     run_qonnx,
     set_batch_size,
+    to_integer_form,
     with_exact_sums,
 )
 from graphs import make_model, quant_node
@@ -169,3 +170,13 @@ def test_input_codes_beyond_24_bits_are_exact():
     graph.set_tensor_datatype("x", DataType["INT40"])
     x = np.array([[2**38 + 1], [-(2**38) - 3]])
     np.testing.assert_array_equal(run_qonnx(graph, x), 3 * x)
+
+
+def test_inputs_that_are_no_numbers_and_graphs_that_are_none():
+    graph = make_model([helper.make_node("Relu", ["x"], ["y"])], (1, 2), {})
+    for bad in ([[np.nan, 0]], [[0, np.inf]], [["a", "b"]], [[None, 1]]):
+        with pytest.raises(ValueError, match="inputs hold NaN, infinity, or what is no number"):
+            run_qonnx(graph, np.array(bad))
+    for call in (to_integer_form, lambda path: run_qonnx(path, np.ones((1, 2)))):
+        with pytest.raises(TypeError, match=r"not str; ModelWrapper\(path\) reads a file"):
+            call("model.onnx")

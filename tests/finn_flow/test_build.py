@@ -375,11 +375,11 @@ def test_a_graph_that_gives_no_numbers(tmp_path):
 
 
 def test_bad_files(siren, tmp_path):
-    with pytest.raises(FlowError, match=r"model='.*missing.onnx' is not a file"):
+    with pytest.raises(FlowError, match=r"model: .*missing.onnx is not a file"):
         build_dataflow(tmp_path / "missing.onnx", tmp_path)
     garbage = tmp_path / "garbage.onnx"
     garbage.write_bytes(b"not a model")
-    with pytest.raises(FlowError, match=r"model='.*garbage.onnx' cannot be read as ONNX"):
+    with pytest.raises(FlowError, match=r"model: .*garbage.onnx cannot be read as ONNX"):
         build_dataflow(garbage, tmp_path)
     occupied = tmp_path / "file"
     occupied.write_text("")

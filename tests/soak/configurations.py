@@ -15,7 +15,7 @@ TASKS = (
     ("denoising", ("coffee",), (8, 12)),
     ("inpainting", ("coffee", "camera"), (12, 16)),
     ("audio", ("chord",), (64, 200)),
-    ("shape", ("torus",), (5, 6)),
+    ("shape", ("torus",), (8,)),
     ("tomography", ("phantom",), (8, 12)),
 )
 FAMILIES = ("siren", "siren", "finer", "gaussian", "wire", "relu", "quadinr", "hosc")

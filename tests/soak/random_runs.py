@@ -181,6 +181,7 @@ class Soak:
         else:
             refusal = finished.refusal()
             full = "disk is full" in refusal or "No space left" in refusal
+            full = full or "KiB are free in" in refusal
             if refusal and not full and not self.refused_anyway(command, refusal):
                 raise Fault(f"a full disk is not named: {refusal}")
             self.counts["small disks"][f"{disk.folder}, {'full' if full else 'enough'}"] += 1

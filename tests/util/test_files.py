@@ -7,13 +7,14 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
 from dhq_brevitas.planning.plan_file import read_plan
 from dhq_brevitas.run.records import RunFolder
 from dhq_brevitas.util.files import MAX_JSON_BYTES, atomic_path, claim_folder, read_json
-from dhq_brevitas.util.states import load_state, save_tensors
+from dhq_brevitas.util.states import load_arrays, load_tensors, save_tensors
 
 
 def test_folders_that_are_claimed(tmp_path):
@@ -85,7 +86,7 @@ def test_equal_tensors_make_equal_files(tmp_path):
     for name in ("a.pt", "b.pt"):
         save_tensors(tmp_path / name, {"w": torch.arange(6.0)})
     assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
-    assert torch.equal(load_state(tmp_path / "a.pt")["w"], torch.arange(6.0))
+    assert torch.equal(load_tensors(tmp_path / "a.pt")["w"], torch.arange(6.0))
 
 
 def failing_write(path, error) -> None:
@@ -108,3 +109,25 @@ def test_a_writer_that_hides_the_full_disk(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(f_bavail=0, f_frsize=4096))
     with pytest.raises(OSError, match=r"cannot write .*a\.pt: the disk is full"):
         failing_write(tmp_path / "a.pt", error)
+
+
+def test_devices_and_folders_are_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for name, kind in (("pipe", "a device or a pipe"), ("", "a folder")):
+        with (
+            pytest.raises(ValueError, match=f"it is {kind}; name a file"),
+            atomic_path(tmp_path / name),
+        ):
+            pass
+    assert os.listdir(tmp_path) == ["pipe"]
+
+
+def test_files_that_are_no_arrays(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, a=np.array([None], dtype=object))  # a pickle
+    with pytest.raises(ValueError, match=r"a\.npz is no file of arrays, or damaged; delete it"):
+        load_arrays(path)
+    np.savez(path, a=np.arange(3))
+    assert np.array_equal(load_arrays(path)["a"], [0, 1, 2])
+    with pytest.raises(ValueError, match=r"a\.npz is no file of tensors, or damaged"):
+        load_tensors(path)

@@ -51,6 +51,8 @@ def get_family(name: str) -> Family:
     Raises ValueError when there is none, when it cannot be quantized, or when the file defines
     none.
     """
+    if not isinstance(name, str):
+        raise ArgumentError("family", name, f"must be a name: {', '.join(FAMILIES)}")
     if name in REFUSED:
         raise ArgumentError("family", name, f"cannot be quantized: {REFUSED[name]}")
     if name in FAMILIES:

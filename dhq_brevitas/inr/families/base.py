@@ -19,6 +19,8 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
+from dhq_brevitas.util.errors import ArgumentError
+
 __all__ = ["Activation", "Family", "default_initialize", "omega_of", "siren_initialize", "uniform"]
 
 Parameters = Mapping[str, Any]
@@ -77,6 +79,8 @@ class Family:
 
         ValueError for an unknown one, or one that is not a positive number.
         """
+        if not isinstance(given, Mapping):
+            raise ArgumentError("parameters", given, "must be a dictionary of names and numbers")
         for name, value in given.items():
             if name not in self.parameters:
                 known = ", ".join(self.parameters) or "none"

@@ -49,11 +49,10 @@ def check(options: BuildOptions, chosen: Chosen) -> None:
 
 def load_dataflow(folder: Folder) -> Any:
     """The graph, a ModelWrapper, without what it says of programs and files to execute it with."""
-    from qonnx.core.modelwrapper import ModelWrapper
-
     from dhq_brevitas.export.domains import remove_execution
+    from dhq_brevitas.export.graph import read_graph
 
-    model = ModelWrapper(str(folder.file(DATAFLOW)))
+    model = read_graph(folder.file(DATAFLOW))
     remove_execution(model)
     return model
 

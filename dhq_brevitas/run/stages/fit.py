@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ __all__ = ["FLOAT", "SIGNAL", "STAGE", "FitOptions", "inr_spec", "train_spec"]
 # By the names of their modules, since importing them imports PyTorch.
 FAMILIES = ", ".join(module_names("dhq_brevitas.inr.families"))
 TASKS = ", ".join(module_names("dhq_brevitas.signals.tasks")).replace("_", "-")
+# Tasks whose data have one channel in any case.
+GREY = ("audio", "shape", "tomography")
 
 
 @dataclass(frozen=True)
@@ -97,15 +100,18 @@ def numbers(argument: str, text: str) -> dict[str, float]:
     """``omega=20,scale=5`` as a dictionary; ArgumentError for anything else."""
     found: dict[str, float] = {}
     for part in filter(None, text.split(",")):
-        name, separator, value = part.partition("=")
+        name, separator, value = (word.strip() for word in part.partition("="))
         try:
-            if not separator:
-                raise ValueError
-            found[name.strip()] = float(value)
+            number = float(value)
         except ValueError:
+            number = math.nan
+        if not separator or not name or not math.isfinite(number):
             raise ArgumentError(
                 argument, text, f"has {part!r}, which is not NAME=NUMBER, for example omega=20"
-            ) from None
+            )
+        if name in found:
+            raise ArgumentError(argument, text, f"has {name} twice; give it once")
+        found[name] = number
     return found
 
 
@@ -117,6 +123,14 @@ def check(options: FitOptions, chosen: Chosen) -> None:
     numbers("task_parameters", options.task_parameters)
     train_spec(options)
     inr_spec(options, 2, 3)
+
+
+def unused(options: FitOptions) -> dict[str, str]:
+    """What the task or no training leave without effect."""
+    names = {"learning_rate": "there are no steps"} if options.steps == 0 else {}
+    if options.task in GREY:
+        names["grey"] = f"the data of {options.task} are grey"
+    return names
 
 
 def load(options: FitOptions) -> Problem:
@@ -191,5 +205,6 @@ STAGE = StageKind(
     check=check,
     load=load,
     determines=determines,
+    unused=unused,
     inputs={"signal": "*"},
 )

@@ -138,15 +138,16 @@ def check_limits(options: PlanOptions, planned: bool = True) -> None:
 
     ModuleNotFoundError if there are limits and FINN, which estimates, is missing.
     """
-    given = hardware_limits(options).given()
+    given: dict[str, int] = {f"max_{n}": v for n, v in hardware_limits(options).given().items()}
+    if not planned:
+        if options.budget is not None:
+            given["budget"] = options.budget
+        for name, value in given.items():
+            raise ArgumentError(name, value, "is for the planner: use scheme='auto' without a plan")
     if not given:
         return
-    name, limit = next(iter(given.items()))
-    if not planned:
-        raise ArgumentError(
-            f"max_{name}", limit, "is for the planner: use scheme='auto' without a plan"
-        )
-    check_finn("limits on hardware need FINN", f"leave out --max-{name}")
+    name = next(iter(given))
+    check_finn("limits on hardware need FINN", f"leave out --{name.replace('_', '-')}")
 
 
 def check_widths(options: PlanOptions, spec: QuantSpec, chosen: Chosen) -> None:

@@ -124,6 +124,24 @@ def check(options: QuantizeOptions, chosen: Chosen) -> None:
         check_widths(options, spec, chosen)
 
 
+def unused(options: QuantizeOptions) -> dict[str, str]:
+    """What a plan, the planner, the scheme or no training leave without effect."""
+    names: dict[str, str] = {}
+    if options.plan is not None:
+        kept = ("device", "cycles_per_sample", "fpga_part")
+        names = {f.name: "the plan says it" for f in fields(PlanOptions) if f.name not in kept}
+        names |= dict.fromkeys(("scheme", "rotation", "signs_seed"), "the plan says it")
+    elif options.scheme == AUTO:
+        names = dict.fromkeys(("rotation", "signs_seed"), "the planner chooses it")
+    elif options.scheme == "stock":
+        names = dict.fromkeys(("rotation", "signs_seed"), "stock quantizers do not rotate")
+    elif options.rotation == "none":
+        names = {"signs_seed": "nothing is rotated"}
+    if options.qat_steps == 0:
+        names["qat_learning_rate"] = "there are no steps"
+    return names
+
+
 def prepare(
     options: QuantizeOptions, folder: Folder, run_other: Callable[[str, Any], Any]
 ) -> QuantizeOptions:
@@ -264,5 +282,6 @@ STAGE = StageKind(
     check=check,
     prepare=prepare,
     determines=determines,
+    unused=unused,
     inputs={"plan": LAYERS},
 )

@@ -48,6 +48,11 @@ def check(options: SimulateOptions, chosen: Chosen) -> None:
         )
 
 
+def unused(options: SimulateOptions) -> dict[str, str]:
+    """The other levels take all samples."""
+    return {} if options.level == "node" else {"samples": f"--level {options.level} takes them all"}
+
+
 def run(stage: Stage, options: SimulateOptions) -> Results:
     """finn.npz, of the whole signal; then the RTL, if asked."""
     import numpy as np
@@ -86,4 +91,5 @@ STAGE = StageKind(
     packages=("finn-plus", "qonnx"),
     needs_finn=True,
     check=check,
+    unused=unused,
 )

@@ -20,6 +20,7 @@ from dhq_brevitas.util.files import atomic_path, check_regular_file
 __all__ = ["TASK"]
 
 MIN_SAMPLES = 64
+MAX_SAMPLES = 1 << 24
 GENERATED_RATE = 8000
 
 
@@ -49,6 +50,8 @@ def load(request: Request) -> Problem:
     notes: list[str] = []
     if request.size < MIN_SAMPLES:
         raise ValueError(f"size={request.size} is too short: use at least {MIN_SAMPLES} samples")
+    if request.size > MAX_SAMPLES:
+        raise ValueError(f"size={request.size} is too long: use at most {MAX_SAMPLES} samples")
     if request.source in GENERATED:
         sound, rate = GENERATED[request.source](request.size), GENERATED_RATE
     else:
@@ -83,7 +86,7 @@ def _read(path: Path, size: int, notes: list[str]) -> tuple[np.ndarray, int]:
     try:
         samples, rate = soundfile.read(io.BytesIO(path.read_bytes()), frames=size, always_2d=True)
     except soundfile.LibsndfileError as error:
-        raise ValueError(f"cannot read the sound {path}: {error}") from error
+        raise ValueError(f"cannot read the sound {path}: {error.error_string}") from error
     if len(samples) < MIN_SAMPLES:
         raise ValueError(
             f"{path} has {len(samples)} samples, which is too short: at least {MIN_SAMPLES} are "

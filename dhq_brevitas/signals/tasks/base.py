@@ -15,7 +15,8 @@ from torch import Tensor
 
 from dhq_brevitas.signals.grid import code_bits
 from dhq_brevitas.signals.samples import PIXELS, SampleFormat
-from dhq_brevitas.util.files import atomic_path, text_digest
+from dhq_brevitas.util.files import START_OVER, atomic_path, text_digest
+from dhq_brevitas.util.states import load_arrays
 
 __all__ = ["Problem", "Request", "Task"]
 
@@ -187,9 +188,11 @@ class Problem:
     @classmethod
     def load(cls, path: Path) -> "Problem":
         """Inverse of :meth:`save`."""
-        with np.load(path) as stored:
-            arrays = dict(stored)
-        others = json.loads(str(arrays.pop("others")))
+        arrays = load_arrays(path)
+        try:
+            others = json.loads(str(arrays.pop("others")))
+        except (KeyError, ValueError) as error:
+            raise ValueError(f"{path} holds no data of a task; {START_OVER}") from error
         projection = [arrays.pop(name, None) for name in _PROJECTION]
         return cls(
             **arrays,
@@ -259,11 +262,13 @@ class Task:
         seed: int = 0,
         parameters: Mapping[str, float] | None = None,
     ) -> Problem:
-        """Loads the data; ValueError for a parameter that the task does not have."""
+        """Loads the data; ValueError for a parameter that the task does not have, or not finite."""
         given = parameters or {}
         for name, value in given.items():
             if name not in self.parameters:
                 known = ", ".join(self.parameters) or "none"
                 raise ValueError(f"{name}={value} is no parameter of {self.name}; it has: {known}")
+            if not np.isfinite(value):
+                raise ValueError(f"{name}={value} must be a finite number")
         numbers = {**self.parameters, **given}
         return self.load(Request(source, self.size if size is None else size, grey, seed, numbers))

@@ -83,7 +83,10 @@ def _mesh_distance(path: Path, points: np.ndarray) -> np.ndarray:
     try:
         mesh: Any = trimesh.load(path, force="mesh")
     except Exception as error:  # of many kinds
-        raise ValueError(f"cannot read the mesh {path}: {error}") from error
+        raise ValueError(
+            f"cannot read the mesh {path}: it is damaged, or no STL, OBJ, PLY or OFF file "
+            f"({type(error).__name__}: {error})"
+        ) from error
     if not isinstance(mesh, trimesh.Trimesh) or mesh.is_empty:
         raise ValueError(f"cannot use {path}: it holds no triangles")
     if not mesh.is_watertight:

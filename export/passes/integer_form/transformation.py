@@ -60,7 +60,7 @@ from dhq_brevitas.export.passes.integer_form.rotation import convert_hadamard
 from dhq_brevitas.export.passes.integer_form.values import Value
 from dhq_brevitas.export.passes.integer_form.writer import GraphWriter
 from dhq_brevitas.export.passes.separate_equal_inputs import SeparateEqualInputs
-from dhq_brevitas.export.validation import checked
+from dhq_brevitas.export.validation import check_is_graph, checked
 
 MULTIPLIER_BITS = 24
 # What each node does to (q, scale, offset). One whose converter returns None, or that has none, is
@@ -126,4 +126,5 @@ class ToIntegerForm(Transformation):
 
 def to_integer_form(model: ModelWrapper, multiplier_bits: int = MULTIPLIER_BITS) -> ModelWrapper:
     """Copy of ``model`` in integer form; a graph that is in it already comes back equivalent."""
+    check_is_graph(model)
     return model.transform(ToIntegerForm(multiplier_bits), make_deepcopy=True)
