@@ -47,6 +47,7 @@ examples:
   dhq quantize --out runs/photo --plan runs/photo/layer_plan.json
   dhq synth --out runs/photo                          (LUTs and DSPs; no part of dhq run)
   dhq simulate --out runs/photo --level rtl           (Verilog of the whole accelerator)
+  dhq place --out runs/photo --board ulx3s-85f        (clock rate, utilization, bitstream)
   dhq report --out runs/photo
   dhq report --out runs/photo --html                  (a page for the browser)
   dhq pack --out runs/photo                           (one small file of the quantized network)

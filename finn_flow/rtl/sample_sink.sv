@@ -60,16 +60,16 @@ module sample_sink #(
   localparam int unsigned FULL = dhq_rtl_pkg::affine_width(
       IN_WIDTH, IN_SIGNED, 1, SCALE_WIDTH, 0, 1, BIAS_WIDTH
   );
-  // At least one bit above the range of the samples, so that their limits can be compared with.
-  localparam int unsigned SUM = dhq_rtl_pkg::max_of(FULL, SHIFT + OUT_WIDTH + 2);
+  // At least one bit above the sample's.
+  localparam int unsigned SUM = dhq_rtl_pkg::max_of(FULL, SHIFT + OUT_WIDTH + 1);
   localparam int unsigned STAGES = dhq_rtl_pkg::affine_stages(
       1, 1, IN_WIDTH + (IN_SIGNED ? 0 : 1), SCALE_WIDTH
   );
   localparam int unsigned WORD_WIDTH = dhq_rtl_pkg::index_width(WORDS);
   // One channel needs no index; its memory has an unused upper half then.
   localparam int unsigned CHANNEL_WIDTH = dhq_rtl_pkg::index_width(CHANNELS);
-  localparam logic signed [SUM-1:0] HIGH = (SUM'(1) << (OUT_SIGNED ? OUT_WIDTH - 1 : OUT_WIDTH)) - 1;
-  localparam logic signed [SUM-1:0] LOW = !OUT_SIGNED ? '0 : NARROW ? -HIGH : -HIGH - 1;
+  localparam logic [OUT_WIDTH-1:0] HIGH = {!OUT_SIGNED, {(OUT_WIDTH - 1) {1'b1}}};
+  localparam logic [OUT_WIDTH-1:0] LOW = !OUT_SIGNED ? '0 : NARROW ? ~HIGH + 1'b1 : ~HIGH;
 
   localparam int unsigned ALL = STAGES + 1 + (CORRECTED ? 2 : 0);
 
@@ -127,12 +127,17 @@ module sample_sink #(
 
     assign shifted = sum >>> SHIFT;
 
+    // Bits above the sample decide, since a comparison would be a carry chain behind the sum.
     logic [OUT_WIDTH-1:0] sample;
+    logic negative, outside;
+    assign negative = shifted[SUM-1];
+    assign outside = OUT_SIGNED
+        ? shifted[SUM-1:OUT_WIDTH-1] != {(SUM - OUT_WIDTH + 1){negative}}
+          || (NARROW && shifted[OUT_WIDTH-1:0] == {1'b1, {(OUT_WIDTH - 1){1'b0}}})
+        : shifted[SUM-1:OUT_WIDTH] != '0;
     always_ff @(posedge clk) begin
       if (enable[STAGES])
-        sample <= (shifted < LOW) ? OUT_WIDTH'(LOW)
-                : (shifted > HIGH) ? OUT_WIDTH'(HIGH)
-                : OUT_WIDTH'(shifted);
+        sample <= !outside ? shifted[OUT_WIDTH-1:0] : negative ? LOW : HIGH;
     end
 
     if (CORRECTED) begin : g_corrected
