@@ -41,7 +41,7 @@ from dhq_brevitas.planning.limits import Hardware
 from dhq_brevitas.planning.plan_file import read_plan
 from dhq_brevitas.planning.search import Plan, make_plan
 from dhq_brevitas.quantization.fine_tuning import fine_tuning_rate
-from dhq_brevitas.quantization.post_training import check_finite, check_samples
+from dhq_brevitas.quantization.post_training import check_finite
 from dhq_brevitas.quantization.recipe import (
     FINE_TUNING_BATCH,
     FINE_TUNING_STEPS,
@@ -111,7 +111,7 @@ def quantize(
         learning_rate = fine_tuning_rate(FLOAT_RATE, steps)
     training = None if target is None else TrainSpec(steps, batch, learning_rate, seed=seed)
     network, rows = _network(model, inputs, spec, on)
-    check_samples(rows)
+    check_network(network, rows)
     check_finite(network)
     goal = None
     if target is not None:
@@ -140,7 +140,6 @@ def _network(
     if any(isinstance(m, QuantLayerMixin | QuantProxyFromInjector) for m in model.modules()):
         if not isinstance(inputs, Tensor):
             raise TypeError("inputs must be one tensor for a module of Brevitas layers")
-        check_network(model, inputs)
         check_quantizers(model)
         return copy.deepcopy(model).to(on), inputs.to(on)
     network = trace(model, _tuple(inputs), _widths(spec)).to(on)

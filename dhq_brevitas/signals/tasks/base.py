@@ -188,7 +188,7 @@ class Problem:
     @classmethod
     def load(cls, path: Path) -> "Problem":
         """Inverse of :meth:`save`."""
-        arrays = load_arrays(path)
+        arrays: dict[str, Any] = load_arrays(path)
         try:
             others = json.loads(str(arrays.pop("others")))
         except (KeyError, ValueError) as error:
