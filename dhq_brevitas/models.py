@@ -111,7 +111,6 @@ def quantize(
         learning_rate = fine_tuning_rate(FLOAT_RATE, steps)
     training = None if target is None else TrainSpec(steps, batch, learning_rate, seed=seed)
     network, rows = _network(model, inputs, spec, on)
-    check_network(network, rows)
     check_finite(network)
     goal = None
     if target is not None:
@@ -138,12 +137,13 @@ def _network(
     """A network of Brevitas layers on a device, and its inputs [N, …] there."""
     model = unwrapped(model)
     if any(isinstance(m, QuantLayerMixin | QuantProxyFromInjector) for m in model.modules()):
-        if not isinstance(inputs, Tensor):
-            raise TypeError("inputs must be one tensor for a module of Brevitas layers")
+        check_network(model, inputs)
         check_quantizers(model)
         return copy.deepcopy(model).to(on), inputs.to(on)
     network = trace(model, _tuple(inputs), _widths(spec)).to(on)
-    return network, network.flat_inputs(_tuple(inputs)).to(on)
+    rows = network.flat_inputs(_tuple(inputs)).to(on)
+    check_network(network, rows)
+    return network, rows
 
 
 def _tuple(inputs: Inputs) -> tuple[Tensor, ...]:

@@ -187,3 +187,15 @@ class Modulated(nn.Module):
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
         h = self.first(x) * self.scale(z)[:, None] + self.shift(z)[:, None]
         return self.last(torch.sin(h))
+
+
+class Conditioned(nn.Module):
+    """FiLM at run time: z [N, 5] scales and shifts what x [N, 2] gives."""
+
+    def __init__(self, hidden: int = 16) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(2, hidden), nn.Linear(hidden, 1)
+        self.scale, self.shift = nn.Linear(5, hidden), nn.Linear(5, hidden)
+
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        return self.last(torch.sin(self.scale(z) * self.first(x) + self.shift(z)))

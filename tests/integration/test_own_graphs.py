@@ -28,7 +28,7 @@ NETWORKS = {
     "NeRF": (own.Nerf, (scattered(3, 1), scattered(3, 2))),
     "DeepSDF": (own.DeepSdf, (scattered(3, 3),)),
     "filters": (own.Filters, (own.grid(),)),
-    "FiLM": (own.Modulated, (scattered(2, 4)[:, None], scattered(5, 5))),
+    "FiLM": (own.Conditioned, (scattered(2, 4), scattered(5, 5))),
     "octaves": (own.Positional, (own.grid(),)),
 }
 
