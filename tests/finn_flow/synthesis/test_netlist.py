@@ -63,7 +63,7 @@ LAYERS = {
     "matrix_vector": (
         matrix_vector(mw=24, simd=12, pe=4, inLanes=3, outLanes=1, ram_style="block"),
         "INT8",
-        {"DSP48E2", "RAMB18E2", "RAM32M16"},
+        {"DSP48E2", "RAM32M16"},
     ),
     "Hadamard": (hadamard(1), "INT6", {"RAM32M16", "CARRY4"}),
     "Thresholding": (thresholding(), "INT11", {"FDRE"}),
