@@ -143,9 +143,8 @@ def _library() -> ctypes.CDLL | None:
         )
         return None
     for function in (library.dhq_hadamard_float, library.dhq_hadamard_double):
-        pointer, integer = ctypes.c_void_p, ctypes.c_int64
-        function.argtypes = [pointer] * 2 + [integer] * 3 + [pointer] * 2
-        function.argtypes += [ctypes.c_double, ctypes.c_int]
+        pointers, sizes = [ctypes.c_void_p] * 2, [ctypes.c_int64] * 3
+        function.argtypes = [*pointers, *sizes, *pointers, ctypes.c_double, ctypes.c_int]
         function.restype = None
     return library
 
@@ -205,6 +204,6 @@ def _compile(path: Path) -> None:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, PermissionError) or getattr(error, "errno", None) == errno.EROFS:
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"cannot write {error.filename}; set DHQ_KERNELS_CACHE to a folder that can be"
     return str(error)

@@ -192,7 +192,8 @@ class _Linear(nn.Module):
             raise _NoForm
 
     def forward(self, x: Tensor) -> Tensor:
-        layer, rotation, scale = self.layer, self.rotation, self.given
+        layer, rotation = self.layer, self.rotation
+        scale: Any = self.given
         if isinstance(scale, nn.Module):  # a learned one does not depend on the tensor
             scale = _activated(scale, x.new_zeros(()))[1]
         if self.rotates_first:
@@ -211,9 +212,9 @@ class _Linear(nn.Module):
                 bias = layer.bias_quant.tensor_quant(bias)[0]
         return F.linear(x, weight, bias)
 
-    def _weight(self) -> tuple[Tensor, Tensor | float]:
+    def _weight(self) -> tuple[Tensor, Any]:
         layer, rotation = self.layer, self.rotation
-        weight, scale = rotation.rotate_weight(layer.weight), 1.0
+        weight, scale = rotation.rotate_weight(layer.weight), torch.ones(())
         if layer.weight_quant.is_quant_enabled:
             weight, scale, _, _ = layer.weight_quant.tensor_quant(weight)
         if rotation.side == Side.OUTPUT:
