@@ -109,7 +109,7 @@ CASES = (
         },
         cycles=12,
     ),
-    Case("transform", {"N": 8, "SIMD": 2, "IN_WIDTH": 1, "CAPACITY": 9, "LATENCY": 6}, cycles=12),
+    Case("transform", {"N": 8, "SIMD": 4, "IN_WIDTH": 1, "CAPACITY": 5, "LATENCY": 4}, cycles=9),
     Case(
         "transform",
         {"N": 16, "SIMD": 2, "IN_WIDTH": 1, "CAPACITY": 18, "LATENCY": 11},
