@@ -191,14 +191,11 @@ class Problem:
         arrays: dict[str, Any] = load_arrays(path)
         try:
             others = json.loads(str(arrays.pop("others")))
-        except (KeyError, ValueError) as error:
+            others |= {"shape": tuple(others["shape"]), "notes": tuple(others["notes"])}
+            projection = tuple(arrays.pop(name) for name in _PROJECTION if name in arrays)
+            return cls(**arrays, **others, projection=projection or None)
+        except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path} holds no data of a task; {START_OVER}") from error
-        projection = [arrays.pop(name, None) for name in _PROJECTION]
-        return cls(
-            **arrays,
-            **others | {"shape": tuple(others["shape"]), "notes": tuple(others["notes"])},
-            projection=None if projection[0] is None else tuple(projection),
-        )
 
 
 _OTHERS = ("task", "name", "shape", "step", "results", "details", "notes", "reference")
