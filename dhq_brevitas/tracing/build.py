@@ -227,10 +227,10 @@ class _Builder:
                 unit = domain.unit if domain.period else rounded_up(domain.unit)
                 wishes.append((one * unit, one * domain.middle))
             elif isinstance(user, Sum) and len(self.users[node]) == 1 and self._plain_sum(user):
-                unit, _ = self._wanted(user)
+                whole, _ = self._wanted(user)
                 factors = [c for x, c in user.terms if x is node]
                 usable = len(factors) == 1 and bool((factors[0] != 0).all())
-                wishes.append((unit / factors[0], zero) if usable else (one, zero))
+                wishes.append((whole / factors[0], zero) if usable else (one, zero))
             else:
                 wishes.append((one, zero))
         first = wishes[0]
