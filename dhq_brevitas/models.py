@@ -83,8 +83,8 @@ def quantize(
         model: a float module, which is traced and rebuilt from Brevitas layers
             (:mod:`dhq_brevitas.tracing`); or one of Brevitas layers that runs on ``inputs``, whose
             weights are taken to be those of the float network, not rounded yet.
-        inputs: calibration samples, float32 [N, …]; for a float module as it takes them, in its own
-            units, and a tuple of tensors for one of several inputs.
+        inputs: calibration samples, float32 [N, …]; for a float module as it takes them, a tuple of
+            tensors for one of several inputs.
         spec: how: None: as the quantizers of ``model`` say, or for a float module 8 bits; a
             :class:`QuantSpec`; a plan, as :func:`plan` gives it, its layers, or its file; "auto":
             :func:`plan` first.
@@ -96,8 +96,7 @@ def quantize(
 
     Returns the quantized network, in evaluation mode, called as ``model`` is: ``export_qonnx``
     takes it. Raises ValueError for samples and weights that are not finite, for a plan that does
-    not fit, naming the layer, and for a module that hardware has no layers for, naming the user's
-    module and what to do.
+    not fit, and for a module that hardware has no layers for, naming it and what to do.
 
     >>> quantized = quantize(model, inputs, QuantSpec(weight_bits=6, rotation="after"))
     >>> quantized(inputs).shape
@@ -112,23 +111,29 @@ def quantize(
     training = None if target is None else TrainSpec(steps, batch, learning_rate, seed=seed)
     network, rows = _network(model, inputs, spec, on)
     check_finite(network)
-    goal = None
-    if target is not None:
-        if isinstance(network, TracedNetwork):
-            target = network.flat_target(target, _tuple(inputs))
-        goal = target.to(on)
+    if target is not None and isinstance(network, TracedNetwork):
+        target = network.flat_target(target, _tuple(inputs))
+    goal = None if target is None else target.to(on)
     with _flat(network):
         warn_of_lost_inputs(network, rows)
-        if spec == "auto":
-            spec = make_plan(network, rows, progress=progress)
-        elif spec is None and isinstance(network, TracedNetwork):
-            spec = _default_spec(network, rows)
-        if spec is not None:
-            network = with_plans(network, _layer_plans(network, rows, spec), rows).to(on)
+        plans = _chosen_plans(network, rows, spec, progress)
+        if plans is not None:
+            network = with_plans(network, plans, rows).to(on)
         quantize_in_place(network, rows, goal, training, progress=progress)
     if isinstance(network, TracedNetwork):
         network.unflatten()
     return network.cpu()
+
+
+def _chosen_plans(
+    network: nn.Module, rows: Tensor, spec: SpecOrPlan | None, progress: bool
+) -> Sequence[LayerPlan] | None:
+    """What becomes of each layer; None: as its quantizers say."""
+    if spec == "auto":
+        spec = make_plan(network, rows, progress=progress)
+    elif spec is None and isinstance(network, TracedNetwork):
+        spec = _default_spec(network, rows)
+    return None if spec is None else _layer_plans(network, rows, spec)
 
 
 def _network(

@@ -29,8 +29,8 @@ __all__ = ["ExportError", "check_output", "has_dyadic_scales", "samples_around"]
 # rather than rounded differently.
 MAX_RELATIVE_DIFFERENCE = 0.05
 CHECKED_SAMPLES = 256
-# Scales are dyadic with mantissas up to so many bits.
-DYADIC_BITS = 12
+# Scales are dyadic with mantissas up to so many bits; float ones are settled with eight.
+DYADIC_BITS = 4
 
 
 class ExportError(RuntimeError):

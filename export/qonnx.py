@@ -79,11 +79,8 @@ def export_qonnx(
     with evaluating(model):
         with torch.no_grad():
             outputs = called(model, *examples)
-        expected = _tensors(outputs, examples)
         # Others leave the exporter in an order or a form of their own.
-        plain = (
-            model if isinstance(outputs, Tensor) and len(expected) == 1 else _PlainOutputs(model)
-        )
+        plain = model if isinstance(outputs, Tensor) else _PlainOutputs(model)
         graph = _brevitas_export(plain, examples, dynamo)
     graph = cleanup_model(graph.transform(SeparateEqualInputs())).transform(GatherNDToGather())
     graph = to_integer_form(graph, multiplier_bits)

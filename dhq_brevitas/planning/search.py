@@ -38,6 +38,7 @@ from dhq_brevitas.nn.rotation import Side
 from dhq_brevitas.planning.alternatives import (
     Alternative,
     Budget,
+    average_act_bits,
     connected,
     measure_alternatives,
     measure_tables,
@@ -156,7 +157,8 @@ class _Search:
         self.uniform = plan_layers(self.shapes, replace(base, scheme=Scheme.STOCK, layers=None))
         if budget is None:
             weight_bits = sum(plan.weights * plan.weight_bits for plan in self.uniform)
-            budget = Budget(weight_bits, base.act_bits)
+            # Widths that are not the plan's, of concatenations and the like, count as they are.
+            budget = Budget(weight_bits, max(base.act_bits, average_act_bits(self.uniform)))
         budget.check(self.uniform)
         self.budget = budget
         device = inputs.device

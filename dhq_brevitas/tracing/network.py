@@ -196,14 +196,14 @@ class TracedNetwork(nn.Module):
 
     @property
     def dyadic(self) -> bool:
-        """Whether no factor behind the input quantizers has a mantissa of more than 12 bits."""
+        """Whether no factor behind the input quantizers has a mantissa of more than 4 bits."""
         inputs = set(range(len(self._program.widths)))
         for number, step in enumerate(self._program.steps, start=len(inputs)):
             if step.kind == "sum" and inputs.issuperset(step.sources):
                 inputs.add(number)  # still real numbers
                 continue
             for name in filter(None, step.factors):
-                mantissa = torch.frexp(getattr(self, name))[0] * 2**12
+                mantissa = torch.frexp(getattr(self, name))[0] * 2**4
                 if not torch.equal(mantissa, mantissa.round()):
                     return False
         return True

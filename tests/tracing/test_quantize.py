@@ -21,6 +21,7 @@ GRID = own.grid()
 
 
 def sqnr(found, expected):
+    found, expected = found.detach(), expected.detach()
     error = (found - expected).square().mean()
     return float(10 * torch.log10((expected - expected.mean()).square().mean() / error))
 
