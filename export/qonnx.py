@@ -76,19 +76,23 @@ def export_qonnx(
     checked_on = samples_around(examples) if check_inputs is None else _tuple(check_inputs)
     model = _without_unused(model, examples)
     _check_model(model)
+    graph = to_integer_form(_clean_graph(model, examples, dynamo), multiplier_bits)
+    for inputs in (examples, checked_on):
+        check_output(graph, model, inputs, _tensors, len(examples[0]))
+    if export_path is not None:
+        save_model(graph, export_path)
+    return graph
+
+
+def _clean_graph(model: nn.Module, examples: Sequence[Tensor], dynamo: bool) -> ModelWrapper:
+    """As Brevitas exports it, cleaned up."""
     with evaluating(model):
         with torch.no_grad():
             outputs = called(model, *examples)
         # Others leave the exporter in an order or a form of their own.
         plain = model if isinstance(outputs, Tensor) else _PlainOutputs(model)
         graph = _brevitas_export(plain, examples, dynamo)
-    graph = cleanup_model(graph.transform(SeparateEqualInputs())).transform(GatherNDToGather())
-    graph = to_integer_form(graph, multiplier_bits)
-    for inputs in (examples, checked_on):
-        check_output(graph, model, inputs, _tensors, len(examples[0]))
-    if export_path is not None:
-        save_model(graph, export_path)
-    return graph
+    return cleanup_model(graph.transform(SeparateEqualInputs())).transform(GatherNDToGather())
 
 
 def _tuple(inputs: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -101,12 +105,12 @@ def _tuple(inputs: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
 
 def _without_unused(model: nn.Module, examples: Sequence[Tensor]) -> nn.Module:
     """``model``, or a copy without the Brevitas layers that it does not call."""
-    called: set[nn.Module] = set()
+    reached: set[nn.Module] = set()
     layers = {name: m for name, m in model.named_modules() if isinstance(m, QuantLayerMixin)}
-    hooks = [(layer, lambda module, args: called.add(module)) for layer in layers.values()]
+    hooks = [(layer, lambda module, args: reached.add(module)) for layer in layers.values()]
     with evaluating(model), torch.no_grad(), pre_hooked(hooks):
-        _tensors(model(*examples))
-    unused = [name for name, layer in layers.items() if name and layer not in called]
+        _tensors(called(model, *examples))
+    unused = [name for name, layer in layers.items() if name and layer not in reached]
     if not unused:
         return model
     reduced = copy.deepcopy(model)

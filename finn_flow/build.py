@@ -94,17 +94,14 @@ def build_dataflow(
             two. With neither, every layer has one lane.
         fpga_part: part that FINN estimates resources for and chooses DSP blocks by.
         clk_period_ns: target clock period.
-        verify_inputs: real inputs [samples, …, channels], a sequence of arrays where the graph has
-            several inputs; the graph is executed on them after every
-            step and its integer outputs are compared with those of the QONNX graph. Where that is
-            not in integer form, bringing it there may move single codes over a rounding boundary:
-            their number is reported as ``outputs_changed_by_integer_form``, and the integer form is
-            the reference.
+        verify_inputs: real inputs [samples, …, channels], a sequence of arrays for several inputs;
+            the graph is executed on them after every step, and its integers are compared with the
+            QONNX graph's. Codes that its integer form moves over a rounding boundary are counted as
+            ``outputs_changed_by_integer_form``; the integer form is the reference.
         steps: steps to run, functions or registered names; by default ``DHQ_BUILD_STEPS``.
         folding_config: FINN's folding configuration, by node name, as a dict or a JSON file; it
             overrides the folding found for the target.
-        mvau: "matrix_vector" puts matrix products on this package's kernel where it can compute
-            them, "finn" leaves all to FINN's Verilog.
+        mvau: "matrix_vector": matrix products on this package's kernel where it can; "finn": none.
         progress: show one progress bar.
 
     Files: ``dataflow.onnx``, ``build.json``, ``finn.log``, ``report/*.json`` (FINN's estimates) and
@@ -115,9 +112,7 @@ def build_dataflow(
     """
     source = _load(model)
     _check_inputs(model, folding_config, output_dir)
-    _check_arguments(cycles_per_sample, target_fps, fpga_part, clk_period_ns)
-    if mvau not in MVAU_KERNELS:
-        raise FlowError(f"mvau={mvau!r} must be one of {', '.join(MVAU_KERNELS)}")
+    _check_arguments(cycles_per_sample, target_fps, fpga_part, clk_period_ns, mvau)
     output = _folder(output_dir)
     config = DhqBuildConfig(
         output_dir=str(output),
@@ -195,8 +190,14 @@ def _check_inputs(
 
 
 def _check_arguments(
-    cycles_per_sample: int | None, target_fps: int | None, fpga_part: str, clk_period_ns: float
+    cycles_per_sample: int | None,
+    target_fps: int | None,
+    fpga_part: str,
+    clk_period_ns: float,
+    mvau: str,
 ) -> None:
+    if mvau not in MVAU_KERNELS:
+        raise FlowError(f"mvau={mvau!r} must be one of {', '.join(MVAU_KERNELS)}")
     if cycles_per_sample is not None and target_fps is not None:
         raise FlowError("give cycles_per_sample or target_fps, not both")
     for name, value in (("cycles_per_sample", cycles_per_sample), ("target_fps", target_fps)):
