@@ -99,8 +99,7 @@ def build_dataflow(
             QONNX graph's. Codes that its integer form moves over a rounding boundary are counted as
             ``outputs_changed_by_integer_form``; the integer form is the reference.
         steps: steps to run, functions or registered names; by default ``DHQ_BUILD_STEPS``.
-        folding_config: FINN's folding configuration, by node name, as a dict or a JSON file; it
-            overrides the folding found for the target.
+        folding_config: FINN's, by node name, a dict or a JSON file; it overrides what is found.
         mvau: "matrix_vector": matrix products on this package's kernel where it can; "finn": none.
         progress: show one progress bar.
 
