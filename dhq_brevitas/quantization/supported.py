@@ -15,6 +15,7 @@ from brevitas.proxy.parameter_quant import WeightQuantProxyFromInjectorBase
 from brevitas.proxy.runtime_quant import ActQuantProxyFromInjectorBase
 from torch import Tensor, nn
 
+from dhq_brevitas.inr.layers import called
 from dhq_brevitas.nn.activations import QuantLookupActivation
 from dhq_brevitas.nn.float_mode import unquantized
 from dhq_brevitas.nn.quantizers import IntegerCodes
@@ -67,7 +68,7 @@ def warn_of_lost_inputs(model: nn.Module, inputs: Tensor) -> None:
         elif isinstance(module, qnn.QuantIdentity) and _takes_codes(module):
             hooks.append((module, partial(_fractions, name)))
     with evaluating(model), unquantized(model), torch.no_grad(), pre_hooked(hooks):
-        model(inputs)
+        called(model, inputs)
 
 
 def _takes_codes(module: qnn.QuantIdentity) -> bool:

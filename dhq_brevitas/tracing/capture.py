@@ -50,7 +50,10 @@ class Captured:
 
 
 def unwrapped(module: nn.Module) -> nn.Module:
-    """What DataParallel and ``torch.compile`` were given; TypeError for compiled TorchScript."""
+    """What DataParallel and ``torch.compile`` were given.
+
+    TypeError for compiled TorchScript, and for what is no module.
+    """
     while True:
         if isinstance(module, DataParallel | DistributedDataParallel):
             module = module.module
@@ -61,8 +64,10 @@ def unwrapped(module: nn.Module) -> nn.Module:
                 f"module is TorchScript ({module.original_name}), which cannot be rebuilt; hand "
                 "over the nn.Module that it was made from"
             )
-        else:
+        elif isinstance(module, nn.Module):
             return module
+        else:
+            raise TypeError(f"model must be a torch.nn.Module, not {type(module)}")
 
 
 def check_module(module: nn.Module) -> None:
