@@ -176,8 +176,11 @@ def test_all_zero_and_invalid_tensors():
     assert all((record.step > 0).all() for record in records)
     with torch.no_grad():
         assert torch.equal(layer.eval()(torch.zeros(10, 16)), layer.bias.expand(10, 4))
-    with pytest.raises(ValueError, match=r"input_quant: the tensor .* holds NaN or infinity"):
+    with pytest.raises(ValueError, match="inputs: the calibration data hold NaN or infinity"):
         calibrate(dhq_layer(), torch.full((10, 16), math.nan))
+    logarithm = type("Logarithm", (nn.Module,), {"forward": lambda self, x: torch.log(x)})()
+    with pytest.raises(ValueError, match=r"1.input_quant: the tensor .* holds NaN or infinity"):
+        calibrate(nn.Sequential(logarithm, dhq_layer()), torch.zeros(10, 16))
 
 
 def test_mode_is_restored_and_hooks_are_removed():
