@@ -34,7 +34,6 @@ from dhq_brevitas.planning.alternatives import Budget
 from dhq_brevitas.planning.limits import Hardware
 from dhq_brevitas.planning.plan_file import read_plan
 from dhq_brevitas.planning.search import Plan, make_plan
-from dhq_brevitas.quantization.fine_tuning import fine_tuning_rate
 from dhq_brevitas.quantization.recipe import (
     FINE_TUNING_BATCH,
     FINE_TUNING_STEPS,
@@ -44,8 +43,8 @@ from dhq_brevitas.util.device import resolve_device
 
 __all__ = ["analyze", "plan", "quantize"]
 
-# The rate at which a network is taken to have been fitted, that of a SIREN.
-FLOAT_RATE = 2e-3
+# A twentieth of the rate at which a SIREN is fitted.
+LEARNING_RATE = 1e-4
 
 SpecOrPlan = QuantSpec | Plan | Sequence[LayerPlan] | str | os.PathLike[str]
 
@@ -57,7 +56,7 @@ def quantize(
     *,
     target: Tensor | None = None,
     steps: int = FINE_TUNING_STEPS,
-    learning_rate: float | None = None,
+    learning_rate: float = LEARNING_RATE,
     batch: int = FINE_TUNING_BATCH,
     seed: int = 0,
     progress: bool = True,
@@ -72,8 +71,7 @@ def quantize(
         spec: how: None: as the quantizers of ``model`` say; a :class:`QuantSpec`; a plan, as
             :func:`plan` gives it, its layers, or its file; "auto": :func:`plan` first.
         target: outputs wanted, float32 [N, m], for which ``steps`` steps of fine-tuning at
-            ``learning_rate`` are taken, each on ``batch`` samples; None: no fine-tuning. The
-            rate is 1e-4 unless given, and 4e-4 from 1000 steps on.
+            ``learning_rate`` are taken, each on ``batch`` samples; None: no fine-tuning.
         device: "cpu", "cuda", or "auto": CUDA where it is. The result is on the CPU.
 
     Returns the quantized network, in evaluation mode: ``export_qonnx`` takes it. Raises ValueError
@@ -85,8 +83,6 @@ def quantize(
     torch.Size([256, 1])
     """
     on = resolve_device(device)
-    if learning_rate is None:
-        learning_rate = fine_tuning_rate(FLOAT_RATE, steps)
     training = None if target is None else TrainSpec(steps, batch, learning_rate, seed=seed)
     model = copy.deepcopy(model).to(on)
     inputs = inputs.to(on)
