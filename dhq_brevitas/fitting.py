@@ -100,9 +100,7 @@ class Fitted:
             self.network, quant or QuantSpec(), self.grid.step, self.grid.bits, inputs
         ).to(on)
         if learning_rate is None:
-            learning_rate = fine_tuning_rate(
-                get_family(self.network.spec.family).learning_rate, steps
-            )
+            learning_rate = fine_tuning_rate(get_family(self.network.spec.family).learning_rate)
         training = TrainSpec(steps, batch, learning_rate, seed=seed)
         target = torch.from_numpy(self.target).to(on)
         quantize_in_place(model, inputs.to(on), target, training, progress=progress)

@@ -40,7 +40,6 @@ from dhq_brevitas.planning.alternatives import Budget
 from dhq_brevitas.planning.limits import Hardware
 from dhq_brevitas.planning.plan_file import read_plan
 from dhq_brevitas.planning.search import Plan, make_plan
-from dhq_brevitas.quantization.fine_tuning import fine_tuning_rate
 from dhq_brevitas.quantization.post_training import check_finite
 from dhq_brevitas.quantization.recipe import (
     FINE_TUNING_BATCH,
@@ -57,8 +56,8 @@ from dhq_brevitas.util.errors import ArgumentError
 
 __all__ = ["analyze", "plan", "quantize"]
 
-# The rate at which a network is taken to have been fitted, that of a SIREN.
-FLOAT_RATE = 2e-3
+# A twentieth of the rate at which a SIREN is fitted.
+LEARNING_RATE = 1e-4
 
 Inputs = Tensor | Sequence[Tensor]
 SpecOrPlan = QuantSpec | Plan | Sequence[LayerPlan] | str | os.PathLike[str]
@@ -71,7 +70,7 @@ def quantize(
     *,
     target: Any = None,
     steps: int = FINE_TUNING_STEPS,
-    learning_rate: float | None = None,
+    learning_rate: float = LEARNING_RATE,
     batch: int = FINE_TUNING_BATCH,
     seed: int = 0,
     progress: bool = True,
@@ -90,8 +89,7 @@ def quantize(
             :func:`plan` first.
         target: outputs wanted, float32 [N, m] or for a float module of the structure of its
             outputs, for which ``steps`` steps of fine-tuning at ``learning_rate`` are taken, each
-            on ``batch`` samples; None: no fine-tuning. The rate is 1e-4 unless given, and 4e-4 from
-            1000 steps on.
+            on ``batch`` samples; None: no fine-tuning.
         device: "cpu", "cuda", or "auto": CUDA where it is. The result is on the CPU.
 
     Returns the quantized network, in evaluation mode, called as ``model`` is: ``export_qonnx``
@@ -106,8 +104,6 @@ def quantize(
     torch.Size([5, 8])
     """
     on = resolve_device(device)
-    if learning_rate is None:
-        learning_rate = fine_tuning_rate(FLOAT_RATE, steps)
     training = None if target is None else TrainSpec(steps, batch, learning_rate, seed=seed)
     network, rows = _network(model, inputs, spec, on)
     check_finite(network)

@@ -58,30 +58,19 @@ from dhq_brevitas.quantization.post_training import (
 )
 from dhq_brevitas.util.hooks import evaluating, hooked, pre_hooked
 
-__all__ = [
-    "LONG_STEPS",
-    "Rounded",
-    "fine_tuning_rate",
-    "freeze_quantized",
-    "keep_better",
-    "windows",
-]
+__all__ = ["fine_tuning_rate", "freeze_quantized", "keep_better", "windows"]
 
 EVENTS = 16  # freezings a layer
 FREE, HIDDEN_FROZEN, LAST_FROZEN = 0.4, 0.85, 0.97  # shares of the training
 CALIBRATION_SAMPLES = 4096
-# From so many steps on a training is long; see rate_share.
-LONG_STEPS = 1000
 # Of the float network's learning rate. At 8192 samples a step a SIREN 256 wide ended 0.9 dB lower
-# at twice the share for few steps; at 16384 0.5 dB lower at half of it, and 0.4 dB higher at it.
-# For 1500 and 3000 steps 0.2 was within 0.3 dB of the best of 0.05, 0.1, 0.2 and 0.4 at W8A8, W6A6,
-# W4A8, W4A4 and W2A8 (straight-through, docs/results/long_training.md).
-RATE_SHARE, LONG_RATE_SHARE = 0.05, 0.2
+# at twice this rate; at 16384 0.5 dB lower at half of it, and 0.4 dB higher at this one.
+RATE_SHARE = 0.05
 
 
-def fine_tuning_rate(learning_rate: float, steps: int) -> float:
-    """The rate of fine-tuning for ``steps`` a network that was fitted with ``learning_rate``."""
-    return (RATE_SHARE if steps < LONG_STEPS else LONG_RATE_SHARE) * learning_rate
+def fine_tuning_rate(learning_rate: float) -> float:
+    """The learning rate of fine-tuning a network that was fitted with ``learning_rate``."""
+    return RATE_SHARE * learning_rate
 
 
 def windows(layers: int) -> list[tuple[float, float]]:

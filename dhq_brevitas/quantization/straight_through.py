@@ -4,10 +4,11 @@
 
 Everything is quantized in every step, and gradients pass straight through the rounding. At a fifth
 of the float network's rate the network first becomes worse than the rounded one; the fall of the
-rate along a cosine then brings it far above, the further the more steps there are. For few steps
-gradual freezing is better (:mod:`dhq_brevitas.quantization.fine_tuning`).
+rate along a cosine then brings it far above, the further the more steps there are. Fine-tuning does
+not use it: gradual freezing (:mod:`dhq_brevitas.quantization.fine_tuning`) was 0.6 dB better at 4
+bits in the one comparison made (docs/results/long_training.md).
 
-Scales count: with scales that stay, 4 bit weights end 2 to 3 dB lower. The threshold of a weight,
+Scales count: with scales that stay, 4 bit weights end 2 to 4 dB lower. The threshold of a weight,
 which is the largest value that its scale can hold, has the weights' own rate, as it is one of them;
 that of an input changes as fast as its layer's, relatively. In the last steps the scales are
 settled and stay, so that the weights are trained with the scales that are exported.

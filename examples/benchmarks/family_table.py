@@ -176,9 +176,7 @@ class Row:
     def fine_tuning(self) -> TrainSpec:
         """As dhq quantize does it."""
         rate = get_family(self.family).learning_rate
-        return TrainSpec(
-            self.options.qat_steps, 8192, fine_tuning_rate(rate, self.options.qat_steps)
-        )
+        return TrainSpec(self.options.qat_steps, 8192, fine_tuning_rate(rate))
 
     def unquantized(self, quant: QuantSpec) -> QuantInr:
         """The network with quantizers that are not calibrated."""

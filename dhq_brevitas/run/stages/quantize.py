@@ -62,9 +62,7 @@ class QuantizeOptions(PlanOptions):
     )
     qat_steps: int = option(500, "fine-tuning steps of the quantized network", metavar="N")
     qat_learning_rate: float | None = option(
-        None,
-        "learning rate of fine-tuning (1/20 of the family's; 1/5 from 1000 steps on)",
-        metavar="R",
+        None, "learning rate of fine-tuning (1/20 of the family's)", metavar="R"
     )
     batch: int = option(8192, "samples a training step", metavar="N")
     seed: int = option(0, "seed of all random numbers", metavar="N")
@@ -108,7 +106,7 @@ def fine_tuning(options: QuantizeOptions, fit: FitOptions | None) -> TrainSpec:
     rate = options.qat_learning_rate
     if rate is None:
         rate = TrainSpec.learning_rate if fit is None else get_family(fit.family).learning_rate
-        rate = fine_tuning_rate(rate, options.qat_steps)
+        rate = fine_tuning_rate(rate)
     try:
         return TrainSpec(options.qat_steps, options.batch, rate, seed=options.seed)
     except ArgumentError as error:
