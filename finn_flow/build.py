@@ -90,8 +90,7 @@ def build_dataflow(
             built for one sample at a time, whatever its batch size.
         output_dir: folder for all results: new, empty, or of an earlier build.
         cycles_per_sample: fold so that each layer takes at most this many clock cycles a sample.
-        target_fps: the same as samples per second at ``clk_period_ns``; give at most one of the
-            two. With neither, every layer has one lane.
+        target_fps: the same as samples per second, instead. With neither, layers have one lane.
         fpga_part: part that FINN estimates resources for and chooses DSP blocks by.
         clk_period_ns: target clock period.
         verify_inputs: real inputs [samples, …, channels]; the graph is executed on them after every
@@ -102,21 +101,17 @@ def build_dataflow(
         steps: steps to run, functions or registered names; by default ``DHQ_BUILD_STEPS``.
         folding_config: FINN's folding configuration, by node name, as a dict or a JSON file; it
             overrides the folding found for the target.
-        mvau: "matrix_vector" puts matrix products on this package's kernel where it can compute
-            them, "finn" leaves all to FINN's Verilog.
+        mvau: "matrix_vector", this package's kernel where it can compute, or "finn", FINN's.
         progress: show one progress bar.
 
-    Files: ``dataflow.onnx``, ``build.json``, ``finn.log``, ``report/*.json`` (FINN's estimates) and
-    ``intermediate_models/<step>.onnx``. Models are written whole or not at all.
-
+    Files: ``dataflow.onnx``, ``build.json``, ``finn.log``, ``report/*.json`` (estimates) and
+    ``intermediate_models/<step>.onnx``; models whole or not at all.
     Raises FlowError (a ValueError) for bad arguments, UnsupportedNodeError for a node without
     hardware layer and VerificationError for a step that changed the result.
     """
     source = _load(model)
     _check_inputs(model, folding_config, output_dir)
-    _check_arguments(cycles_per_sample, target_fps, fpga_part, clk_period_ns)
-    if mvau not in MVAU_KERNELS:
-        raise FlowError(f"mvau={mvau!r} must be one of {', '.join(MVAU_KERNELS)}")
+    _check_arguments(cycles_per_sample, target_fps, fpga_part, clk_period_ns, mvau)
     output = _folder(output_dir)
     config = DhqBuildConfig(
         output_dir=str(output),
@@ -203,8 +198,14 @@ def _check_inputs(
 
 
 def _check_arguments(
-    cycles_per_sample: int | None, target_fps: int | None, fpga_part: str, clk_period_ns: float
+    cycles_per_sample: int | None,
+    target_fps: int | None,
+    fpga_part: str,
+    clk_period_ns: float,
+    mvau: str,
 ) -> None:
+    if mvau not in MVAU_KERNELS:
+        raise FlowError(f"mvau={mvau!r} must be one of {', '.join(MVAU_KERNELS)}")
     if cycles_per_sample is not None and target_fps is not None:
         raise FlowError("give cycles_per_sample or target_fps, not both")
     for name, value in (("cycles_per_sample", cycles_per_sample), ("target_fps", target_fps)):
