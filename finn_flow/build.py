@@ -90,8 +90,7 @@ def build_dataflow(
             at a time, whatever its batch size.
         output_dir: folder for all results: new, empty, or of an earlier build.
         cycles_per_sample: fold so that each layer takes at most this many clock cycles a sample.
-        target_fps: the same as samples per second at ``clk_period_ns``; give at most one of the
-            two. With neither, every layer has one lane.
+        target_fps: the same as samples per second, instead. With neither, layers have one lane.
         fpga_part: part that FINN estimates resources for and chooses DSP blocks by.
         clk_period_ns: target clock period.
         verify_inputs: real inputs [samples, …, channels], a sequence of arrays for several inputs;
@@ -100,12 +99,11 @@ def build_dataflow(
             ``outputs_changed_by_integer_form``; the integer form is the reference.
         steps: steps to run, functions or registered names; by default ``DHQ_BUILD_STEPS``.
         folding_config: FINN's, by node name, a dict or a JSON file; it overrides what is found.
-        mvau: "matrix_vector": matrix products on this package's kernel where it can; "finn": none.
+        mvau: "matrix_vector", this package's kernel where it can compute, or "finn", FINN's.
         progress: show one progress bar.
 
-    Files: ``dataflow.onnx``, ``build.json``, ``finn.log``, ``report/*.json`` (FINN's estimates) and
-    ``intermediate_models/<step>.onnx``. Models are written whole or not at all.
-
+    Files: ``dataflow.onnx``, ``build.json``, ``finn.log``, ``report/*.json`` (estimates) and
+    ``intermediate_models/<step>.onnx``; models whole or not at all.
     Raises FlowError (a ValueError) for bad arguments, UnsupportedNodeError for a node without
     hardware layer and VerificationError for a step that changed the result.
     """

@@ -108,8 +108,8 @@ def memory_lines(weights: np.ndarray, pe: int, simd: int, chain: int) -> str:
     bits = stored_bits(weights)
     codes = (weights < 0).astype(np.int64) if bits == 1 else weights & ((1 << bits) - 1)
     # [lines, PE, SIMD]
-    lines = codes.reshape(rows // pe, pe, columns // simd, simd).swapaxes(1, 2)
-    lines = lines.reshape(-1, pe, simd)
+    folded = codes.reshape(rows // pe, pe, columns // simd, simd).swapaxes(1, 2)
+    lines = folded.reshape(-1, pe, simd)
     lines = np.stack([np.roll(lines[..., s], s % chain, axis=0) for s in range(simd)], axis=-1)
     planes = (lines.reshape(len(lines), -1, 1) >> np.arange(bits)) & 1
     packed = np.packbits(planes.reshape(len(lines), -1).astype(np.uint8), 1, bitorder="little")
@@ -180,8 +180,11 @@ class Geometry:
         words, bits = (32, 14) if self.depth == 32 else (64, 7)
         memory = 8 * math.ceil(self.x_bits / bits) * (self.depth // words) * self.simd
         lines = self.columns * self.rows
-        tables = 0 if self.block_ram else math.ceil(lines / 64) * self.line_bits * (lines > 1)
-        return round(adders + results + (memory + 60 if self.buffered else 25) + tables)
+        # A LUT is 64 weight bits; beyond, Yosys spends seven where two and a multiplexer would do.
+        table = (lines > 1) if lines <= 64 else 3.5 * math.ceil(lines / 128)
+        tables = 0 if self.block_ram else table * self.line_bits
+        control = memory + 75 + self.simd // self.in_lanes if self.buffered else 25
+        return round(adders + results + control + tables)
 
     @property
     def ff(self) -> int:
