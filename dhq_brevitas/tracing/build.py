@@ -59,6 +59,7 @@ from dhq_brevitas.tracing.ranges import (
     rounded_up,
 )
 from dhq_brevitas.tracing.reading import Output, Reading
+from dhq_brevitas.tracing.values import all_are
 
 __all__ = ["Widths", "build"]
 
@@ -115,11 +116,9 @@ class _Builder:
                 self.users[operand].append(node)
         for end in ends:
             self.users[end].append(None)
-        rows = [m.reshape(-1, m.shape[-1]) for m in self.network.matrices(inputs)]
-        self.rows = rows
-        drawn = torch.randperm(len(rows[0]), generator=torch.Generator().manual_seed(0))
-        drawn = drawn[:MEASURED_SAMPLES].to(rows[0].device)
-        self.spans = measured(self.nodes, [x[drawn] for x in rows])
+        self.rows = [m.reshape(-1, m.shape[-1]) for m in self.network.matrices(inputs)]
+        drawn = torch.randperm(len(self.rows[0]), generator=torch.Generator().manual_seed(0))
+        self.spans = measured(self.nodes, [x[drawn[:MEASURED_SAMPLES]] for x in self.rows])
         self.domains: dict[Node, Domain] = {
             node: domain_of(node.fn, *self.spans[node.source], node.path or "the module")
             for node in self.nodes
@@ -299,12 +298,12 @@ class _Builder:
         shift, numbers, factors = node.shift.clone(), [], []
         for source, c in node.terms:
             held = self.held[source]
-            numbers.append(held.number)
+            numbers.append(self._quantized(source, self.widths.sums))
             shift += c * held.offset
             factor = c * held.factor / unit
-            factors.append("" if _is(factor, 1) else self._constant(factor))
+            factors.append("" if all_are(factor, 1) else self._constant(factor))
         shift = shift / unit
-        name = "" if _is(shift, 0) else self._constant(shift)
+        name = "" if all_are(shift, 0) else self._constant(shift)
         module = ""
         if quantized:
             last = all(user is None for user in self.users[node])
@@ -323,7 +322,7 @@ class _Builder:
 
     def _product(self, node: Product) -> Held:
         users = self.users[node]
-        quantized = not all(isinstance(user, Table | Sum) for user in users)
+        quantized = not all(isinstance(user, Table) for user in users)
         unit = torch.ones(1).double()
         if any(isinstance(u, Linear) and len(u.terms) > 1 for u in users):
             unit = unit * power_of_two(max(map(abs, self.spans[node])))
@@ -331,34 +330,39 @@ class _Builder:
         names: list[str] = []
         for source in node.factors:
             held = self.held[source]
-            number = held.number
-            if isinstance(source, Linear):
-                number = self._call(number, f"{self.names[source]}_quant", self._quantizer())
+            number = self._quantized(source, self.widths.joints)
             factor, name = held.factor, ""
-            if not _is(held.offset, 0):
+            if not all_are(held.offset, 0):
                 offset = self._constant(held.offset / held.factor)
                 number = self._step("sum", [number], factors=("",), shift=offset)
             factor = factor / unit if source is node.factors[0] and not numbers else factor
-            if not _is(factor, 1):
+            if not all_are(factor, 1):
                 name = self._constant(factor)
             numbers.append(number)
             names.append(name)
         module = ""
         if quantized:
             module = self.network.free_path(f"{node.path}.product" if node.path else "product")
-            self.network.put(module, self._quantizer())
+            summed = any(isinstance(user, Sum) for user in users)
+            bits = self.widths.sums if summed else self.widths.joints
+            self.network.put(module, self._quantizer(bits))
         number = self._step("product", numbers, module=module, factors=tuple(names))
         return Held(number, unit, torch.zeros(1).double())
 
-    def _quantizer(self) -> nn.Module:
-        return qnn.QuantIdentity(
-            act_quant=self._act(), bit_width=self.widths.joints, return_quant_tensor=True
-        )
+    def _quantized(self, source: Node, bits: int) -> int:
+        """The result of a node; of a linear map, whose channels differ in scale, quantized."""
+        number = self.held[source].number
+        if not isinstance(source, Linear):
+            return number
+        return self._call(number, f"{self.names[source]}_quant", self._quantizer(bits))
+
+    def _quantizer(self, bits: int) -> nn.Module:
+        return qnn.QuantIdentity(act_quant=self._act(), bit_width=bits, return_quant_tensor=True)
 
     # -- outputs ---------------------------------------------------------------------------------
 
     def _output(self, output: Output) -> OutputStep:
-        if isinstance(output.node, Input) and _is(output.scale, 1) and _is(output.shift, 0):
+        if isinstance(output.node, Input) and all_are(output.scale, 1) and all_are(output.shift, 0):
             return OutputStep((), output.layout, position=output.node.position)
         sources: list[int | str] = []
         scales, shifts = [], []
@@ -377,8 +381,8 @@ class _Builder:
         return OutputStep(
             tuple(sources),
             output.layout,
-            "" if _is(scale, 1) else self._constant(scale),
-            "" if _is(shift, 0) else self._constant(shift),
+            "" if all_are(scale, 1) else self._constant(scale),
+            "" if all_are(shift, 0) else self._constant(shift),
         )
 
 
@@ -394,7 +398,3 @@ def _plan(name: str, weight: Tensor) -> LayerPlan:
     return LayerPlan(
         name, inputs, outputs, Side.NONE, 1, 8, 8, Granularity.CHANNEL, None, ScaleKind.PO2, None
     )
-
-
-def _is(values: Tensor, number: float) -> bool:
-    return bool((values == number).all())
