@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from dhq_brevitas.export.output_check import check_output, samples_around
 from dhq_brevitas.export.passes.gather_tables import GatherNDToGather
 from dhq_brevitas.export.passes.integer_form import to_integer_form
+from dhq_brevitas.export.passes.separate_equal_inputs import SeparateEqualInputs
 from dhq_brevitas.quantization.post_training import check_finite
 from dhq_brevitas.quantization.supported import check_quantizers
 from dhq_brevitas.util.files import atomic_path, check_folder_of
@@ -80,7 +81,7 @@ def export_qonnx(
         # Others leave the exporter in an order or a form of their own.
         plain = model if isinstance(outputs, Tensor) else _PlainOutputs(model)
         graph = _brevitas_export(plain, examples, dynamo)
-    graph = cleanup_model(graph).transform(GatherNDToGather())
+    graph = cleanup_model(graph.transform(SeparateEqualInputs())).transform(GatherNDToGather())
     graph = to_integer_form(graph, multiplier_bits)
     for inputs in (examples, checked_on):
         check_output(graph, model, inputs, _tensors, len(examples[0]))

@@ -247,6 +247,56 @@ class TwoHeads(nn.Module):
         return {"color": left, "density": right} if self.names else (left, right)
 
 
+class Joined(nn.Module):
+    """``join`` of the network itself and a sine layer's output; ``modules`` are what it calls."""
+
+    def __init__(self, join: Callable[[Any, Any], Tensor], width: int = 8, **modules: Any) -> None:
+        super().__init__()
+        self.join = join
+        self.quantize = codes_in()
+        self.first, self.sine = linear(2, width, 0.05), sine()
+        for name, module in modules.items():
+            self.add_module(name, module)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.join(self, self.sine(self.first(self.quantize(x))))
+
+
+def unquantized_sum() -> nn.Module:
+    """x + W x + b, the sums of a layer as they are."""
+
+    def join(network: Any, h: Any) -> Tensor:
+        return network.head(network.requantize(_value(h) + _value(network.inner(h))))
+
+    return Joined(join, inner=linear(8, 8), requantize=quantizer(), head=linear(8, 3))
+
+
+def product_in_a_table() -> nn.Module:
+    """sin(2π x ⊙ quantized(W x + b)): the phase of a product."""
+
+    def join(network: Any, h: Any) -> Tensor:
+        product = _value(h) * _value(network.quantizer(network.inner(h)))
+        return network.head(network.outer(product))
+
+    return Joined(join, inner=linear(8, 8), quantizer=quantizer(), outer=sine(), head=linear(8, 3))
+
+
+def product_with_a_bias() -> nn.Module:
+    """x ⊙ (W x + b) without a quantizer at the end of the second branch: refused."""
+
+    def join(network: Any, h: Any) -> Tensor:
+        return network.head(network.requantize(_value(h) * _value(network.inner(h))))
+
+    return Joined(join, inner=linear(8, 8), requantize=quantizer(), head=linear(8, 3))
+
+
+def heads_side_by_side() -> nn.Module:
+    def join(network: Any, h: Any) -> Tensor:
+        return torch.cat([network.left(h), network.right(h)], dim=-1)
+
+    return Joined(join, left=linear(8, 3), right=linear(8, 1))
+
+
 def _value(x: Any) -> Tensor:
     return getattr(x, "value", x)
 
@@ -284,12 +334,19 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "bacon": lambda: Mfn(every_depth=True),
     "film": Film,
     "fourier": Fourier,
+    "unquantized sum": unquantized_sum,
+    "product in a table": product_in_a_table,
+    "square": lambda: Joined(lambda network, h: _value(h) * _value(h)),
     "two heads": TwoHeads,
+    "heads side by side": heads_side_by_side,
     "named heads": lambda: TwoHeads(names=True),
 }
+
+
+REFUSED: dict[str, Callable[[], nn.Module]] = {"product with a bias": product_with_a_bias}
 
 
 def joint_network(name: str) -> nn.Module:
     """The network ``name``, calibrated."""
     torch.manual_seed(0)
-    return calibrated(NETWORKS[name](), *inputs_of(name, 256))
+    return calibrated((NETWORKS | REFUSED)[name](), *inputs_of(name, 256))

@@ -16,6 +16,7 @@ from qonnx.transformation.general import SortGraph
 from qonnx.transformation.infer_shapes import InferShapes
 
 from dhq_brevitas.export import set_batch_size
+from dhq_brevitas.export.execute import one_or_all
 
 # fmt: off
 DATATYPES = (
@@ -251,16 +252,18 @@ MUTATIONS: tuple[Callable[[GraphProto, Random], None], ...] = (
 )
 
 
-def outputs_of_qonnx(model: ModelWrapper, x: np.ndarray) -> np.ndarray:
-    """What QONNX's own execution gives for a graph, nothing of it believed but its nodes."""
+def outputs_of_qonnx(model: ModelWrapper, x: np.ndarray) -> Any:
+    """What QONNX's own execution gives for a graph, nothing of it believed but its nodes; a tuple
+    for several outputs."""
     proto = copy.deepcopy(model.model)
     del proto.graph.value_info[:]
     del proto.graph.quantization_annotation[:]
-    (output,) = (tensor.name for tensor in proto.graph.output)
+    outputs = [tensor.name for tensor in proto.graph.output]
     del proto.graph.output[:]
     inferred = ModelWrapper(proto).transform(SortGraph()).transform(InferShapes())
-    inferred.graph.output.append(inferred.get_tensor_valueinfo(output))
+    inferred.graph.output.extend([inferred.get_tensor_valueinfo(name) for name in outputs])
     del inferred.graph.value_info[:]
     batched = set_batch_size(inferred, len(x))
     (given,) = batched.graph.input
-    return execute_onnx(batched, {given.name: x})[output]
+    results = execute_onnx(batched, {given.name: x})
+    return one_or_all([results[name] for name in outputs])

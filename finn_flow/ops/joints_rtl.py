@@ -120,7 +120,7 @@ class StreamingConcat_rtl(StreamingConcat, KernelRtl):
 
     def lut_estimation(self, fpgapart: str) -> int:
         inputs = self.get_n_inputs()
-        return math.ceil(inputs / 2) * self.get_outstream_width() + 2 * inputs + 16
+        return math.ceil(inputs / 2) * self.get_outstream_width() + 2 * inputs + 6
 
 
 class _ElementwiseRtl(KernelRtl):
@@ -170,7 +170,7 @@ class StreamAdd_rtl(ElementwiseAdd, _ElementwiseRtl):
 
     def lut_estimation(self, fpgapart: str) -> int:
         adders = 1 + sum(abs(factor).bit_count() - 1 for factor in self.factors())
-        return int(self.get_nodeattr("PE")) * adders * self.kernel_bits()[1] + 8
+        return int(self.get_nodeattr("PE")) * adders * self.kernel_bits()[1]
 
 
 class StreamMultiply_rtl(ElementwiseMul, _ElementwiseRtl):

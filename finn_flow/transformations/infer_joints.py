@@ -58,7 +58,8 @@ def _check(model: ModelWrapper, node: NodeProto, ranges: dict[str, IntegerRange]
         if name not in ranges:
             raise NotConvertible(
                 f"it is the {NAMES[node.op_type]} of several branches, and {name} holds no "
-                "integers of one scale; put a quantizer with a per-tensor scale, for example "
+                "integers of one scale (the output of a layer with a weight scale for each "
+                "channel, or in a product with a bias, is none); put a quantizer, for example "
                 "QuantIdentity, at the end of each branch"
             )
     if node.op_type == "Concat":

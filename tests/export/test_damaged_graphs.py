@@ -86,6 +86,8 @@ def outcome(proto, seed: int) -> str:
 
 
 def is_close(actual, expected) -> bool:
+    if isinstance(expected, tuple):
+        return all(is_close(a, b) for a, b in zip(actual, expected, strict=True))
     finite = np.abs(expected[np.isfinite(expected)])
     tolerance = 1e-5 * float(finite.max(initial=0))
     return np.allclose(actual, expected, rtol=1e-5, atol=tolerance, equal_nan=True)

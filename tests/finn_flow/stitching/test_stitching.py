@@ -193,7 +193,7 @@ def test_folder(design):
     assert "create_clock" in (design.folder / "constraints.xdc").read_text()
     readme = (design.folder / "README.md").read_text()
     assert "`s_axis_0_tdata`" in readme
-    assert "2 beats per sample" in readme
+    assert "| `s_axis_0` | 1 | INT7 | 2 |" in readme
 
 
 def test_second_design_in_a_folder_replaces_the_first(tmp_path):

@@ -33,7 +33,11 @@ JOINTS = {
     "bacon": {"DuplicateStreams": 3, "StreamMultiply": 2},
     "film": {"DuplicateStreams": 1, "StreamMultiply": 1, "StreamAdd": 1},
     "fourier": {"DuplicateStreams": 1, "StreamingConcat": 1},
+    "unquantized sum": {"DuplicateStreams": 1, "StreamAdd": 1},
+    "product in a table": {"DuplicateStreams": 1, "StreamMultiply": 1},
+    "square": {"DuplicateStreams": 1, "StreamMultiply": 1},
     "two heads": {"DuplicateStreams": 1},
+    "heads side by side": {"DuplicateStreams": 1, "StreamingConcat": 1},
     "named heads": {"DuplicateStreams": 1},
 }
 SHOWN = ("residual sine", "nerf", "bacon", "film")
@@ -209,6 +213,14 @@ def test_branches_of_other_shapes(tmp_path):
     model = g.node("Add", x, first).quant(4).model(4)
     with pytest.raises(UnsupportedNodeError, match=r"give \[1, 4\] and \[1, 1\] values a sample"):
         build_dataflow(model, tmp_path, progress=False)
+
+
+def test_product_of_a_branch_with_a_bias(tmp_path):
+    """Exported as it is; the hardware has no layer for it, and the message names the remedy."""
+    name = "product with a bias"
+    graph = export_qonnx(joint_network(name), inputs_of(name, 4))
+    with pytest.raises(UnsupportedNodeError, match=r"\(op_type Mul\).*in a product with a bias"):
+        build_dataflow(graph, tmp_path, progress=False)
 
 
 def test_an_input_that_nothing_reads(tmp_path):
