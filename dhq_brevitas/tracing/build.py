@@ -298,7 +298,7 @@ class _Builder:
         shift, numbers, factors = node.shift.clone(), [], []
         for source, c in node.terms:
             held = self.held[source]
-            numbers.append(self._quantized(source, self.widths.sums))
+            numbers.append(held.number)
             shift += c * held.offset
             factor = c * held.factor / unit
             factors.append("" if all_are(factor, 1) else self._constant(factor))
@@ -322,7 +322,7 @@ class _Builder:
 
     def _product(self, node: Product) -> Held:
         users = self.users[node]
-        quantized = not all(isinstance(user, Table) for user in users)
+        quantized = not all(isinstance(user, Table | Sum) for user in users)
         unit = torch.ones(1).double()
         if any(isinstance(u, Linear) and len(u.terms) > 1 for u in users):
             unit = unit * power_of_two(max(map(abs, self.spans[node])))
@@ -330,7 +330,9 @@ class _Builder:
         names: list[str] = []
         for source in node.factors:
             held = self.held[source]
-            number = self._quantized(source, self.widths.joints)
+            number = held.number
+            if isinstance(source, Linear):
+                number = self._call(number, f"{self.names[source]}_quant", self._quantizer())
             factor, name = held.factor, ""
             if not all_are(held.offset, 0):
                 offset = self._constant(held.offset / held.factor)
@@ -343,21 +345,14 @@ class _Builder:
         module = ""
         if quantized:
             module = self.network.free_path(f"{node.path}.product" if node.path else "product")
-            summed = any(isinstance(user, Sum) for user in users)
-            bits = self.widths.sums if summed else self.widths.joints
-            self.network.put(module, self._quantizer(bits))
+            self.network.put(module, self._quantizer())
         number = self._step("product", numbers, module=module, factors=tuple(names))
         return Held(number, unit, torch.zeros(1).double())
 
-    def _quantized(self, source: Node, bits: int) -> int:
-        """The result of a node; of a linear map, whose channels differ in scale, quantized."""
-        number = self.held[source].number
-        if not isinstance(source, Linear):
-            return number
-        return self._call(number, f"{self.names[source]}_quant", self._quantizer(bits))
-
-    def _quantizer(self, bits: int) -> nn.Module:
-        return qnn.QuantIdentity(act_quant=self._act(), bit_width=bits, return_quant_tensor=True)
+    def _quantizer(self) -> nn.Module:
+        return qnn.QuantIdentity(
+            act_quant=self._act(), bit_width=self.widths.joints, return_quant_tensor=True
+        )
 
     # -- outputs ---------------------------------------------------------------------------------
 
