@@ -22,6 +22,7 @@ import copy
 import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -141,10 +142,30 @@ def _network(
         check_network(model, inputs)
         check_quantizers(model)
         return copy.deepcopy(model).to(on), inputs.to(on)
-    network = trace(model, _tuple(inputs), _widths(spec)).to(on)
-    rows = network.flat_inputs(_tuple(inputs)).to(on)
+    given = _tuple(inputs)
+    network = trace(model, given, _widths(spec)).to(on)
+    rows = network.flat_inputs([x.to(on) for x in given])
+    joints = None if spec is None or spec == "auto" else _planned_joints(network, rows, spec)
+    if joints is not None:
+        network = trace(model, given, replace(_widths(spec), joints=joints)).to(on)
     check_network(network, rows)
     return network, rows
+
+
+def _planned_joints(network: TracedNetwork, rows: Tensor, spec: SpecOrPlan) -> int | None:
+    """Width of concatenations and the like that a plan was made for, where it is another."""
+    if isinstance(spec, QuantSpec):
+        return None
+    with network.flat():
+        shapes = shapes_of(layers_of(network, rows[:1]))
+        plans = {plan.name: plan for plan in _layer_plans(network, rows, spec)}
+    for shape in shapes:
+        plan = plans.get(shape.name)
+        if plan is None or shape.of_inputs or plan.rotation == Side.INPUT:
+            continue
+        if shape.given_bits not in (None, plan.act_bits):
+            return plan.act_bits
+    return None
 
 
 def _tuple(inputs: Inputs) -> tuple[Tensor, ...]:

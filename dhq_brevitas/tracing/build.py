@@ -59,6 +59,7 @@ from dhq_brevitas.tracing.ranges import (
 )
 from dhq_brevitas.tracing.reading import Output, Reading
 from dhq_brevitas.tracing.units import Units
+from dhq_brevitas.tracing.values import all_are
 
 __all__ = ["Widths", "build"]
 
@@ -115,11 +116,9 @@ class _Builder:
                 self.users[operand].append(node)
         for end in ends:
             self.users[end].append(None)
-        rows = [m.reshape(-1, m.shape[-1]) for m in self.network.matrices(inputs)]
-        self.rows = rows
-        drawn = torch.randperm(len(rows[0]), generator=torch.Generator().manual_seed(0))
-        drawn = drawn[:MEASURED_SAMPLES].to(rows[0].device)
-        self.spans = measured(self.nodes, [x[drawn] for x in rows])
+        self.rows = [m.reshape(-1, m.shape[-1]) for m in self.network.matrices(inputs)]
+        drawn = torch.randperm(len(self.rows[0]), generator=torch.Generator().manual_seed(0))
+        self.spans = measured(self.nodes, [x[drawn[:MEASURED_SAMPLES]] for x in self.rows])
         self.domains: dict[Node, Domain] = {
             node: domain_of(node.fn, *self.spans[node.source], node.path or "the module")
             for node in self.nodes
@@ -255,9 +254,9 @@ class _Builder:
             numbers.append(number)
             shift += c * held.offset
             factor = c * held.factor / unit
-            factors.append("" if _is(factor, 1) else self._constant(factor))
+            factors.append("" if all_are(factor, 1) else self._constant(factor))
         shift = shift / unit
-        name = "" if _is(shift, 0) else self._constant(shift)
+        name = "" if all_are(shift, 0) else self._constant(shift)
         module = ""
         if quantized:
             last = all(user is None for user in self.users[node])
@@ -291,12 +290,12 @@ class _Builder:
             if isinstance(source, Linear):
                 number = self._quantized(source, self.widths.joints)
             factor, name = held.factor, ""
-            if not _is(held.offset, 0):
+            if not all_are(held.offset, 0):
                 offset = self._constant(held.offset / held.factor)
                 number = self._step("sum", [number], factors=("",), shift=offset)
             if source is taken or (taken is None and not numbers):
                 factor = factor / unit
-            if not _is(factor, 1):
+            if not all_are(factor, 1):
                 name = self._constant(factor)
             numbers.append(number)
             names.append(name)
@@ -319,7 +318,7 @@ class _Builder:
     # -- outputs ---------------------------------------------------------------------------------
 
     def _output(self, output: Output) -> OutputStep:
-        if isinstance(output.node, Input) and _is(output.scale, 1) and _is(output.shift, 0):
+        if isinstance(output.node, Input) and all_are(output.scale, 1) and all_are(output.shift, 0):
             return OutputStep((), output.layout, position=output.node.position)
         sources: list[int | str] = []
         scales, shifts = [], []
@@ -338,8 +337,8 @@ class _Builder:
         return OutputStep(
             tuple(sources),
             output.layout,
-            "" if _is(scale, 1) else self._constant(scale),
-            "" if _is(shift, 0) else self._constant(shift),
+            "" if all_are(scale, 1) else self._constant(scale),
+            "" if all_are(shift, 0) else self._constant(shift),
         )
 
 
@@ -355,7 +354,3 @@ def _plan(name: str, weight: Tensor) -> LayerPlan:
     return LayerPlan(
         name, inputs, outputs, Side.NONE, 1, 8, 8, Granularity.CHANNEL, None, ScaleKind.PO2, None
     )
-
-
-def _is(values: Tensor, number: float) -> bool:
-    return bool((values == number).all())

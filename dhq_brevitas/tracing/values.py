@@ -22,7 +22,7 @@ from torch import Tensor
 from dhq_brevitas.tracing.expressions import Expression, X
 from dhq_brevitas.tracing.nodes import Node
 
-__all__ = ["MixedSamples", "Value", "by_slot", "in_lead", "joined", "uniform", "whole"]
+__all__ = ["MixedSamples", "Value", "all_are", "by_slot", "in_lead", "joined", "uniform", "whole"]
 
 # More different constants or patterns in one operator are a sign that samples are mixed.
 MAX_PATTERNS = 1 << 12
@@ -149,3 +149,8 @@ def uniform(vector: Tensor) -> float | None:
     """The one number in ``vector``, None if there are several."""
     first = float(vector[0])
     return first if bool((vector == first).all()) else None
+
+
+def all_are(values: Tensor, number: float) -> bool:
+    """Whether every one of ``values`` is ``number``."""
+    return bool((values == number).all())

@@ -73,6 +73,19 @@ def test_branches_of_several_inputs_are_planned():
     assert {plan.name for plan in plans} == {"first", "second", "density", "view", "color"}
 
 
+def test_a_plan_of_few_activation_bits_is_followed():
+    module = own.Nerf().eval()
+    points = torch.rand(100, 3) * 2 - 1
+    inputs, spec = (points, points.flip(0)), dhq.QuantSpec("stock", act_bits=6)
+    built = dhq.quantize(module, inputs, spec, progress=False)
+    rows = built.flat_inputs(inputs)
+    with built.flat():
+        plans = plans_of(layers_of(built, rows))
+    assert {plan.act_bits for plan in plans if plan.name in ("second", "view")} == {6}
+    again = dhq.quantize(module, inputs, plans, progress=False)
+    assert torch.equal(again(*inputs)["color"], built(*inputs)["color"])
+
+
 def test_layers_fed_with_the_inputs_have_wide_weights():
     quantized = dhq.quantize(own.Filters().eval(), GRID, progress=False)
     with quantized.flat():
