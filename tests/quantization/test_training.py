@@ -19,8 +19,8 @@ from dhq_brevitas.inr.training import (
     tensor_psnr,
 )
 from dhq_brevitas.quantization.calibration import calibrate
+from dhq_brevitas.quantization.fine_tuning import freeze_quantized
 from dhq_brevitas.quantization.post_training import post_train
-from dhq_brevitas.quantization.straight_through import train_straight_through
 from dhq_brevitas.signals.grid import code_bits, grid_codes, grid_step
 from dhq_brevitas.signals.pictures import load_image
 
@@ -226,9 +226,9 @@ def test_compiled_training_resumes_to_the_same_bits(data, fitted, tmp_path, monk
             with monkeypatch.context() as patch:
                 interrupt_at(patch, 4)
                 with pytest.raises(Interrupted):
-                    train_straight_through(model, *arguments, progress=False)
+                    freeze_quantized(model, *arguments, progress=False)
             return None
-        train_straight_through(model, *arguments, progress=False)
+        freeze_quantized(model, *arguments, progress=False)
         return model
 
     whole = trained()
