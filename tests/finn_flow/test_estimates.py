@@ -5,6 +5,7 @@
 import dataclasses
 
 import numpy as np
+import pytest
 import torch
 
 from dhq_brevitas.export import export_qonnx
