@@ -139,9 +139,9 @@ def _network(
     """A network of Brevitas layers on a device, and its inputs [N, …] there."""
     model = unwrapped(model)
     if any(isinstance(m, QuantLayerMixin | QuantProxyFromInjector) for m in model.modules()):
-        check_network(model, inputs)
+        samples = check_network(model, inputs)
         check_quantizers(model)
-        return copy.deepcopy(model).to(on), inputs.to(on)
+        return copy.deepcopy(model).to(on), samples.to(on)
     given = _tuple(inputs)
     network = trace(model, given, _widths(spec)).to(on)
     rows = network.flat_inputs([x.to(on) for x in given])

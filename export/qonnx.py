@@ -84,7 +84,7 @@ def export_qonnx(
     return graph
 
 
-def _clean_graph(model: nn.Module, examples: Sequence[Tensor], dynamo: bool) -> ModelWrapper:
+def _clean_graph(model: nn.Module, examples: tuple[Tensor, ...], dynamo: bool) -> ModelWrapper:
     """As Brevitas exports it, cleaned up."""
     with evaluating(model):
         with torch.no_grad():

@@ -64,8 +64,8 @@ class Layer:
     activation_name: str = ""
 
 
-def check_network(model: nn.Module, inputs: Tensor) -> None:
-    """TypeError or ValueError unless these are a module, and finite samples [N, …] of floats."""
+def check_network(model: nn.Module, inputs: Any) -> Tensor:
+    """``inputs``; TypeError or ValueError unless these are a module, and finite samples [N, …]."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, not {type(model)}")
     if not isinstance(inputs, Tensor):
@@ -76,6 +76,7 @@ def check_network(model: nn.Module, inputs: Tensor) -> None:
         raise ValueError(f"inputs: calibration data of shape {tuple(inputs.shape)} must be [N, n]")
     if not bool(torch.isfinite(inputs).all()):
         raise ValueError("inputs: the calibration data hold NaN or infinity; remove those samples")
+    return inputs
 
 
 def called(model: nn.Module, *inputs: Tensor) -> Any:

@@ -146,7 +146,7 @@ def match_streams(model: ModelWrapper, op: MVAU_rtl, cycles: int, fpga_part: str
     op.set_nodeattr("chain", found.chain)
 
 
-def _wanted_lanes(pe: int, consumer: object) -> list[int]:
+def _wanted_lanes(pe: int, consumer: Any) -> list[int]:
     """Divisors of PE, the ones that need no converter first."""
     if consumer is None:
         return divisors(pe)
