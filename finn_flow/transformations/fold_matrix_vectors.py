@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Folding, and widths of streams, of MVAUs on the kernel ``matrix_vector``."""
 
+from typing import Any
+
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 from qonnx.transformation.base import Transformation
@@ -146,7 +148,7 @@ def match_streams(model: ModelWrapper, op: MVAU_rtl, cycles: int, fpga_part: str
     op.set_nodeattr("chain", found.chain)
 
 
-def _wanted_lanes(pe: int, consumer: object) -> list[int]:
+def _wanted_lanes(pe: int, consumer: Any) -> list[int]:
     """Divisors of PE, the ones that need no converter first."""
     if consumer is None:
         return divisors(pe)
