@@ -78,7 +78,8 @@ module matrix_vector_buffer #(
   logic [AW-1:0] pointer, base;
   // The initial value keeps Yosys from taking these registers into the memories, from where they
   // come back without their clock enable, a LUT a bit.
-  logic [CHAIN-1:0][AW-1:0] read_at = '0;
+  logic [CHAIN-1:0][AW-1:0] read_at;
+  initial read_at = '0;
   logic [CHAIN-1:0] releasing;
   logic done;
 

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Folding, and widths of streams, of MVAUs on the kernel ``matrix_vector``."""
 
+from typing import Any
+
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 from qonnx.transformation.base import Transformation
