@@ -23,7 +23,7 @@ PYTEST := -m pytest -q -n 2 --dist worksteal --durations=20
 RTL_TESTS := $(addprefix tests/finn_flow/,rtl rtlsim stitching)
 # What other versions of Brevitas and PyTorch can change: quantizers and their proxies, activations,
 # training, calibration, export. The other tests are of this package's own Python, or need FINN.
-CORE_TESTS := $(addprefix tests/,export inr nn quantization test_examples.py test_models.py)
+CORE_TESTS := $(addprefix tests/,export inr nn quantization tracing test_examples.py test_models.py)
 export OMP_NUM_THREADS ?= 1
 MINUTES ?= 120
 SEED ?= 0
