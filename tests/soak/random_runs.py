@@ -121,7 +121,7 @@ class Soak:
         }
 
     def configuration(self, chosen: Configuration) -> str:
-        """Runs one; "refused" or "done". Fault for what must not be."""
+        """Runs one; "done", or the sentence that refused it. Fault for what must not be."""
         for name in ("run", "interrupted", "temporary"):
             shutil.rmtree(self.out / name, ignore_errors=True)
         (self.out / "temporary").mkdir(parents=True)
@@ -137,7 +137,7 @@ class Soak:
             raise Fault(f"differs behind an interruption: {', '.join(differing)}")
         self.check_codes()
         self.check_temporary()
-        return "refused" if any(refused) else "done"
+        return next((f"refused: {text}" for text in refused if text), "done")
 
     def with_trouble(self, command: Command) -> str:
         """Kills it, and lets it finish then; its refusal."""
