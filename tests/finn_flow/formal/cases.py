@@ -3,7 +3,7 @@
 """What is proved of which kernel, and the faults that each property must find."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine import Case, finn_mvau_sources
 
@@ -125,7 +125,7 @@ CASES = (
     PER_TENSOR,
     LOOKUP,
     lookup(QUARTER, 2),
-    lookup(ODD, 0, HAS_SCALE=1, HAS_BIAS=1, FOLDS=3, SHIFT=1, STAGES=6),
+    replace(lookup(ODD, 0, HAS_SCALE=1, HAS_BIAS=1, FOLDS=3, SHIFT=1, STAGES=6), cycles=14),
     lookup(ODD, 1, WRAP=0, OFFSET=-2, PE=2, STAGES=5),
     MVAU,
     MVAU_3,
