@@ -151,6 +151,9 @@ def given() -> dict[str, Any]:
             dhq.QuantSine(period=1.0, return_quant_tensor=True),
             qnn.QuantLinear(16, 1, bias=True),
         ),
+        "network": torch.nn.Sequential(
+            torch.nn.Linear(2, 8), torch.nn.GELU(), torch.nn.Linear(8, 1)
+        ),
         "inputs": torch.randint(-64, 64, (256, 2)).float(),
         "target": torch.zeros(256, 1),
         "coordinates": coordinates,
