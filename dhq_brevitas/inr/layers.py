@@ -65,9 +65,13 @@ class Layer:
 
 
 def check_network(model: nn.Module, inputs: Any) -> Tensor:
-    """``inputs``; TypeError or ValueError unless these are a module, and finite samples [N, …]."""
+    """``inputs``; TypeError or ValueError unless these are a module, and finite samples [N, …].
+
+    A layer's own input may be a quantized tensor.
+    """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, not {type(model)}")
+    given, inputs = inputs, getattr(inputs, "value", inputs)
     if not isinstance(inputs, Tensor):
         raise TypeError(f"inputs must be a torch.Tensor of samples [N, …], not {type(inputs)}")
     if not inputs.is_floating_point():
@@ -76,7 +80,7 @@ def check_network(model: nn.Module, inputs: Any) -> Tensor:
         raise ValueError(f"inputs: calibration data of shape {tuple(inputs.shape)} must be [N, n]")
     if not bool(torch.isfinite(inputs).all()):
         raise ValueError("inputs: the calibration data hold NaN or infinity; remove those samples")
-    return inputs
+    return given
 
 
 def called(model: nn.Module, *inputs: Tensor) -> Any:
