@@ -15,7 +15,7 @@ from dhq_brevitas.finn_flow.engine import simulate as simulation
 from dhq_brevitas.finn_flow.engine.grid import CodeGrid
 from dhq_brevitas.finn_flow.engine.shell import OutputStream, packed_literal
 from dhq_brevitas.finn_flow.errors import FlowError
-from dhq_brevitas.finn_flow.host_affine import HostStep
+from dhq_brevitas.finn_flow.host_affine import HostOutput, HostStep
 from dhq_brevitas.finn_flow.placement import portable_sources
 from dhq_brevitas.finn_flow.stitching import stitch
 from dhq_brevitas.finn_flow.stitching.simulate import StreamFormat
@@ -59,8 +59,10 @@ def test_queues_in_ram_and_portable_multipliers(design, monkeypatch):
     stitched, host, expected = design
     engine = make_engine(stitched, host, grid_codes(SHAPE), SHAPE, PIXELS)
     portable = portable_sources(engine.sources)
-    assert "fifo.sv" in portable.texts
-    assert "A_last" in portable.texts["fifo.sv"]
+    assert "fifo.sv" not in portable.texts  # no word waits between kernels of this package
+    wrappers = [text for name, text in portable.texts.items() if "MVAU" in name]
+    assert wrappers
+    assert all('.DSP("")' in text and ".PACK(1)" in text for text in wrappers)
     monkeypatch.setattr(simulation, "collect", portable_sources)
     for stall in (0, 200):
         result = simulate_engine(engine, 1, stall=stall)
@@ -75,7 +77,7 @@ def test_float_scales_are_corrected(design):
         HostStep("Mul", np.array([1.3, 1.7, 1.1], np.float32) / np.float32(-low)),
         HostStep("Add", np.array([0.0777, -0.3, 0.1234], np.float32)),
     )
-    rough = replace(host, output_steps=steps)
+    rough = replace(host, outputs=(HostOutput(steps),))
     engine = make_engine(stitched, rough, grid_codes(SHAPE), SHAPE, PIXELS)
     assert engine.affine.corrections is not None
     codes = execute_dataflow(stitched.model, grid_codes(SHAPE), progress=False)
@@ -88,7 +90,7 @@ def test_a_wrong_bias_is_noticed(design):
     stitched, host, expected = design
     steps = list(host.output_steps)
     steps[-1] = replace(steps[-1], constant=steps[-1].constant + np.float32(2 / 255))
-    wrong = replace(host, output_steps=tuple(steps))
+    wrong = replace(host, outputs=(HostOutput(tuple(steps)),))
     engine = make_engine(stitched, wrong, grid_codes(SHAPE), SHAPE, PIXELS)
     differing = simulate_engine(engine).samples != expected
     assert differing.mean() > 0.5

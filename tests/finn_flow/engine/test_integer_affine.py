@@ -9,7 +9,7 @@ import pytest
 
 from dhq_brevitas.finn_flow.engine.integer_affine import integer_affine, thresholds
 from dhq_brevitas.finn_flow.errors import FlowError
-from dhq_brevitas.finn_flow.host_affine import HostAffine, HostStep
+from dhq_brevitas.finn_flow.host_affine import HostAffine, HostOutput, HostStep
 from dhq_brevitas.signals.samples import PIXELS, SOUND
 
 
@@ -19,7 +19,7 @@ def rounding(scales, biases, form):
         HostStep("Mul", np.array(scales, np.float32)),
         HostStep("Add", np.array(biases, np.float32)),
     )
-    host = HostAffine(output_steps=steps)
+    host = HostAffine(outputs=(HostOutput(steps),))
     return lambda codes: form.encode(host.decode(codes))
 
 
