@@ -196,7 +196,7 @@ def test_damage(data, message):
     [
         ({"network/hidden": 2**40}, "hidden=1099511627776 in its header is out of range: 1 to"),
         ({"network/hidden": 2**16, "network/layers": 32}, "speaks of more than 67108864 weights"),
-        ({"network/hidden": 60000}, "speaks of more than|coded|none"),
+        ({"network/hidden": 60000}, "hidden=60000 is out of range"),
         ({"network/hidden": True}, "hidden='True' in its header is none"),
         ({"network/layers": 0}, "layers=0 in its header is out of range"),
         ({"network/in_features": 10**9}, "in_features=1000000000 in its header is out of range"),
@@ -213,7 +213,7 @@ def test_damage(data, message):
         ({"limits": [-1]}, "limits="),
         ({"plan/weight_bits": [12]}, "weight_bits='\\[12\\]' in its header is none"),
         ({"plan/weight_bits": [12, 99]}, "weight_bits=99 is out of range"),
-        ({"plan/weight_bits": [12, "a"]}, "plan="),
+        ({"plan/weight_bits": [12, "a"]}, "weight_bits='a' must be an integer"),
         ({"plan/weight_bits": [2, 2]}, "a weight has more than 2 bits|damaged"),
         ({"plan/rotation": ["none", "up"]}, "rotation='up' is unknown"),
         ({"plan/order": [1, 2**30]}, "must be a power of two that divides"),
