@@ -6,12 +6,21 @@ from typing import Any
 
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
+from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.transformation.infer_shapes import InferShapes
 
 from dhq_brevitas.export.hadamard_op import DOMAIN, OP_TYPE
 
 QUANT_DOMAIN = "qonnx.custom_op.general"
+
+
+def codes(datatype: str, samples: int, channels: int, seed: int = 0) -> np.ndarray:
+    """Random integers of a type, its extremes in the first two samples."""
+    low, high = int(DataType[datatype].min()), int(DataType[datatype].max())
+    result = np.random.default_rng(seed).integers(low, high + 1, (samples, channels))
+    result[0], result[1] = low, high
+    return result
 
 
 def make_model(

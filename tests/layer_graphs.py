@@ -11,6 +11,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.util.basic import qonnx_make_model
 
 from dhq_brevitas.finn_flow.ops import DOMAIN
+from graphs import codes as codes
 
 
 def one_layer(
@@ -44,14 +45,6 @@ def one_layer(
         model.set_initializer(name, values)
         model.set_tensor_datatype(name, DataType[datatype])
     return model
-
-
-def codes(datatype: str, samples: int, channels: int, seed: int = 0) -> np.ndarray:
-    """Random integers of a type, its extremes in the first two samples."""
-    low, high = int(DataType[datatype].min()), int(DataType[datatype].max())
-    result = np.random.default_rng(seed).integers(low, high + 1, (samples, channels))
-    result[0], result[1] = low, high
-    return result
 
 
 def mvau(

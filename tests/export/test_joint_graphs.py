@@ -9,9 +9,8 @@ from onnx import helper
 
 from dhq_brevitas.export import export_qonnx, run_qonnx, to_integer_form
 from dhq_brevitas.export.exact_sums import code_bounds
-from graphs import make_model, quant_node
+from graphs import codes, make_model, quant_node
 from joint_networks import NETWORKS, inputs_of, joint_network
-from layer_graphs import codes
 
 SAMPLES = 300
 
