@@ -7,7 +7,6 @@ Brevitas ``tensor_quant`` is threshold / int_threshold, the threshold a function
 parameter that Brevitas learns.
 """
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from enum import StrEnum
@@ -159,13 +158,6 @@ class Scale(ABC):
     def parameter(self, threshold: Tensor) -> Tensor:
         """The scaling parameter whose threshold is ``threshold``, which the kind can hold."""
 
-    def rate(self, parameter: Tensor) -> float:
-        """Change of the parameter for a small relative change of its threshold, over that change.
-
-        The mean over channels.
-        """
-        return float(parameter.mean())
-
     def settled(self, step: Tensor) -> Tensor:
         """``step`` as it is after training, so that every tool derives the same integers."""
         return step
@@ -193,9 +185,6 @@ class PowerOfTwoScale(Scale):
         # The exponent is rounded up from the parameter: that is put away from the edge, so that
         # training does not flip it at once.
         return torch.log2(threshold) - 0.25
-
-    def rate(self, parameter: Tensor) -> float:
-        return 1 / math.log(2)
 
 
 class DyadicScaleKind(Scale):

@@ -32,7 +32,6 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -58,7 +57,7 @@ from dhq_brevitas.quantization.post_training import (
 )
 from dhq_brevitas.util.hooks import evaluating, hooked, pre_hooked
 
-__all__ = ["fine_tuning_rate", "freeze_quantized", "keep_better", "windows"]
+__all__ = ["fine_tuning_rate", "freeze_quantized", "windows"]
 
 EVENTS = 16  # freezings a layer
 FREE, HIDDEN_FROZEN, LAST_FROZEN = 0.4, 0.85, 0.97  # shares of the training
@@ -118,9 +117,10 @@ def freeze_quantized(
         for layer in layers_of(model, inputs[:1])
         if layer.linear.weight_quant.is_quant_enabled
     ]
-    start = Rounded.of(model, inputs, target, project)
+    start_quality = evaluated_psnr(model, inputs, target, project)
     if spec.steps == 0:
-        return TrainResult(start.psnr, 0, 0.0)
+        return TrainResult(start_quality, 0, 0.0)
+    rounded = {name: value.clone() for name, value in model.state_dict().items()}
     model.load_state_dict(post.unrounded)
     with _marked(linears):
         # A checkpoint that is read replaces the quantizers, so they are changed after that.
@@ -136,32 +136,11 @@ def freeze_quantized(
                 after_step=freezer.restore,
             )
             freezer.advance(1.0)
-    return keep_better(run, evaluated_psnr(model, inputs, target, project), start, allowed)
-
-
-@dataclass(frozen=True)
-class Rounded:
-    """The network before fine-tuning: its state, and its PSNR in dB."""
-
-    state: dict[str, Tensor]
-    psnr: float
-
-    @classmethod
-    def of(
-        cls, model: nn.Module, inputs: Tensor, target: Tensor, project: Projection | None
-    ) -> "Rounded":
-        state = {name: value.clone() for name, value in model.state_dict().items()}
-        return cls(state, evaluated_psnr(model, inputs, target, project))
-
-
-def keep_better(
-    run: TrainingRun, psnr: float, before: Rounded, allowed: Callable[[], bool]
-) -> TrainResult:
-    """Ends a training; the network goes back to ``before`` if it is not better, or not allowed."""
-    if psnr >= before.psnr and allowed():
-        return run.finish(psnr, run.spec.steps)
-    run.model.load_state_dict(before.state)
-    return run.finish(before.psnr, 0)
+    end_quality = evaluated_psnr(model, inputs, target, project)
+    if end_quality >= start_quality and allowed():
+        return run.finish(end_quality, spec.steps)
+    model.load_state_dict(rounded)
+    return run.finish(start_quality, 0)
 
 
 def freezing_groups(linears: Sequence[Any]) -> list[dict[str, Any]]:
