@@ -48,9 +48,8 @@ class Engine:
 
     @property
     def sources(self) -> list[Path]:
-        """Files to compile."""
-        names = (self.design.folder / FILE_LIST).read_text().splitlines()
-        return [self.design.folder / name for name in names]
+        """Files to compile, those of the accelerator among them."""
+        return self.design.sources
 
 
 def make_engine(
@@ -80,7 +79,7 @@ def make_engine(
             f"an engine has one input and one output, the accelerator {len(design.input_formats)} "
             f"and {len(design.output_formats)}: use it without a shell"
         )
-    (given,), (wanted,) = design.input_formats, design.output_formats
+    given, wanted = design.input_format, design.output_format
     if given.lanes * given.beats != len(grid.sizes):
         raise FlowError(
             f"the accelerator takes {given.lanes * given.beats} inputs, the points have "
@@ -95,7 +94,7 @@ def make_engine(
     text = engine_text(ENGINE, design.top, grid, affine, given, wanted, stream, samples)
     kernels = {path.name: path for kernel in KERNELS for path in kernel_sources(kernel)}
     folder = design.folder
-    names = [n for n in (folder / FILE_LIST).read_text().splitlines() if n != f"{ENGINE}.v"]
+    names = [path.name for path in design.sources if path.name != f"{ENGINE}.v"]
     missing = [name for name in kernels if name not in names]
     for name in missing:
         (folder / name).write_text(kernels[name].read_text())

@@ -79,11 +79,14 @@ class StitchedDesign:
         """How results leave, output by output."""
         return output_formats(self.model)
 
+    @property
+    def sources(self) -> list[Path]:
+        """Files to compile, in this order."""
+        return [self.folder / name for name in (self.folder / FILE_LIST).read_text().splitlines()]
+
     def library(self, *, trace: bool = False) -> Path:
         """The compiled simulator, from the cache if it was compiled before."""
-        names = (self.folder / FILE_LIST).read_text().splitlines()
-        paths = [self.folder / name for name in names]
-        return compile_design(collect(paths), self.top, trace=trace)
+        return compile_design(collect(self.sources), self.top, trace=trace)
 
 
 def stitch(

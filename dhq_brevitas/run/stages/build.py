@@ -12,7 +12,7 @@ from dhq_brevitas.run.stages.export import GRAPH
 from dhq_brevitas.run.stages.plan import cycles_option, part_option
 from dhq_brevitas.util.errors import ArgumentError
 
-__all__ = ["DATAFLOW", "STAGE", "BuildOptions", "load_dataflow"]
+__all__ = ["DATAFLOW", "STAGE", "BuildOptions", "load_dataflow", "stitched"]
 
 DATAFLOW = "build/dataflow.onnx"
 VERIFIED_SAMPLES = 64
@@ -55,6 +55,22 @@ def load_dataflow(folder: Folder) -> Any:
     model = read_graph(folder.file(DATAFLOW))
     remove_execution(model)
     return model
+
+
+def stitched(stage: Stage, model: Any, name: str, fpga_part: str | None = None) -> Any:
+    """The design of ``model`` in the folder ``name`` of the run, a StitchedDesign.
+
+    For the clock of the build, and its part unless another is given.
+    """
+    from dhq_brevitas.finn_flow.stitching import stitch
+
+    built = stage.earlier(BuildOptions)
+    return stitch(
+        model,
+        stage.folder.file(name),
+        fpga_part=fpga_part or built.fpga_part,
+        clk_period_ns=built.clk_ns,
+    )
 
 
 def run(stage: Stage, options: BuildOptions) -> Results:

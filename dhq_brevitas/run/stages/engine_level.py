@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from dhq_brevitas.run.stage import Results, Stage
-from dhq_brevitas.run.stages.build import BuildOptions
+from dhq_brevitas.run.stages.build import BuildOptions, stitched
 
 __all__ = ["make_stage_engine", "simulate_engine_level"]
 
@@ -40,17 +40,11 @@ def simulate_engine_level(
     """
     from dhq_brevitas.finn_flow.engine import simulate_engine
     from dhq_brevitas.finn_flow.rtlsim import enable_verilator
-    from dhq_brevitas.finn_flow.stitching import stitch
 
     enable_verilator()
     built = stage.earlier(BuildOptions)
     stage.say(f"stitching the engine (shell {built.shell}) and compiling it with Verilator")
-    design = stitch(
-        model,
-        stage.folder.file("engine"),
-        fpga_part=built.fpga_part,
-        clk_period_ns=built.clk_ns,
-    )
+    design = stitched(stage, model, "engine")
     engine = make_stage_engine(stage, design, host)
     result = simulate_engine(engine, progress=stage.progress)
     form = stage.task.samples

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from dhq_brevitas.run.stage import Chosen, Results, Stage, StageKind, option
-from dhq_brevitas.run.stages.build import BuildOptions, load_dataflow
+from dhq_brevitas.run.stages.build import BuildOptions, load_dataflow, stitched
 from dhq_brevitas.run.stages.engine_level import make_stage_engine
 from dhq_brevitas.util.errors import ArgumentError
 from dhq_brevitas.util.files import atomic_path, write_text
@@ -61,23 +61,17 @@ def run(stage: Stage, options: PlaceOptions) -> Results:
         tool_versions,
     )
     from dhq_brevitas.finn_flow.rtlsim import enable_verilator
-    from dhq_brevitas.finn_flow.stitching import stitch
 
     tool_versions()
     enable_verilator()
     built = stage.earlier(BuildOptions)
     stage.say("stitching the accelerator; its FIFOs are sized in RTL simulation")
     model = load_dataflow(stage.folder)
-    design = stitch(
-        model,
-        stage.folder.file(DESIGN),
-        fpga_part=built.fpga_part,
-        clk_period_ns=built.clk_ns,
-    )
+    design = stitched(stage, model, DESIGN)
     host = HostAffine.from_model(model) or HostAffine()
     if options.board is not None:
         return _on_board(stage, options, design, host)
-    top, sources = design.top, portable_sources(design_sources(design))
+    top, sources = design.top, portable_sources(design.sources)
     if built.shell != "none":
         engine = make_stage_engine(stage, design, host)
         top, sources = engine.top, portable_sources(engine.sources)
@@ -92,14 +86,6 @@ def run(stage: Stage, options: PlaceOptions) -> Results:
     )
     results = _results(stage, placed, options.device)
     return results, [f"{DESIGN}/{top}.v", f"{DESIGN}/fifo_depths.json"]
-
-
-def design_sources(design: Any) -> list[Any]:
-    """Files of a stitched design."""
-    from dhq_brevitas.finn_flow.stitching.folder import FILE_LIST
-
-    names = (design.folder / FILE_LIST).read_text().splitlines()
-    return [design.folder / name for name in names]
 
 
 def _on_board(stage: Stage, options: PlaceOptions, design: Any, host: Any) -> Results:

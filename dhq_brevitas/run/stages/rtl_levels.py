@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from dhq_brevitas.run.stage import Results, Stage
-from dhq_brevitas.run.stages.build import BuildOptions
+from dhq_brevitas.run.stages.build import BuildOptions, stitched
 
 __all__ = ["RTL_LEVELS", "simulate_node_level", "simulate_stitched_level"]
 
@@ -64,17 +64,11 @@ def simulate_stitched_level(
     ``cycles_per_sample``, ``latency_cycles``, ``fifo_depths``, ``rtl_samples_per_second``.
     """
     from dhq_brevitas.finn_flow.rtlsim import enable_verilator
-    from dhq_brevitas.finn_flow.stitching import simulate_stitched, stitch
+    from dhq_brevitas.finn_flow.stitching import simulate_stitched
 
     enable_verilator()
     stage.say("stitching the accelerator and compiling it with Verilator")
-    built = stage.earlier(BuildOptions)
-    design = stitch(
-        model,
-        stage.folder.file("stitched"),
-        fpga_part=built.fpga_part,
-        clk_period_ns=built.clk_ns,
-    )
+    design = stitched(stage, model, "stitched")
     accumulators, statistics = simulate_stitched(
         design, host.encode(stage.problem.inputs.numpy()), progress=stage.progress
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dhq_brevitas.run.stage import Results, Stage, StageKind, option
-from dhq_brevitas.run.stages.build import BuildOptions, load_dataflow
+from dhq_brevitas.run.stages.build import BuildOptions, load_dataflow, stitched
 
 __all__ = ["STAGE", "SynthOptions", "synthesis_rows"]
 
@@ -35,20 +35,13 @@ class SynthOptions:
 
 def run(stage: Stage, options: SynthOptions) -> Results:
     """Synthesis of every node and of the stitched design, which is left in the folder synth/."""
-    from dhq_brevitas.finn_flow.stitching import stitch
     from dhq_brevitas.finn_flow.synthesis import Yosys, part_family, synthesize_design
 
-    built = stage.earlier(BuildOptions)
-    part = options.fpga_part or built.fpga_part
+    part = options.fpga_part or stage.earlier(BuildOptions).fpga_part
     part_family(part)
     Yosys()
     stage.say("stitching the accelerator; its FIFOs are sized in RTL simulation")
-    design = stitch(
-        load_dataflow(stage.folder),
-        stage.folder.file(DESIGN),
-        fpga_part=part,
-        clk_period_ns=built.clk_ns,
-    )
+    design = stitched(stage, load_dataflow(stage.folder), DESIGN, part)
     result = synthesize_design(design, part, progress=stage.progress)
     total = result.total
     stage.say(
