@@ -14,6 +14,7 @@ import numpy as np
 from dhq_brevitas.finn_flow.engine.grid import CodeGrid
 from dhq_brevitas.finn_flow.engine.integer_affine import IntegerAffine
 from dhq_brevitas.finn_flow.errors import FlowError
+from dhq_brevitas.finn_flow.ops.widths import signed_bits
 from dhq_brevitas.finn_flow.stitching.simulate import StreamFormat
 from dhq_brevitas.signals.samples import SampleFormat
 
@@ -188,7 +189,9 @@ def _source_parameters(grid: CodeGrid, given: StreamFormat) -> dict[str, int | s
 def _sink_parameters(
     affine: IntegerAffine, wanted: StreamFormat, samples: SampleFormat
 ) -> dict[str, int | str]:
-    scale_bits, bias_bits = _signed_bits(affine.scales), _signed_bits(affine.biases)
+    scale_bits, bias_bits = (
+        signed_bits(min(values), max(values)) for values in (affine.scales, affine.biases)
+    )
     return {
         "CHANNELS": wanted.lanes * wanted.beats,
         "LANES": wanted.lanes,
@@ -220,10 +223,6 @@ def packed_literal(values: Sequence[int], width: int) -> str:
     mask = (1 << width) - 1
     word = sum((value & mask) << (width * i) for i, value in enumerate(values))
     return f"{width * len(values)}'h{word:x}"
-
-
-def _signed_bits(values: Sequence[int]) -> int:
-    return 1 + max(max(value, ~value).bit_length() for value in values)
 
 
 def _padded(bits: int) -> int:

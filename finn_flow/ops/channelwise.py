@@ -6,9 +6,16 @@ from typing import Any
 
 import numpy as np
 from finn.custom_op.fpgadataflow.hwcustomop import HWCustomOp
+from finn.transformation.fpgadataflow.set_folding import divisors
+from onnx import NodeProto
 from qonnx.core.datatype import BaseDataType, DataType
 
 from dhq_brevitas.finn_flow.errors import FlowError
+
+
+def label_of(node: NodeProto) -> str:
+    """Name and operator of a node."""
+    return f"{node.name or 'unnamed node'} ({node.op_type})"
 
 
 class ChannelwiseOp(HWCustomOp):
@@ -37,7 +44,7 @@ class ChannelwiseOp(HWCustomOp):
     @property
     def label(self) -> str:
         """Name and operator for messages."""
-        return f"{self.onnx_node.name or 'unnamed node'} ({self.onnx_node.op_type})"
+        return label_of(self.onnx_node)
 
     @property
     def channels(self) -> int:
@@ -51,7 +58,7 @@ class ChannelwiseOp(HWCustomOp):
 
     def legal_lanes(self) -> list[int]:
         """Every legal value of the folding attribute, ascending."""
-        return [n for n in range(1, self.channels + 1) if self.channels % n == 0]
+        return list(divisors(self.channels))
 
     def check_attributes(self) -> None:
         """FlowError for the first attribute that is out of range."""

@@ -16,7 +16,7 @@ from finn.util.data_packing import npy_to_rtlsim_input, rtlsim_output_to_npy
 from qonnx.core.modelwrapper import ModelWrapper
 
 from dhq_brevitas.finn_flow.errors import FlowError
-from dhq_brevitas.finn_flow.ops.channelwise import ChannelwiseOp
+from dhq_brevitas.finn_flow.ops.channelwise import ChannelwiseOp, label_of
 
 RTL_FOLDER = Path(str(files("dhq_brevitas.finn_flow.rtl")))
 _INSTANCE = re.compile(r"^\s*(\w+)\s*(?:#\(|\w+\s*\()", re.M)
@@ -133,9 +133,9 @@ class KernelRtl(RTLBackend):
         return word
 
     @property
-    def title(self) -> str:
-        """Name and operator."""
-        return f"{self.onnx_node.name} ({self.onnx_node.op_type})"
+    def label(self) -> str:
+        """Name and operator for messages."""
+        return label_of(self.onnx_node)
 
     def check_attributes(self) -> None:
         """FlowError for the first attribute that is out of range."""
@@ -148,7 +148,7 @@ class KernelRtl(RTLBackend):
             self._simulate(context)
         else:
             raise FlowError(
-                f"{self.title}: exec_mode={mode!r} must be 'cppsim' (the layer's Python) or "
+                f"{self.label}: exec_mode={mode!r} must be 'cppsim' (the layer's Python) or "
                 "'rtlsim'"
             )
 
@@ -177,7 +177,7 @@ class KernelRtl(RTLBackend):
         bits, out_bits = self.kernel_bits()
         inputs, outputs = range(len(bits)), range(len(self.onnx_node.output))
         return wrapper_text(
-            self.title,
+            self.label,
             top,
             self.KERNEL,
             parameters,
@@ -202,12 +202,7 @@ class KernelRtl(RTLBackend):
         return [*super().get_verilog_paths(), str(RTL_FOLDER)]
 
     def code_generation_ipi(self) -> list[str]:
-        """Tcl that adds the sources and instantiates the wrapper in a block design."""
-        return [
-            *(f"add_files -norecurse {path}" for path in self.get_rtl_file_list(abspath=True)),
-            f"create_bd_cell -type module -reference {self.get_nodeattr('gen_top_module')} "
-            f"{self.onnx_node.name}",
-        ]
+        return instance_commands(self)
 
     def _input_lanes(self, index: int) -> int:
         return int(self.get_folded_input_shape(index)[-1])
@@ -295,6 +290,15 @@ def simulate_streams(op: HWCustomOp, values: Sequence[np.ndarray]) -> list[np.nd
         )
         results.append(np.asarray(output, np.float32).reshape(op.get_normal_output_shape()))
     return results
+
+
+def instance_commands(op: Any) -> list[str]:
+    """Tcl that adds the sources of a layer and instantiates its wrapper in a block design."""
+    return [
+        *(f"add_files -norecurse {path}" for path in op.get_rtl_file_list(abspath=True)),
+        f"create_bd_cell -type module -reference {op.get_nodeattr('gen_top_module')} "
+        f"{op.onnx_node.name}",
+    ]
 
 
 def kernel_sources(kernel: str) -> list[Path]:

@@ -9,6 +9,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 from dhq_brevitas.finn_flow.errors import FlowError
 from dhq_brevitas.finn_flow.ops.channelwise_rtl import ChannelwiseRtl, bit_literal
 from dhq_brevitas.finn_flow.ops.hadamard_transform import HadamardTransform
+from dhq_brevitas.finn_flow.ops.widths import signed_width
 
 
 class HadamardTransform_rtl(HadamardTransform, ChannelwiseRtl):
@@ -23,11 +24,7 @@ class HadamardTransform_rtl(HadamardTransform, ChannelwiseRtl):
     execute_node = ChannelwiseRtl.execute_node
 
     def lane_bits(self) -> tuple[int, int]:
-        given, wanted = self.get_input_datatype(), self.get_output_datatype()
-        return (
-            given.bitwidth() + (0 if given.signed() else 1),
-            wanted.bitwidth() + (0 if wanted.signed() else 1),
-        )
+        return signed_width(self.get_input_datatype()), signed_width(self.get_output_datatype())
 
     def kernel_parameters(self, model: ModelWrapper, folder: Path) -> dict[str, str]:
         in_bits, out_bits = self.lane_bits()

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from finn.custom_op.fpgadataflow.rtlbackend import RTLBackend
+from finn.transformation.fpgadataflow.set_folding import divisors
 from qonnx.core.modelwrapper import ModelWrapper
 
 from dhq_brevitas.finn_flow.errors import FlowError
@@ -34,22 +35,11 @@ from dhq_brevitas.finn_flow.ops.joints import (
     ElementwiseMul,
     StreamingConcat,
 )
+from dhq_brevitas.finn_flow.ops.widths import signed_width
 
 #: Bits that a multiplier takes; of a wider operand `stream_multiply.sv` would need several.
 MAX_PRODUCT_BITS = 32
 MAX_SUM_BITS = 64
-
-
-def signed_bits(op: Any, index: int) -> int:
-    """Bits of a lane of input ``index`` as a signed number."""
-    datatype = op.get_input_datatype(index)
-    return int(datatype.bitwidth()) + (0 if datatype.signed() else 1)
-
-
-def signed_output_bits(op: Any) -> int:
-    """Bits of a lane of the output as a signed number."""
-    datatype = op.get_output_datatype()
-    return int(datatype.bitwidth()) + (0 if datatype.signed() else 1)
 
 
 class DuplicateStreams_rtl(DuplicateStreams, KernelRtl):
@@ -72,7 +62,7 @@ class DuplicateStreams_rtl(DuplicateStreams, KernelRtl):
 
     def legal_lanes(self) -> list[int]:
         """Every legal value of PE, ascending."""
-        return _divisors(self.channels)
+        return list(divisors(self.channels))
 
     def lut_estimation(self, fpgapart: str) -> int:
         return 2 * len(self.onnx_node.output) + 1
@@ -110,13 +100,13 @@ class StreamingConcat_rtl(StreamingConcat, KernelRtl):
         lanes, sizes = self.get_nodeattr("SIMD"), list(self.get_nodeattr("ChannelsPerStream"))
         if any(size % lanes or size // lanes >= 1 << 16 for size in sizes):
             raise FlowError(
-                f"{self.title}: SIMD={lanes} does not fold its inputs of {sizes} channels; use one "
+                f"{self.label}: SIMD={lanes} does not fold its inputs of {sizes} channels; use one "
                 f"of {self.legal_lanes()}"
             )
 
     def legal_lanes(self) -> list[int]:
         """Every legal value of SIMD, ascending."""
-        return _divisors(math.gcd(*self.get_nodeattr("ChannelsPerStream")))
+        return list(divisors(math.gcd(*self.get_nodeattr("ChannelsPerStream"))))
 
     def lut_estimation(self, fpgapart: str) -> int:
         inputs = self.get_n_inputs()
@@ -131,7 +121,8 @@ class _ElementwiseRtl(KernelRtl):
     execute_node = KernelRtl.execute_node
 
     def kernel_bits(self) -> tuple[list[int], int]:
-        return [signed_bits(self, 0), signed_bits(self, 1)], signed_output_bits(self)
+        given = [signed_width(self.get_input_datatype(index)) for index in range(2)]
+        return given, signed_width(self.get_output_datatype())
 
     def kernel_parameters(self, model: ModelWrapper, folder: Path) -> dict[str, str]:
         (a, b), result = self.kernel_bits()
@@ -140,7 +131,7 @@ class _ElementwiseRtl(KernelRtl):
 
     def legal_lanes(self) -> list[int]:
         """Every legal value of PE, ascending."""
-        return _divisors(int(self.get_normal_output_shape()[-1]))
+        return list(divisors(int(self.get_normal_output_shape()[-1])))
 
 
 class StreamAdd_rtl(ElementwiseAdd, _ElementwiseRtl):
@@ -157,7 +148,7 @@ class StreamAdd_rtl(ElementwiseAdd, _ElementwiseRtl):
         """FlowError for sums that the kernel does not hold."""
         if self.kernel_bits()[1] > MAX_SUM_BITS:
             raise FlowError(
-                f"{self.title}: its sums of {self.kernel_bits()[1]} bits have more than "
+                f"{self.label}: its sums of {self.kernel_bits()[1]} bits have more than "
                 f"{MAX_SUM_BITS}; quantize the operands before"
             )
 
@@ -188,7 +179,7 @@ class StreamMultiply_rtl(ElementwiseMul, _ElementwiseRtl):
         bits = self.kernel_bits()[0]
         if max(bits) > MAX_PRODUCT_BITS:
             raise FlowError(
-                f"{self.title}: its operands of {bits[0]} and {bits[1]} bits may have at most "
+                f"{self.label}: its operands of {bits[0]} and {bits[1]} bits may have at most "
                 f"{MAX_PRODUCT_BITS}; quantize them before, for example by QuantIdentity"
             )
 
@@ -199,7 +190,3 @@ class StreamMultiply_rtl(ElementwiseMul, _ElementwiseRtl):
 
     def lut_estimation(self, fpgapart: str) -> int:
         return 8
-
-
-def _divisors(number: int) -> list[int]:
-    return [n for n in range(1, number + 1) if number % n == 0]

@@ -13,6 +13,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 
 from dhq_brevitas.finn_flow.errors import FlowError
 from dhq_brevitas.finn_flow.ops.channelwise import ChannelwiseOp
+from dhq_brevitas.finn_flow.ops.widths import signed_bits, signed_width
 
 MAX_TABLE_BITS = 16
 # Signed operand widths of one multiplier, wide operand first.
@@ -220,10 +221,7 @@ class LookupActivation(ChannelwiseOp):
         if not self.multiplies():
             return 0
         wide, narrow = DSP_OPERANDS[get_dsp_block(fpgapart)]
-        widths = [
-            datatype.bitwidth() + (0 if datatype.signed() else 1)
-            for datatype in (self.get_input_datatype(0), self.get_input_datatype(1))
-        ]
+        widths = [signed_width(self.get_input_datatype(index)) for index in range(2)]
         tiles = math.ceil((max(widths) - 1) / (wide - 1)) * math.ceil(
             (min(widths) - 1) / (narrow - 1)
         )
@@ -310,9 +308,7 @@ def smallest_signed_datatype(values: np.ndarray) -> BaseDataType:
 
     b - 1 = max(bit length of v for v >= 0, bit length of -v - 1 for v < 0).
     """
-    low, high = int(values.min()), int(values.max())
-    bits = max(high.bit_length() if high > 0 else 0, (-low - 1).bit_length() if low < 0 else 0)
-    return DataType[f"INT{bits + 1}"]
+    return DataType[f"INT{signed_bits(int(values.min()), int(values.max()))}"]
 
 
 def ramb18(words: int, bits: int, shapes: Sequence[tuple[int, int]] = RAMB18_SHAPES) -> int:

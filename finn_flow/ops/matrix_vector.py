@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from qonnx.core.datatype import BaseDataType
 
+from dhq_brevitas.finn_flow.ops.widths import signed_bits, signed_width
+
 #: Bits of the wide and the narrow input of a multiplier, signed: UG479, UG579.
 SLICES = {"DSP48E1": (25, 18), "DSP48E2": (27, 18)}
 MAX_WEIGHT_BITS, MAX_INPUT_BITS, MAX_SUM_BITS = 16, 24, 48
@@ -39,11 +41,6 @@ def stored_bits(weights: np.ndarray) -> int:
     return max(3, signed_bits(int(weights.min()), int(weights.max())))
 
 
-def signed_bits(low: int, high: int) -> int:
-    """Bits of two's complement that hold low to high."""
-    return max(-low - 1, high, 0).bit_length() + 1
-
-
 def product_ends(weights: np.ndarray, x: BaseDataType) -> tuple[np.ndarray, np.ndarray]:
     """Smallest and largest product of each weight and an input of type ``x``."""
     ends = weights * int(x.min()), weights * int(x.max())
@@ -69,7 +66,7 @@ def multipliers(weights: np.ndarray, pe: int, simd: int, x: BaseDataType, dsp: s
     ±(2^(K-1) - 1). That is decided by the weights: all segments of all rows are looked at.
     """
     bits = stored_bits(weights)
-    x_bits = x.bitwidth() + (0 if x.signed() else 1)
+    x_bits = signed_width(x)
     if dsp and bits > 2 and x_bits <= SLICES[dsp][1]:
         for pack in range(min(pe, SLICES[dsp][0] // bits), 1, -1):
             found = _packed(weights, pe, simd, x, dsp, pack)

@@ -16,13 +16,16 @@ from qonnx.custom_op.registry import getCustomOp
 
 from dhq_brevitas.finn_flow.errors import FlowError
 from dhq_brevitas.finn_flow.ops import matrix_vector
+from dhq_brevitas.finn_flow.ops.channelwise import label_of
 from dhq_brevitas.finn_flow.ops.channelwise_rtl import (
     RTL_FOLDER,
+    instance_commands,
     kernel_sources,
     simulate_streams,
     wrapper_text,
 )
 from dhq_brevitas.finn_flow.ops.matrix_vector import SLICES, Geometry, Multipliers
+from dhq_brevitas.finn_flow.ops.widths import signed_width
 from dhq_brevitas.finn_flow.rtlsim.sources import corrected
 
 FINN, MATRIX_VECTOR = MVAU_KERNELS = ("finn", "matrix_vector")
@@ -77,8 +80,8 @@ class MVAU_rtl(FinnMVAU):
         ):
             if lanes < 1 or self.get_nodeattr(of) % lanes:
                 raise FlowError(
-                    f"{self.onnx_node.name} ({self.onnx_node.op_type}): {name}={lanes} must divide "
-                    f"{of}={self.get_nodeattr(of)}"
+                    f"{label_of(self.onnx_node)}: {name}={lanes} must divide {of}="
+                    f"{self.get_nodeattr(of)}"
                 )
 
     # ---------------------------------------------------------------------------------- streams
@@ -198,7 +201,7 @@ class MVAU_rtl(FinnMVAU):
         if width > lanes * result:
             lines.append(f"  assign out0_V_TDATA[{width - 1}:{lanes * result}] = '0;")
         return wrapper_text(
-            f"{self.onnx_node.name} ({self.onnx_node.op_type})",
+            label_of(self.onnx_node),
             top,
             MATRIX_VECTOR,
             parameters,
@@ -224,11 +227,7 @@ class MVAU_rtl(FinnMVAU):
     def code_generation_ipi(self) -> list[str]:
         if not self.ours:
             return list(super().code_generation_ipi())
-        return [
-            *(f"add_files -norecurse {path}" for path in self.get_rtl_file_list(abspath=True)),
-            f"create_bd_cell -type module -reference {self.get_nodeattr('gen_top_module')} "
-            f"{self.onnx_node.name}",
-        ]
+        return instance_commands(self)
 
     # -------------------------------------------------------------------------------- estimates
     def _memory_style(self, bits: int) -> str:
@@ -249,7 +248,7 @@ class MVAU_rtl(FinnMVAU):
             simd=simd,
             in_lanes=self.in_lanes,
             out_lanes=self.out_lanes,
-            x_bits=x.bitwidth() + (0 if x.signed() else 1),
+            x_bits=signed_width(x),
             weight_bits=bits,
             sum_bits=self.get_output_datatype().bitwidth(),
             pack=int(self.get_nodeattr("pack")),

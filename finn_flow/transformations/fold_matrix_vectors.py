@@ -4,6 +4,7 @@
 
 from typing import Any
 
+from finn.transformation.fpgadataflow.set_folding import divisors
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 from qonnx.transformation.base import Transformation
@@ -92,11 +93,6 @@ def _converter_cost(given: int, taken: int, bits: int) -> float:
     return (wide if given > taken else 10) + (wide + narrow) / 2 + 1.5 * max(FIFO_LUTS, wide)
 
 
-def divisors(number: int) -> list[int]:
-    """Divisors, ascending."""
-    return [d for d in range(1, number + 1) if number % d == 0]
-
-
 def _set_folding(op: MVAU_rtl, pe: int, simd: int) -> None:
     op.set_nodeattr("PE", pe)
     op.set_nodeattr("SIMD", simd)
@@ -151,7 +147,7 @@ def match_streams(model: ModelWrapper, op: MVAU_rtl, cycles: int, fpga_part: str
 def _wanted_lanes(pe: int, consumer: Any) -> list[int]:
     """Divisors of PE, the ones that need no converter first."""
     if consumer is None:
-        return divisors(pe)
+        return list(divisors(pe))
     if isinstance(consumer, MVAU_rtl) and consumer.ours:
         simd = int(consumer.get_nodeattr("SIMD"))
         return sorted(divisors(pe), key=lambda lanes: (simd % lanes != 0, lanes))
