@@ -132,6 +132,11 @@ def one_or_all(arrays: Sequence[Any]) -> Any:
     return arrays[0] if len(arrays) == 1 else tuple(arrays)
 
 
+def listed(arrays: Any) -> list[np.ndarray]:
+    """Inverse of :func:`one_or_all`."""
+    return list(arrays) if isinstance(arrays, tuple) else [arrays]
+
+
 def _is_wide(tensor: ValueInfoProto) -> bool:
     return bool(tensor.type.tensor_type.elem_type == TensorProto.DOUBLE)
 

@@ -19,7 +19,7 @@ from brevitas.proxy.runtime_quant import ActQuantProxyFromInjectorBase
 from qonnx.core.modelwrapper import ModelWrapper
 from torch import Tensor, nn
 
-from dhq_brevitas.export.execute import run_qonnx
+from dhq_brevitas.export.execute import listed, run_qonnx
 from dhq_brevitas.nn.activations import QuantLookupActivation
 from dhq_brevitas.util.hooks import evaluating
 
@@ -68,8 +68,7 @@ def check_output(
     model takes for certain.
     """
     expected = _outputs(model, inputs, tensors, batch)
-    found = run_qonnx(graph, [x.numpy() for x in inputs])
-    found = [found] if isinstance(found, np.ndarray) else list(found)
+    found = listed(run_qonnx(graph, [x.numpy() for x in inputs]))
     exact = has_dyadic_scales(model)
     for number, (output, wanted) in enumerate(zip(found, expected, strict=True)):
         output = output.astype(np.float32)

@@ -8,7 +8,7 @@ import numpy as np
 from qonnx.core.modelwrapper import ModelWrapper
 
 from dhq_brevitas.export import run_qonnx
-from dhq_brevitas.export.execute import one_or_all
+from dhq_brevitas.export.execute import listed, one_or_all
 from dhq_brevitas.finn_flow.errors import FlowError, VerificationError
 from dhq_brevitas.finn_flow.execute import check_inputs, execute_dataflow, is_dataflow
 from dhq_brevitas.finn_flow.host_affine import HostAffine
@@ -42,7 +42,7 @@ class StepVerifier:
     def check(self, step: str, model: ModelWrapper) -> None:
         """VerificationError, naming ``step``, if ``model`` computes anything else."""
         if HostAffine.from_model(model) is None:
-            self._compare(step, _listed(run_qonnx(model, self.inputs)), self.outputs)
+            self._compare(step, listed(run_qonnx(model, self.inputs)), self.outputs)
             self._latest = model
             return
         if self.codes is None:
@@ -68,7 +68,7 @@ class StepVerifier:
         self._latest = model
         self.codes = None
         if HostAffine.from_model(model) is None:
-            self.outputs = _listed(run_qonnx(model, self.inputs))
+            self.outputs = listed(run_qonnx(model, self.inputs))
         else:
             self.codes, self.outputs = self._codes(model)
         finite = np.all(
@@ -92,8 +92,8 @@ class StepVerifier:
             codes = execute_dataflow(model, inputs, progress=False)
         else:
             codes = run_qonnx(model, inputs)
-        integers = [array.astype(np.int64) for array in _listed(codes)]
-        return integers, _listed(host.decode(one_or_all(integers)))
+        integers = [array.astype(np.int64) for array in listed(codes)]
+        return integers, listed(host.decode(one_or_all(integers)))
 
     def _compare(self, step: str, actual: list[np.ndarray], expected: list[np.ndarray]) -> None:
         for a, b in zip(actual, expected, strict=True):
@@ -103,7 +103,3 @@ class StepVerifier:
             if np.any(different):
                 first = int(np.flatnonzero(different.reshape(len(a), -1).any(axis=1))[0])
                 raise VerificationError(step, int(different.sum()), different.size, first)
-
-
-def _listed(arrays: Any) -> list[np.ndarray]:
-    return list(arrays) if isinstance(arrays, tuple) else [arrays]

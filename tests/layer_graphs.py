@@ -11,7 +11,6 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.util.basic import qonnx_make_model
 
 from dhq_brevitas.finn_flow.ops import DOMAIN
-from graphs import codes as codes
 
 
 def one_layer(

@@ -13,7 +13,7 @@ from typing import Any
 from finn.util.basic import make_build_dir
 from qonnx.core.modelwrapper import ModelWrapper
 
-from dhq_brevitas.export.execute import one_or_all
+from dhq_brevitas.export.execute import listed, one_or_all
 from dhq_brevitas.finn_flow.execute import checked_codes
 from dhq_brevitas.finn_flow.stitching.design import StitchedDesign, open_stitched, stitch
 from dhq_brevitas.finn_flow.stitching.nodes import NodeResult, prepare_nodes, simulate_nodes
@@ -81,10 +81,12 @@ def simulate_stitched(
         hint=_branches(design.model),
     )
     ends = design.model.graph.output
-    listed = outputs if len(ends) > 1 else [outputs]
     shapes = [design.model.get_tensor_shape(tensor.name)[1:] for tensor in ends]
     return one_or_all(
-        [output.reshape(len(output), *shape) for output, shape in zip(listed, shapes, strict=True)]
+        [
+            output.reshape(len(output), *shape)
+            for output, shape in zip(listed(outputs), shapes, strict=True)
+        ]
     ), stats
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from finn.transformation.fpgadataflow.set_folding import divisors
 from qonnx.core.datatype import DataType
 from qonnx.custom_op.registry import getCustomOp
 from siren_graphs import GraphBuilder, Siren
@@ -22,8 +23,9 @@ from dhq_brevitas.finn_flow.ops.matrix_vector import (
 from dhq_brevitas.finn_flow.ops.mvau_rtl import MVAU_rtl
 from dhq_brevitas.finn_flow.stitching.prepare import generate_nodes
 from dhq_brevitas.finn_flow.transformations import FoldMatrixVectors
-from dhq_brevitas.finn_flow.transformations.fold_matrix_vectors import divisors, match_streams
-from layer_graphs import codes, matrix_vector, mvau
+from dhq_brevitas.finn_flow.transformations.fold_matrix_vectors import match_streams
+from graphs import codes
+from layer_graphs import matrix_vector, mvau
 
 PART = "xczu3eg-sbva484-1-e"
 INT8 = DataType["INT8"]

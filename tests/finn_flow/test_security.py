@@ -20,8 +20,8 @@ from dhq_brevitas.finn_flow import FlowError, build_dataflow, execute_dataflow
 from dhq_brevitas.finn_flow.stitching import stitch
 from dhq_brevitas.run.folder import Folder
 from dhq_brevitas.run.stages.build import DATAFLOW, load_dataflow
-from graphs import hadamard_model
-from layer_graphs import codes, hadamard, mvau
+from graphs import codes, hadamard_model
+from layer_graphs import hadamard, mvau
 
 
 @pytest.fixture

@@ -148,11 +148,7 @@ async def valid_before_ready(dut, index):
     bench = Bench(dut, index)
     await bench.stream.reset()
 
-    def when_valid():
-        while True:
-            yield bool(bench.stream.m_valid.value)
-
-    record = await bench.run(bench.stimuli(8), accept=when_valid)
+    record = await bench.run(bench.stimuli(8), accept=bench.stream.when_valid)
     assert record.empty[-1] < bench.latency
 
 

@@ -149,11 +149,7 @@ async def valid_before_ready(dut, index):
     bench = Bench(dut, index)
     await bench.stream.reset()
 
-    def when_valid():
-        while True:
-            yield bool(bench.stream.m_valid.value)
-
-    await bench.run(bench.stimuli(4), accept=when_valid)
+    await bench.run(bench.stimuli(4), accept=bench.stream.when_valid)
 
 
 @cocotb.test()

@@ -213,6 +213,11 @@ class Outcome:
     passed: list[str]
     failed: dict[str, str]
 
+    def check(self, tests: int) -> None:
+        """AssertionError unless so many tests ran, and none failed."""
+        assert not self.failed, "\n".join(f"{k}: {v}" for k, v in self.failed.items())
+        assert len(self.passed) == tests
+
 
 def simulate(
     folder: Path, instances: Sequence[Instance], bench_module: str, work_dir: Path, seed: int = 1

@@ -75,6 +75,11 @@ class Stream:
             await RisingEdge(self.clk)
         self.rst_n.value = 1
 
+    def when_valid(self) -> Iterator[bool]:
+        """A pattern of the sink: willing only where it sees tvalid."""
+        while True:
+            yield bool(self.m_valid.value)
+
     async def transfer(
         self,
         words: list[int],

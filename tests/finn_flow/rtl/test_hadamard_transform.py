@@ -122,8 +122,7 @@ DEFAULT = default_groups()
 def run(model_cache: Path, work_dir: Path, instances: list[Instance]) -> None:
     folder = build(model_cache, instances)
     outcome = simulate(folder, instances, "hadamard_bench", work_dir)
-    assert not outcome.failed, "\n".join(f"{k}: {v}" for k, v in outcome.failed.items())
-    assert len(outcome.passed) == SCENARIOS * len(instances)
+    outcome.check(SCENARIOS * len(instances))
 
 
 @pytest.mark.parametrize("group", DEFAULT)

@@ -74,8 +74,7 @@ DEFAULT = [
 
 def run(model_cache: Path, work_dir: Path, instances: list[Instance], seed: int = 1) -> None:
     outcome = simulate(build(model_cache, instances), instances, "joint_bench", work_dir, seed)
-    assert not outcome.failed, "\n".join(f"{k}: {v}" for k, v in outcome.failed.items())
-    assert len(outcome.passed) == SCENARIOS * len(instances)
+    outcome.check(SCENARIOS * len(instances))
 
 
 def test_equal_reference(model_cache: Path, tmp_path: Path) -> None:

@@ -148,8 +148,7 @@ def run(model_cache: Path, work_dir: Path, instances: list[Instance]) -> None:
     folder = build(model_cache, instances)
     write_memories(work_dir, instances)
     outcome = simulate(folder, instances, "matrix_vector_bench", work_dir)
-    assert not outcome.failed, "\n".join(f"{k}: {v}" for k, v in outcome.failed.items())
-    assert len(outcome.passed) == SCENARIOS * len(instances)
+    outcome.check(SCENARIOS * len(instances))
 
 
 def test_equals_numpy(model_cache: Path, tmp_path: Path) -> None:

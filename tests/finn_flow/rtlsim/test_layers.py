@@ -13,8 +13,8 @@ from dhq_brevitas.finn_flow import UnsupportedNodeError, execute_dataflow
 from dhq_brevitas.finn_flow.ops.lookup_activation_rtl import memory_text, table_fold
 from dhq_brevitas.finn_flow.rtlsim import SimulationError, enable_verilator
 from dhq_brevitas.finn_flow.stitching import simulate_nodes
+from graphs import codes
 from layer_graphs import (
-    codes,
     converter,
     hadamard,
     lookup,

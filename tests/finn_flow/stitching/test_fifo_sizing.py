@@ -12,7 +12,8 @@ from dhq_brevitas.export import export_qonnx
 from dhq_brevitas.finn_flow import build_dataflow, execute_dataflow
 from dhq_brevitas.finn_flow.rtlsim import SimulationError, sources
 from dhq_brevitas.finn_flow.stitching import StitchedDesign, simulate_stitched, stitch
-from layer_graphs import codes, mvau
+from graphs import codes
+from layer_graphs import mvau
 from networks import grid_codes, relu_network, sine_network
 
 SAMPLES = 300

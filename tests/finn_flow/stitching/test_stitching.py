@@ -22,7 +22,8 @@ from dhq_brevitas.finn_flow.stitching import (
     stitch,
 )
 from dhq_brevitas.finn_flow.stitching import nodes as nodes_module
-from layer_graphs import codes, hadamard, requant
+from graphs import codes
+from layer_graphs import hadamard, requant
 from networks import grid_codes, sine_network
 
 CYCLES = 64

@@ -20,9 +20,9 @@ from dhq_brevitas.finn_flow.synthesis import Yosys
 from dhq_brevitas.finn_flow.synthesis.design import node_sources, read_resources
 from dhq_brevitas.finn_flow.synthesis.parts import part_family
 from dhq_brevitas.finn_flow.synthesis.yosys import NETLIST
+from graphs import codes
 from hardware.cells import models_of
 from layer_graphs import (
-    codes,
     hadamard,
     lookup,
     matrix_vector,
