@@ -22,6 +22,7 @@ from typing import Any
 
 from dhq_brevitas.run.interrupts import INTERRUPTED, handle_interrupts
 from dhq_brevitas.run.records import RunFolder
+from dhq_brevitas.run.stage import flag_of
 from dhq_brevitas.run.stages import STAGES, main_stages
 from dhq_brevitas.util.errors import ArgumentError
 from dhq_brevitas.util.files import check_writable_folder, little_space
@@ -171,7 +172,7 @@ def _add_run_options(parser: argparse.ArgumentParser, stages: Iterable[str]) -> 
 def _add_option(parser: argparse.ArgumentParser, given: Field[Any], annotation: Any) -> None:
     known = {name: value for name, value in given.metadata.items() if value is not None}
     if given.default is False:
-        parser.add_argument(_flag(given.name), action="store_true", help=known["help"])
+        parser.add_argument(flag_of(given.name), action="store_true", help=known["help"])
         return
     known.setdefault("type", _type(annotation))
     if given.default is MISSING:
@@ -179,7 +180,7 @@ def _add_option(parser: argparse.ArgumentParser, given: Field[Any], annotation: 
         return
     if given.default not in (None, ""):
         known["help"] += SHOWN
-    parser.add_argument(_flag(given.name), default=given.default, **known)
+    parser.add_argument(flag_of(given.name), default=given.default, **known)
 
 
 def _type(annotation: Any) -> Any:
@@ -187,10 +188,6 @@ def _type(annotation: Any) -> Any:
     if isinstance(annotation, types.UnionType):
         return next(kind for kind in annotation.__args__ if kind is not types.NoneType)
     return annotation
-
-
-def _flag(option: str) -> str:
-    return "--" + option.replace("_", "-")
 
 
 def _chosen_stages(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -270,7 +267,7 @@ def _without_effect(stages: Mapping[str, Any]) -> Iterator[str]:
             value = getattr(options, given.name)
             if given.name in reasons and value != given.default:
                 shown = "" if value is True else f" {value}"
-                yield f"note: {_flag(given.name)}{shown} has no effect: {reasons[given.name]}"
+                yield f"note: {flag_of(given.name)}{shown} has no effect: {reasons[given.name]}"
 
 
 def _report(arguments: argparse.Namespace) -> int:
@@ -288,8 +285,7 @@ def _report(arguments: argparse.Namespace) -> int:
 
 def _existing(arguments: argparse.Namespace) -> RunFolder:
     folder = RunFolder(arguments.out, getattr(arguments, "trust_code", False))
-    if not folder.path.is_dir():
-        raise FileNotFoundError(f"there is no run folder {folder.path}: make one with dhq run")
+    folder.check_exists()
     return folder
 
 
@@ -376,7 +372,7 @@ def _fail(message: str, status: int) -> int:
 def _sentence(error: Exception, options: Iterable[Any] = ()) -> str:
     """An error in one line; an argument that is among ``options`` as it was written."""
     if isinstance(error, ArgumentError) and any(hasattr(o, error.argument) for o in options):
-        return f"{_flag(error.argument)} {error.value!r} {error.problem}"
+        return f"{flag_of(error.argument)} {error.value!r} {error.problem}"
     text = " ".join(str(error).split())
     if isinstance(error, MemoryError) or any(words in text for words in NO_MEMORY):
         return f"there is not enough memory ({text[:200]}): use a smaller signal, network or batch"

@@ -22,7 +22,7 @@ EXTRAS = {
     "": "fit, analyze, plan, quantize, export, pack",
     "finn": "build, simulate, limits on hardware",
     "signals": "sound and mesh files",
-    "synth": "synth",
+    "synth": "synth, place",
     "test": "the tests",
 }
 INSTALL = "pip install '{package}'"

@@ -29,6 +29,7 @@ from dhq_brevitas.run.report import (
     title_of,
     write_comparison,
 )
+from dhq_brevitas.run.stage import flag_of
 from dhq_brevitas.run.stages import STAGES
 from dhq_brevitas.run.stages.synth import synthesis_rows
 from dhq_brevitas.util.files import read_json, write_text
@@ -296,6 +297,6 @@ def command_of(stage: str, record: StageRecord, folder: Path) -> str:
         if given.default is MISSING:
             words.append(str(value))
         elif value != given.default and value is not None and given.name != "device":
-            flag = "--" + given.name.replace("_", "-")
+            flag = flag_of(given.name)
             options += [flag] if value is True else [flag, str(value)]
     return shlex.join([*words, "--out", str(folder), *options])

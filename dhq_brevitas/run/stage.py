@@ -30,12 +30,18 @@ __all__ = [
     "Results",
     "Stage",
     "StageKind",
+    "flag_of",
     "no_check",
     "option",
 ]
 
 Options = TypeVar("Options")
 Results = tuple[dict[str, Any], list[str]]
+
+
+def flag_of(name: str) -> str:
+    """An option of a stage as it is written on the command line."""
+    return "--" + name.replace("_", "-")
 
 
 def option(
