@@ -69,7 +69,7 @@ def assert_same(found, expected):
     st.sampled_from(["siren", "relu", "gaussian", "wire", "finer"]),
 )
 @settings(max_examples=25, deadline=None)
-def test_random_networks_give_the_same_numbers(rotation, scale, scheme, weights, acts, seed, family):
+def test_random_networks_are_the_same(rotation, scale, scheme, weights, acts, seed, family):
     rotated = {} if scheme == "stock" else {"rotation": rotation, "signs_seed": seed}
     model = quantized(
         family, scheme=scheme, scale=scale, weight_bits=weights, act_bits=acts, **rotated
