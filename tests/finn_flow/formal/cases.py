@@ -93,6 +93,8 @@ LINES = Case("matrix_vector_memory", {"LINES": "12'h3a5"}, {"weights.mem": (5, 1
 MULTIPLIER = Case("matrix_vector_multiplier")
 SIGN = Case("matrix_vector_multiplier", {"SIGNS": 1, "WIDE": 1})
 BUFFER = Case("matrix_vector_buffer")
+TRANSMITTER, RECEIVER = Case("uart_transmitter"), Case("uart_receiver")
+SERVER = Case("uart_server")
 
 FAST = (REGISTER, SKID, CONTROL, DELAY, SEQUENCER, WORDS, SMALLEST, CLIPPED, PER_CHANNEL)
 FAST += (ADD, FORK, CONCAT, GRID, PACKER)
@@ -190,6 +192,15 @@ CASES = (
     Case("matrix_vector_buffer", {"WORDS": 1, "DEPTH": 2, "PASSES": 1}),
     Case("matrix_vector_buffer", {"LANES": 3, "IN_LANES": 3, "PASSES": 1}),
     Case("matrix_vector_buffer", {"LANES": 1, "WORDS": 3, "CHAIN": 1}),
+    TRANSMITTER,
+    Case("uart_transmitter", {"BYTES": 2, "CYCLES": 3}, cycles=130),
+    RECEIVER,
+    # Two bytes, from a line that is as fast, 6 % faster and slower.
+    Case("uart_receiver", {"CYCLES": 5}, cycles=120),
+    Case("uart_receiver", {"CYCLES": 16, "LINE_CYCLES": 15}, cycles=330),
+    Case("uart_receiver", {"CYCLES": 16, "LINE_CYCLES": 17}, cycles=370),
+    SERVER,
+    Case("uart_server", {"BYTES": 2}, cycles=140),
 )
 
 
@@ -339,6 +350,25 @@ BUFFER_FAULTS = (
     ("a_value", "rewind && !done ? base", "rewind ? base"),
     ("a_value", "CW'(lane / IN_LANES)", "'0"),
 )
+TRANSMITTER_FAULTS = (
+    ("a_ready", "left == '0;", "left[BIT_WIDTH-1:1] == '0;"),
+    ("a_value", "frame[BITS-1:1]}", "frame[BITS-1:2], 1'b1}"),
+    ("a_value", "shift ? CYCLE_WIDTH'(CYCLES - 1)", "shift ? CYCLE_WIDTH'(CYCLES - 2)"),
+)
+_SEEN = "seen <= {line, seen[1]};"
+RECEIVER_FAULTS = (
+    ("a_hold", "if (m_axis_tready) m_axis_tvalid <= 1'b0;", "m_axis_tvalid <= 1'b0;"),
+    ("a_stable", _SEEN, f"{_SEEN} m_axis_tdata <= bits;"),
+    ("a_count", "left == 4'd1 && seen[0]", "left == 4'd2 && seen[0]"),
+    ("a_offer", "m_axis_tvalid <= 1'b1;", "m_axis_tvalid <= m_axis_tready;"),
+    ("a_value", "{seen[0], bits[7:1]}", "{bits[6:0], seen[0]}"),
+    ("a_value", "CYCLES / 2 - 1", "CYCLES - 1"),
+)
+SERVER_FAULTS = (
+    ("a_busy", "&& s_axis_tready && s_axis_tlast", "&& s_axis_tlast"),
+    ("a_ready", "ready && busy", "ready"),
+    ("a_value", "s_axis_tvalid && busy", "s_axis_tvalid"),
+)
 MULTIPLIER_FAULTS = (
     ("a_value", "SUM'(product)", "SUM'(difference * factor)"),
     ("a_cascade", "assign sum_out = p;", "assign sum_out = previous;"),
@@ -357,6 +387,9 @@ MUTANTS = (
             (GRID, GRID_FAULTS),
             (BUFFER, BUFFER_FAULTS),
             (MULTIPLIER, MULTIPLIER_FAULTS),
+            (TRANSMITTER, TRANSMITTER_FAULTS),
+            (RECEIVER, RECEIVER_FAULTS),
+            (SERVER, SERVER_FAULTS),
         )
         for prop, before, after in faults
     ),

@@ -9,7 +9,7 @@
 //   a_capacity no more than CAPACITY words are held: the kernel takes no word without room for it
 //   a_offer    whoever holds HELD words, enough for one more output, offers it within LATENCY cycles
 //              whatever the sink does: valid never waits for ready, and nothing gets stuck
-//   a_ready    as long as the sink was never slow, the kernel takes a word in every cycle
+//   a_ready    with FULL_RATE: while the sink was never slow, the kernel takes a word in every cycle
 //   a_value    the outputs of one block of WORDS words are what `expected` says of its inputs; they
 //              are as many, or OUT_WORDS, the first of which needs the whole block
 //
@@ -26,6 +26,7 @@ module stream_checker #(
     parameter int unsigned CAPACITY = 1,
     parameter int unsigned HELD = 1,
     parameter int unsigned LATENCY = 1,
+    parameter bit FULL_RATE = 1,
     localparam int unsigned IN_WORD_WIDTH = dhq_rtl_pkg::index_width(WORDS),
     localparam int unsigned WORD_WIDTH = dhq_rtl_pkg::index_width(OUT_WORDS),
     localparam int unsigned INDEX_WIDTH = dhq_rtl_pkg::index_width(BLOCKS)
@@ -107,7 +108,7 @@ module stream_checker #(
       a_count : assert (!m_valid || held >= ((OUT_WORDS == WORDS) ? 1 : WORDS));
       a_capacity : assert (held <= CAPACITY);
       a_offer : assert (waited < LATENCY);
-      a_ready : assert (slow || !m_ready || s_ready);
+      a_ready : assert (!FULL_RATE || slow || !m_ready || s_ready);
       a_value : assert (!(m_valid && watching && ahead == '0) || m_data == expected);
     end
 
