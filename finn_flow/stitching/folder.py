@@ -16,7 +16,7 @@ from dhq_brevitas.util.files import claim_folder
 FILE_LIST = "filelist.f"
 #: Where FINN's rtlsim_exec looks for the sources.
 FINN_FILE_LIST = "all_verilog_srcs.txt"
-CORE_FILE = "dhq.core"
+CORE_FILE = "design.core"
 
 README = """\
 # {name}

@@ -111,6 +111,6 @@ if {$slack < 0} {
     error "the clock of $CLOCK_MHZ MHz is missed by [expr {-$slack}] ns: see timing.rpt; repeat dhq build with a larger --clk-ns"
 }
 # PYNQ takes the two by one name.
-file copy -force [glob [file join $here project dhq_zynq.runs impl_1 *.bit]] [file join $here dhq.bit]
+file copy -force [glob [file join $here project dhq_zynq.runs impl_1 *.bit]] [file join $here zynq.bit]
 file copy -force [lindex [glob [file join $here project dhq_zynq.* sources_1 bd system hw_handoff system.hwh]] 0] \
-    [file join $here dhq.hwh]
+    [file join $here zynq.hwh]

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
-"""On a board with PYNQ, as root, in a folder with dhq.bit, dhq.hwh and this folder's Python files:
+"""On a board with PYNQ, as root, in a folder with zynq.bit, zynq.hwh and this folder's Python files:
 
 python3 run_on_board.py
 
@@ -31,7 +31,7 @@ def run(dma, record: Record, codes: np.ndarray | None = None) -> np.ndarray:
 
 def main() -> None:
     record, samples = read_record(HERE), np.load(HERE / CHECK_FILE)
-    overlay = Overlay(str(HERE / "dhq.bit"))
+    overlay = Overlay(str(HERE / "zynq.bit"))
     codes = None if record.given is None else record.host.encode(samples["inputs"])
     received = run(overlay.dma, record, codes)[: len(samples["received"])]
     differing = int(np.count_nonzero(received != samples["received"]))

@@ -122,7 +122,7 @@ def test_block_design_is_whole(project):
     assert ports["m_axis_0"] == 8 * record.wanted.beat_bytes
     assert (record.given is None) == (kind == "engine")
     assert record.given is None or ports["s_axis_0"] == 8 * record.given.beat_bytes
-    assert {path.name for path in folder.glob("dhq.*")} == {"dhq.bit", "dhq.hwh", "dhq.core"}
+    assert {path.name for path in folder.glob("zynq.*")} == {"zynq.bit", "zynq.hwh"}
 
 
 FAULTS = [
@@ -169,7 +169,7 @@ def test_a_clock_that_is_missed_is_an_error(project, tmp_path):
     with pytest.raises(subprocess.CalledProcessError) as raised:
         run_tcl(tmp_path / "block_design.tcl", slack=-0.25)
     assert "the clock of 125 MHz is missed by 0.25 ns" in raised.value.stderr
-    assert not (tmp_path / "dhq.bit").exists()
+    assert not (tmp_path / "zynq.bit").exists()
 
 
 def plain_python(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
