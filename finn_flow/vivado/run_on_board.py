@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
-"""On a board with PYNQ, as root, in a folder with zynq.bit, zynq.hwh and this folder's Python files:
+"""On a board with PYNQ, as root, beside zynq.bit, zynq.hwh and the other files of this folder:
 
 python3 run_on_board.py
 
