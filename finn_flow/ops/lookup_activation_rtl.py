@@ -78,14 +78,11 @@ class LookupActivation_rtl(LookupActivation, ChannelwiseRtl):
     def _constants(self, folder: Path, name: str, values: np.ndarray, index: int) -> dict[str, str]:
         """Parameters of M or B, which is input ``index``."""
         bits = self.get_input_datatype(index).bitwidth()
-        per_channel = len(values) > 1
-        lanes = self.lanes if per_channel else 1
-        return {
-            f"HAS_{name}": "1",
-            f"{name}_WIDTH": str(bits),
-            f"{name}_PER_CHANNEL": str(int(per_channel)),
-            f"{name}_FILE": self._memory(folder, name.lower(), values, bits, lanes),
-        }
+        parameters = {f"HAS_{name}": "1", f"{name}_WIDTH": str(bits)}
+        if len(values) == 1:
+            return {**parameters, name: f"{bits}'h{int(values[0]) & ((1 << bits) - 1):x}"}
+        file = self._memory(folder, name.lower(), values, bits, self.lanes)
+        return {**parameters, f"{name}_PER_CHANNEL": "1", f"{name}_FILE": file}
 
     def _memory(self, folder: Path, name: str, values: np.ndarray, bits: int, lanes: int) -> str:
         """Writes a memory and returns its path as Verilog text."""

@@ -13,6 +13,7 @@ from dhq_brevitas.run.stages import (
     quantize,
     simulate,
     synth,
+    vivado,
 )
 
 __all__ = ["STAGES", "main_stages", "register_stage", "stages_before"]
@@ -20,7 +21,7 @@ __all__ = ["STAGES", "main_stages", "register_stage", "stages_before"]
 #: By name; each behind the one it builds on.
 STAGES: dict[str, StageKind] = {
     module.STAGE.name: module.STAGE
-    for module in (fit, analyze, plan, quantize, export, build, simulate, synth, place)
+    for module in (fit, analyze, plan, quantize, export, build, simulate, synth, place, vivado)
 }
 
 

@@ -34,9 +34,7 @@ def lookup(table: tuple[int, ...], fold: int, **parameters: int | str) -> Case:
 MEMORIES = {"table.mem": (3, 9, 15, 4)}
 SCALES = {"SCALES": "18'o267135", "TABLE": "16'h4f93"}
 PER_CHANNEL = Case("lookup_memory", SCALES, {**MEMORIES, "scale.mem": (0o35, 0o71, 0o26)})
-PER_TENSOR = Case(
-    "lookup_memory", {**SCALES, "PER_CHANNEL": 0, "BLOCK": 1}, {**MEMORIES, "scale.mem": (5,)}
-)
+PER_TENSOR = Case("lookup_memory", {**SCALES, "PER_CHANNEL": 0, "BLOCK": 1}, MEMORIES)
 REGISTER, SKID = Case("stream_register"), Case("stream_register", {"SKID": 1})
 CONTROL = Case("pipeline_control", {"STAGES": 3})
 DELAY, BLOCK_DELAY = Case("delay", {"DEPTH": 4}), Case("delay", {"DEPTH": 4, "BLOCK": 1})
@@ -287,8 +285,8 @@ OWN = (
         PER_TENSOR,
         "a_constant",
         "lookup_parameter.sv",
-        "{LANES{memory[0]}}",
-        "{~memory[0], memory[0]}",
+        "{LANES{VALUE}}",
+        "{~VALUE, VALUE}",
     ),
     (PER_TENSOR, "a_entry", "lookup_table.sv", "memory[address[port]]", "memory[address[0]]"),
     (LOOKUP, "a_value", "lookup_activation.sv", "(FOLDS - 1)", "(FOLDS - 2)"),
