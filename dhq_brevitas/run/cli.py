@@ -223,7 +223,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     _prepare_process(debug)
     try:
         if getattr(arguments, "origin", None):
-            settings = trial_settings(arguments.origin, arguments.trust_code)
+            try:
+                settings = trial_settings(arguments.origin, arguments.trust_code)
+            except ValueError as error:
+                return _fail(sentence(error), 2)
             arguments = build_parser(settings).parse_args(argv)
         return COMMANDS.get(arguments.command, _run)(arguments)
     except KeyboardInterrupt:

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dhq_brevitas.run.backends import check_finn
 from dhq_brevitas.run.exploring.options import (
@@ -25,6 +25,9 @@ from dhq_brevitas.run.exploring.options import (
 )
 from dhq_brevitas.run.interrupts import handle_interrupts
 from dhq_brevitas.run.sentences import sentence
+
+if TYPE_CHECKING:
+    from dhq_brevitas.run.exploring.study import Exploration
 
 __all__ = ["check_installed", "explore"]
 
@@ -58,10 +61,10 @@ def explore(folder: Path, options: ExploreOptions, given: Mapping[str, Any], say
     )
     exploration = Exploration(folder, settings, options.space(), options.storage)
     with _helpers(folder, options, settings) as helpers:
-        _work(folder, options, settings, say)
+        _work(exploration, options, problem, say)
         for helper in helpers:
             helper.join()
-    _work(folder, options, settings, say)  # what a helper that was killed left behind
+    _work(exploration, options, problem, say)  # what a helper that was killed left behind
     busy = [trial.number for trial in exploration.trials() if not trial.state.is_finished()]
     write_front(exploration)
     say(front_text(exploration))
@@ -71,6 +74,8 @@ def explore(folder: Path, options: ExploreOptions, given: Mapping[str, Any], say
 
 def _problem(options: ExploreOptions, given: Mapping[str, Any]) -> Any:
     """The signal; ValueError for what cannot be used, and for designs that no stage takes."""
+    from dhq_brevitas.inr.layer_plan import member
+    from dhq_brevitas.nn.rotation import Side
     from dhq_brevitas.run.pipeline import check_stages
     from dhq_brevitas.run.stage import Chosen
     from dhq_brevitas.run.stages import stage_options
@@ -83,27 +88,25 @@ def _problem(options: ExploreOptions, given: Mapping[str, Any]) -> Any:
             # Rotations that a network cannot have are left to the search.
             design = {n: values[-1] for n, values in spaces.items()} | {"rotation": "none"}
             chosen = stage_options(("fit", "quantize"), settings | design | {name: value})
-            if name != "rotation":
+            if name == "rotation":
+                member(Side, name, value)
+            else:
                 check_stages(chosen, Chosen())
     problem = load(stage_options(("fit",), settings)["fit"])
     check_sides(options.size, problem.shape)
     return problem
 
 
-def _work(folder: Path, options: ExploreOptions, settings: Mapping[str, Any], say: Say) -> None:
+def _work(exploration: "Exploration", options: ExploreOptions, problem: Any, say: Say) -> None:
     """Takes trials until none is left."""
     import torch
 
     from dhq_brevitas.run.exploring.front import design_text, result_text
-    from dhq_brevitas.run.exploring.study import Exploration
     from dhq_brevitas.run.exploring.trial import Evaluator, possible
-    from dhq_brevitas.run.stages import stage_options
-    from dhq_brevitas.run.stages.fit import load
 
     cores = len(os.sched_getaffinity(0))
     torch.set_num_threads(min(torch.get_num_threads(), max(1, cores // options.processes)))
-    exploration = Exploration(folder, settings, options.space(), options.storage)
-    problem = load(stage_options(("fit",), settings)["fit"])
+    settings = exploration.settings
     evaluator = None
     while _wanted():
         claim = exploration.claim(
@@ -113,7 +116,7 @@ def _work(folder: Path, options: ExploreOptions, settings: Mapping[str, Any], sa
         )
         if claim is None:
             return
-        evaluator = evaluator or Evaluator(folder, settings, problem)
+        evaluator = evaluator or Evaluator(exploration.folder, settings, problem)
         record = evaluator.evaluate(
             claim.number, claim.design, exploration.records(), lambda text: None
         )
@@ -153,10 +156,16 @@ def _help(folder: Path, options: ExploreOptions, settings: Mapping[str, Any]) ->
     """A worker in a process of its own."""
     import warnings
 
+    from dhq_brevitas.run.exploring.study import Exploration
+    from dhq_brevitas.run.stages import stage_options
+    from dhq_brevitas.run.stages.fit import load
+
     handle_interrupts()
     warnings.simplefilter("ignore")
     try:
-        _work(folder, options, settings, lambda text: print(text, flush=True))
+        exploration = Exploration(folder, settings, options.space(), options.storage)
+        problem = load(stage_options(("fit",), settings)["fit"])
+        _work(exploration, options, problem, lambda text: print(text, flush=True))
     except KeyboardInterrupt:
         sys.exit(1)
     except Exception as error:

@@ -83,29 +83,27 @@ class Exploration:
             (folder / name).mkdir(exist_ok=True)
         url = storage or f"sqlite:///{(folder / DATABASE).resolve()}"
         self.database = _shown(url)
+        ranges = {name: list(space[name]) for name in SEARCHED}
+        self.settings = dict(settings)
         with self.lock, self._one_sentence():
-            known = self._identify({"settings": dict(settings), "storage": self.database})
-            self.settings: dict[str, Any] = known["settings"]
-            self.study = _open(url, known["study"])
+            name = self._identify({**settings, **ranges, "storage": self.database})
+            self.study = _open(url, name)
 
-    def _identify(self, given: dict[str, Any]) -> dict[str, Any]:
-        """What exploration.json says, which is written if it is not there."""
-        known = read_json(self.folder / FILE, START_OVER)
-        given["settings"]["ranges"] = {name: list(self.space[name]) for name in SEARCHED}
+    def _identify(self, asked: Mapping[str, Any]) -> str:
+        """The name of the study; ValueError if it is one of other things than are ``asked``."""
+        file = self.folder / FILE
+        known = read_json(file, START_OVER)
         if known is None:
-            known = {**given, "study": f"dhq-{uuid.uuid4().hex[:12]}"}
-            write_json(self.folder / FILE, known)
-        old = {**known["settings"], "storage": known["storage"]}
-        new = {**given["settings"], "storage": given["storage"]}
-        old |= old.pop("ranges")
-        new |= new.pop("ranges")
-        for name, value in new.items():
-            if old.get(name) != value:
+            known = {"study": f"dhq-{uuid.uuid4().hex[:12]}", "asked": dict(asked)}
+            write_json(file, known)
+        for name, value in asked.items():
+            old = known["asked"].get(name)
+            if old != value:
                 raise ValueError(
-                    f"{self.folder} holds an exploration with {name}={old.get(name)!r}, not "
-                    f"{value!r}: repeat its command, or choose another --out"
+                    f"{self.folder} holds an exploration with {name}={old!r}, not {value!r}: "
+                    "repeat its command, or choose another --out"
                 )
-        return known
+        return str(known["study"])
 
     @contextlib.contextmanager
     def _one_sentence(self) -> Iterator[None]:
@@ -249,9 +247,13 @@ def _shown(url: str) -> str:
 
 def _open(url: str, name: str) -> "Study":
     import optuna
+    from sqlalchemy.pool import NullPool
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    options = {"connect_args": {"timeout": BUSY_SECONDS}} if url.startswith("sqlite") else None
+    # Connections are closed after use, which is seldom.
+    options: dict[str, Any] = {"poolclass": NullPool}
+    if url.startswith("sqlite"):
+        options["connect_args"] = {"timeout": BUSY_SECONDS}
     storage: BaseStorage = optuna.storages.RDBStorage(url, engine_kwargs=options)
     # Designs are drawn elsewhere: no sampler of this one is asked.
     return optuna.create_study(
