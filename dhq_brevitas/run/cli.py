@@ -22,6 +22,7 @@ from typing import Any
 from dhq_brevitas.run.exploring.options import ExploreOptions, common_fields
 from dhq_brevitas.run.exploring.origin import copy_trial, trial_settings
 from dhq_brevitas.run.interrupts import INTERRUPTED, handle_interrupts
+from dhq_brevitas.run.many import is_folder, run_many
 from dhq_brevitas.run.records import RunFolder
 from dhq_brevitas.run.sentences import DEBUG, sentence
 from dhq_brevitas.run.stage import SHOWN, add_argument
@@ -38,6 +39,7 @@ examples:
   dhq run coffee --task inpainting --family finer --out runs/coffee
   dhq run chord --task audio --out runs/chord
   dhq run torus --task shape --hidden 64 --out runs/torus
+  dhq run pictures/ --size 64 --out runs/pictures     (each file of a folder)
   dhq quantize --out runs/photo --scheme stock        (repeats one stage)
   dhq run coffee --scheme auto --out runs/coffee      (rotation and bits layer by layer)
   dhq plan --out runs/photo --weight-bits 4           (the same choice, to look at and edit)
@@ -240,6 +242,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     if getattr(arguments, "signal", "") is None:
         return _fail("run needs a SIGNAL, or --from FOLDER:TRIAL", 2)
+    if arguments.command == "run" and is_folder(arguments.signal):
+        return run_many(arguments, _run, _say)
     folder = RunFolder(arguments.out, arguments.trust_code)
     if getattr(arguments, "origin", None):
         copy_trial(arguments.origin, folder, _say)

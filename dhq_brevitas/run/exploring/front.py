@@ -4,16 +4,19 @@
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from dhq_brevitas.run.exploring.options import SEARCHED
 from dhq_brevitas.run.exploring.study import OBJECTIVES, Exploration
+from dhq_brevitas.run.html_report import data_address, environment
 from dhq_brevitas.util.figures import new_figure, save
-from dhq_brevitas.util.files import atomic_path, write_json
+from dhq_brevitas.util.files import atomic_path, write_json, write_text
 from dhq_brevitas.util.tables import text_table
 
 __all__ = ["design_text", "front_text", "result_text", "write_front"]
 
+PICTURE, PAGE = "front.png", "front.html"
 COLUMNS = {
     "trial": "trial",
     "psnr": "PSNR dB",
@@ -59,26 +62,34 @@ def front_records(exploration: Exploration) -> list[dict[str, Any]]:
 
 def front_text(exploration: Exploration) -> str:
     """The front as a table, and how many trials it is of."""
-    records = exploration.records()
-    given_up = sum(bool(record["given_up"]) for record in records)
     front = front_records(exploration)
-    rows = [list(COLUMNS.values())]
-    rows += [[_cell(record, name) for name in COLUMNS] for record in front]
-    lines = [f"{len(records)} designs, {given_up} of them given up; {len(front)} on the front"]
+    lines = [_counts(exploration, front)]
     if front:
         best = f"{exploration.folder}:{front[0]['trial']}"
-        lines += ["", text_table(rows), "(LUT, DSP and BRAM18 are estimates)"]
-        lines += ["", f"to build one: dhq run --from {best} --out DIR"]
+        lines += ["", text_table(_rows(front)), "(LUT, DSP and BRAM18 are estimates)"]
+        lines += ["", f"pictures, and all designs, in {exploration.folder / PAGE}"]
+        lines += [f"to build one: dhq run --from {best} --out DIR"]
     return "\n".join(lines)
 
 
+def _counts(exploration: Exploration, front: Sequence[Mapping[str, Any]]) -> str:
+    records = exploration.records()
+    given_up = sum(bool(record["given_up"]) for record in records)
+    return f"{len(records)} designs, {given_up} of them given up; {len(front)} on the front"
+
+
+def _rows(records: Iterable[Mapping[str, Any]]) -> list[list[str]]:
+    rows = [list(COLUMNS.values())]
+    return rows + [[_cell(record, name) for name in COLUMNS] for record in records]
+
+
 def _cell(record: Mapping[str, Any], name: str) -> str:
-    value = record["design"].get(name, record.get(name))
+    value = record["design"].get(name, record.get(name, ""))
     return f"{value:.2f}" if isinstance(value, float) else str(value)
 
 
 def write_front(exploration: Exploration) -> None:
-    """front.json, front.csv, trials.csv and front.png in the folder."""
+    """front.json, front.csv, trials.csv, front.png and front.html in the folder."""
     folder, records = exploration.folder, exploration.records()
     front = front_records(exploration)
     write_json(folder / "front.json", {"objectives": OBJECTIVES, "front": front})
@@ -87,6 +98,35 @@ def write_front(exploration: Exploration) -> None:
     measured = [record for record in records if not record["given_up"]]
     if measured:
         _draw(exploration, measured, front)
+    _write_page(exploration, front, records)
+
+
+def _write_page(
+    exploration: Exploration, front: list[dict[str, Any]], records: list[dict[str, Any]]
+) -> None:
+    """One page that needs nothing else."""
+    reasons = [["trial", "design", "given up, as it"]]
+    reasons += [
+        [str(record["trial"]), design_text(record["design"]), record["given_up"]]
+        for record in records
+        if record["given_up"]
+    ]
+    measured = [record for record in records if not record["given_up"]]
+    settings = exploration.settings
+    page = (
+        environment(Path(__file__).parent)
+        .get_template("front.html.j2")
+        .render(
+            title=f"Designs for {settings['signal']} on {settings['fpga_part']}, "
+            f"{settings['cycles_per_sample']} cycles of {settings['clk_ns']:g} ns a sample",
+            counts=_counts(exploration, front),
+            picture=data_address((exploration.folder / PICTURE).read_bytes()) if front else "",
+            tables=[("The front (estimates)", _rows(front)), ("All designs", _rows(measured))]
+            + ([("Given up", reasons)] if len(reasons) > 1 else []),
+            settings={name: value for name, value in settings.items() if value is not None},
+        )
+    )
+    write_text(exploration.folder / PAGE, page)
 
 
 def _write_csv(path: Any, records: Iterable[Mapping[str, Any]]) -> None:
@@ -121,7 +161,7 @@ def _draw(
         axes.set_ylabel("PSNR in dB")
         axes.grid(alpha=0.3)
     figure.axes[0].legend()
-    save(figure, exploration.folder / "front.png", dpi=100)
+    save(figure, exploration.folder / PICTURE, dpi=100)
 
 
 def _points(records: Sequence[Mapping[str, Any]], name: str) -> tuple[list[float], list[float]]:
