@@ -159,6 +159,7 @@ def _draw(
             )
         axes.set_xlabel(f"{COLUMNS[name]} (estimate)")
         axes.set_ylabel("PSNR in dB")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
     figure.axes[0].legend()
     save(figure, exploration.folder / PICTURE, dpi=100)

@@ -34,7 +34,7 @@ __all__ = ["OBJECTIVES", "Claim", "Exploration", "trial_record"]
 OBJECTIVES = {"psnr": "maximize", "lut": "minimize", "dsp": "minimize", "bram18": "minimize"}
 Possible = Callable[[Mapping[str, Any]], bool]
 
-KIND = "exploration"
+KIND = "study"
 FILE = "exploration.json"
 DATABASE = "study.db"
 #: Designs drawn for one that was not tried yet.
