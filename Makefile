@@ -13,7 +13,7 @@
 PYTHON ?= python3
 VENV := .venv
 CORE_VENV := .venv-core
-REQUIREMENTS := --editable '.[finn,signals,synth,test]'
+REQUIREMENTS := --editable '.[explore,finn,signals,synth,test]'
 CORE_REQUIREMENTS := --editable '.[test]' torch==2.13.0 brevitas==0.13.4
 CONTENT := $(shell (cat pyproject.toml; echo $(REQUIREMENTS) $(CORE_REQUIREMENTS)) | cksum | tr ' ' -)
 READY := $(VENV)/ready-$(CONTENT)

@@ -20,6 +20,7 @@ PACKAGE = "dhq-brevitas"
 #: What each extra is for; "" are the packages that nothing goes without.
 EXTRAS = {
     "": "fit, analyze, plan, quantize, export, pack",
+    "explore": "explore",
     "finn": "build, simulate, limits on hardware",
     "signals": "sound and mesh files",
     "synth": "synth, place",
