@@ -12,12 +12,9 @@ import argparse
 from pathlib import Path
 
 import matplotlib
-
-matplotlib.use("svg")
-
-import matplotlib.pyplot as plt
 import torch
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from dhq_brevitas import hadamard_transform
@@ -103,24 +100,27 @@ def draw_integers(ax: Axes) -> None:
     ax.axis("off")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "pictures")
-    out = parser.parse_args().out
-    out.mkdir(parents=True, exist_ok=True)
+def draw(folder: Path) -> None:
+    """All of them, as .svg files."""
+    folder.mkdir(parents=True, exist_ok=True)
     drawings = {
         "bells": ((9, 4), (2, 3), draw_bells),
         "butterflies": ((6, 4), (1, 1), lambda axes: draw_butterflies(axes[0][0])),
         "integers": ((11, 1.8), (1, 1), lambda axes: draw_integers(axes[0][0])),
     }
-    with plt.rc_context(STYLE):
-        for name, (size, grid, draw) in drawings.items():
-            figure, axes = plt.subplots(*grid, figsize=size, squeeze=False, layout="tight")
-            draw(axes)
-            figure.savefig(out / f"{name}.svg", metadata={"Date": None})
-            plt.close(figure)
+    with matplotlib.rc_context(STYLE):
+        for name, (size, grid, draw_in) in drawings.items():
+            figure = Figure(size, layout="tight")
+            draw_in(figure.subplots(*grid, squeeze=False))
+            figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "pictures")
+    draw(parser.parse_args().out)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import dhq_brevitas as dhq
 from dhq_brevitas.planning.plan_text import plan_to_text
 
 # %% tags=["parameters"]
-SIZE, HIDDEN, STEPS, FINE_TUNING = 64, 32, 1500, 300
+SIZE, HIDDEN, STEPS, FINE_TUNING = 48, 32, 800, 100
 WIDTHS = [8, 6, 4]
 
 # %% [markdown]

@@ -24,7 +24,7 @@ from dhq_brevitas.finn_flow import execute_dataflow
 from dhq_brevitas.finn_flow.stitching import simulate_stitched
 
 # %% tags=["parameters"]
-SIZE, HIDDEN, STEPS = 64, 32, 1500
+SIZE, HIDDEN, STEPS, FINE_TUNING = 64, 32, 800, 200
 SAMPLES = 256  # that the Verilog is simulated on
 
 # %% [markdown]
@@ -73,7 +73,8 @@ for ax, (rotation, tensor) in zip(axes[0], layer.act.items(), strict=True):
 # "input" is DHQ as published.
 
 # %%
-quantized = fitted.quantize(dhq.QuantSpec(weight_bits=8, act_bits=8), progress=False)
+spec = dhq.QuantSpec(weight_bits=8, act_bits=8)
+quantized = fitted.quantize(spec, steps=FINE_TUNING, progress=False)
 print(f"quantized: {quantized.psnr:.2f} dB")
 
 figure, axes = plt.subplots(1, 3, figsize=(9, 3))
