@@ -6,6 +6,7 @@
 # make test-rtl: the benches of the RTL kernels in full, of which make test runs a part.
 # make prove: what is proved of the RTL kernels, of which make test runs a part.
 # make test-exhaustive: every test that make test leaves out (marker exhaustive).
+# make docs: the documentation as a site, in site/.
 # make soak: random runs for MINUTES, killed and on full disks, through to the Verilog, in runs/soak.
 # All set up their virtual environments first, and again whenever pyproject.toml or the lines
 # below change what they hold; PYTHON chooses the interpreter (3.11 or newer).
@@ -13,7 +14,7 @@
 PYTHON ?= python3
 VENV := .venv
 CORE_VENV := .venv-core
-REQUIREMENTS := --editable '.[explore,finn,signals,synth,test]'
+REQUIREMENTS := --editable '.[docs,explore,finn,signals,synth,test]'
 CORE_REQUIREMENTS := --editable '.[test]' torch==2.13.0 brevitas==0.13.4
 CONTENT := $(shell (cat pyproject.toml; echo $(REQUIREMENTS) $(CORE_REQUIREMENTS)) | cksum | tr ' ' -)
 READY := $(VENV)/ready-$(CONTENT)
@@ -29,10 +30,11 @@ MINUTES ?= 120
 SEED ?= 0
 
 .NOTPARALLEL:
-.PHONY: help demo test lint types test-finn test-core test-rtl test-exhaustive prove soak clean
+.PHONY: help demo docs test lint types test-finn test-core test-rtl test-exhaustive prove soak clean
 
 help:
 	@echo "make demo   fit, quantize, export, map to FINN and check a bundled picture (runs/demo)"
+	@echo "make docs   these and other words as a site in site/; warnings are errors"
 	@echo "make test   lint, types, all tests"
 	@echo "make lint types test-finn test-core   the parts of make test"
 	@echo "make test-rtl  kernel benches with every variant and width (a quarter of an hour)"
@@ -44,6 +46,11 @@ help:
 # Two cores do one job here, so PyTorch gets both.
 demo: $(READY)
 	OMP_NUM_THREADS=2 $(VENV)/bin/dhq run astronaut --size 128 --hidden 128 --layers 3 --out runs/demo
+
+# MkDocs Material says that it has a successor; with --quiet, warnings would not count.
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
+	@echo "site/index.html"
 
 test: lint types test-finn test-core
 
@@ -64,6 +71,7 @@ test-rtl: $(READY)
 	$(VENV)/bin/python $(PYTEST) $(RTL_TESTS) -m "exhaustive or not exhaustive"
 
 test-exhaustive: $(READY)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[notebooks]'
 	$(VENV)/bin/python $(PYTEST) -m exhaustive
 
 soak: $(READY)
@@ -92,4 +100,4 @@ $(CORE_READY):
 	$(call install,$(CORE_VENV),$(CORE_REQUIREMENTS),$@)
 
 clean:
-	rm -rf $(VENV) $(CORE_VENV) .typecheck runs
+	rm -rf $(VENV) $(CORE_VENV) .typecheck build site runs

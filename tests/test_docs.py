@@ -22,6 +22,7 @@ import dhq_brevitas as dhq
 from dhq_brevitas.run.cli import build_parser
 from dhq_brevitas.run.pipeline import run_stage
 from dhq_brevitas.run.records import RunFolder
+from dhq_brevitas.run.stages.export import ExportOptions
 from dhq_brevitas.run.stages.fit import FitOptions
 from dhq_brevitas.run.stages.quantize import QuantizeOptions
 
@@ -29,6 +30,8 @@ ROOT = Path(__file__).parent.parent
 DOCUMENTS = [
     path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 ]
+WITH_PYTHON = [f"docs/{name}.md" for name in ("brevitas", "checkpoint", "families", "networks")]
+WITH_PYTHON.append("docs/tutorial.md")
 FOLDERS = "dhq_brevitas|docs|examples|export|finn_flow|tests"
 HAS_FINN = find_spec("finn") is not None
 
@@ -171,11 +174,12 @@ def shown(tmp_path, monkeypatch) -> dict[str, Any]:
 
 
 def make_run(path: str) -> None:
-    """A run folder as far as the quantized network."""
+    """A run folder as far as the QONNX graph."""
     folder = RunFolder(path)
     folder.path.mkdir(parents=True)
     fit = FitOptions("astronaut", size=16, hidden=8, layers=1, steps=0)
-    for stage, options in {"fit": fit, "quantize": QuantizeOptions(qat_steps=0)}.items():
+    quantize = QuantizeOptions(qat_steps=0)
+    for stage, options in {"fit": fit, "quantize": quantize, "export": ExportOptions()}.items():
         run_stage(folder, stage, options, progress=False, say=lambda text: None)
 
 
@@ -233,7 +237,7 @@ def test_examples_of_docstrings(name, shown):
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", ["README.md", "docs/families.md"])
+@pytest.mark.parametrize("name", WITH_PYTHON)
 def test_python(name, shown, monkeypatch):
     """Every block runs, the later ones with the names of the earlier; trained for two steps.
 
@@ -245,12 +249,13 @@ def test_python(name, shown, monkeypatch):
     monkeypatch.setitem(dhq.plan.__kwdefaults__, "progress", False)
     quantize = dhq.Fitted.quantize
     monkeypatch.setattr(dhq.Fitted, "quantize", lambda self, spec: quantize(self, spec, steps=2))
-    if name == "README.md":
-        make_run("runs/demo")
+    if name == "docs/tutorial.md":
+        make_run("runs/first")
+    torch.save(shown["network"].state_dict(), "float.pt")
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(), flags=re.DOTALL)
     assert blocks
     for block in blocks:
-        if "finn_flow" in block:
+        if "finn_flow" in block or ".build(" in block:
             compile(block, name, "exec")
             assert missing_imports(block) == []
         else:

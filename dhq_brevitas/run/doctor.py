@@ -20,8 +20,10 @@ PACKAGE = "dhq-brevitas"
 #: What each extra is for; "" are the packages that nothing goes without.
 EXTRAS = {
     "": "fit, analyze, plan, quantize, export, pack",
+    "docs": "the documentation",
     "explore": "explore",
     "finn": "build, simulate, limits on hardware",
+    "notebooks": "the notebooks",
     "signals": "sound and mesh files",
     "synth": "synth, place",
     "test": "the tests",
