@@ -100,7 +100,9 @@ class Fitted:
             self.network, quant or QuantSpec(), self.grid.step, self.grid.bits, inputs
         ).to(on)
         if learning_rate is None:
-            learning_rate = fine_tuning_rate(get_family(self.network.spec.family).learning_rate)
+            spec = self.network.spec
+            rate = get_family(spec.family).rate(spec.hidden)
+            learning_rate = fine_tuning_rate(rate, quant or QuantSpec())
         training = TrainSpec(steps, batch, learning_rate, seed=seed)
         target = torch.from_numpy(self.target).to(on)
         quantize_in_place(model, inputs.to(on), target, training, progress=progress)
@@ -293,8 +295,8 @@ def fit(
         values: [N] or [N, c], finite, of any range.
         family, parameters: an INR family and its numbers, see :mod:`dhq_brevitas.inr.families`.
         hidden, layers: width and number of hidden layers.
-        steps, learning_rate, batch, seed: of the training; the learning rate is the family's unless
-            given.
+        steps, learning_rate, batch, seed: of the training; the learning rate is the family's for
+            this width unless given.
         progress: show a bar.
         device: "cpu", "cuda", or "auto": CUDA where it is. The result is on the CPU.
 
@@ -321,7 +323,7 @@ def fit(
         parameters=parameters or {},
     )
     on = resolve_device(device)
-    rate = get_family(family).learning_rate if learning_rate is None else learning_rate
+    rate = get_family(family).rate(hidden) if learning_rate is None else learning_rate
     training = TrainSpec(steps, batch, rate, seed=seed)
     network = Inr(spec, seed).to(on)
     inputs = (torch.from_numpy(codes).float() * grid.step).to(on)

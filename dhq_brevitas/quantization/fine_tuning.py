@@ -40,6 +40,7 @@ import torch
 from torch import Tensor, nn
 
 from dhq_brevitas.inr.layers import fold_of, layers_of
+from dhq_brevitas.inr.quant_spec import QuantSpec
 from dhq_brevitas.inr.training import (
     Projection,
     TrainingRun,
@@ -62,14 +63,23 @@ __all__ = ["fine_tuning_rate", "freeze_quantized", "windows"]
 EVENTS = 16  # freezings a layer
 FREE, HIDDEN_FROZEN, LAST_FROZEN = 0.4, 0.85, 0.97  # shares of the training
 CALIBRATION_SAMPLES = 4096
-# Of the float network's learning rate. At 8192 samples a step a SIREN 256 wide ended 0.9 dB lower
-# at twice this rate; at 16384 0.5 dB lower at half of it, and 0.4 dB higher at this one.
-RATE_SHARE = 0.05
+# Of the float network's learning rate, with weights of 8 bits and of 4 (docs/results/quality.md).
+LEAST_SHARE, LARGEST_SHARE = 0.05, 0.2
 
 
-def fine_tuning_rate(learning_rate: float) -> float:
-    """The learning rate of fine-tuning a network that was fitted with ``learning_rate``."""
-    return RATE_SHARE * learning_rate
+def fine_tuning_rate(learning_rate: float, quant: QuantSpec) -> float:
+    """The learning rate of fine-tuning a network that was fitted with ``learning_rate``.
+
+    A twentieth of it for weights of 8 bits, twice as much for every two bits less, a fifth at most:
+    what coarser rounding changes takes larger steps to make up for.
+    """
+    bits = float(quant.weight_bits)
+    if quant.layers is not None:
+        weights = [plan.in_features * plan.out_features for plan in quant.layers]
+        stored = sum(n * plan.weight_bits for n, plan in zip(weights, quant.layers, strict=True))
+        bits = stored / sum(weights)
+    share = LEAST_SHARE * 2 ** ((8 - bits) / 2)
+    return min(max(share, LEAST_SHARE), LARGEST_SHARE) * learning_rate
 
 
 def windows(layers: int) -> list[tuple[float, float]]:

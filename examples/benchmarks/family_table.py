@@ -147,7 +147,7 @@ class Row:
 
     def fit(self) -> dict[str, Any]:
         problem, model = self.problem, Inr(self.spec)
-        training = TrainSpec(self.options.steps, 4096, get_family(self.family).learning_rate)
+        training = TrainSpec(self.options.steps, 4096, self.rate)
         inputs = problem.fit_inputs * problem.step
         fit_float(
             model, inputs, problem.fit_target, training, progress=False, project=problem.project
@@ -173,10 +173,14 @@ class Row:
         return {"psnr": psnr(problem.values, outputs)}
 
     @property
+    def rate(self) -> float:
+        """Learning rate of the fit."""
+        return get_family(self.family).rate(self.spec.hidden)
+
+    @property
     def fine_tuning(self) -> TrainSpec:
-        """As dhq quantize does it."""
-        rate = get_family(self.family).learning_rate
-        return TrainSpec(self.options.qat_steps, 8192, fine_tuning_rate(rate))
+        """As dhq quantize does it, here with weights of 8 bits."""
+        return TrainSpec(self.options.qat_steps, 8192, fine_tuning_rate(self.rate, QuantSpec()))
 
     def unquantized(self, quant: QuantSpec) -> QuantInr:
         """The network with quantizers that are not calibrated."""

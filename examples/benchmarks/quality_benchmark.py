@@ -22,6 +22,7 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
+from dhq_brevitas.inr.families import get_family
 from dhq_brevitas.inr.network import Inr
 from dhq_brevitas.inr.spec import InrSpec
 from dhq_brevitas.inr.training import TrainSpec, fit_float
@@ -61,8 +62,9 @@ def fit(job: Job, steps: int) -> None:
     """Makes the float network's file."""
     data = job.data()
     network = Inr(InrSpec(job.hidden, job.layers, out_features=data.target.shape[1]))
+    training = TrainSpec(steps, learning_rate=get_family(network.spec.family).rate(job.hidden))
     partial_file = f"{job.network_file}.part"
-    fit_float(network, data.coordinates, data.target, TrainSpec(steps), partial_file, str(job))
+    fit_float(network, data.coordinates, data.target, training, partial_file, str(job))
     with atomic_path(job.network_file) as temporary:
         torch.save(network.state_dict(), temporary)
 

@@ -25,6 +25,8 @@ __all__ = ["Activation", "Family", "default_initialize", "omega_of", "siren_init
 
 Parameters = Mapping[str, Any]
 
+RATE_WIDTH = 128
+
 
 @dataclass(frozen=True)
 class Activation:
@@ -60,7 +62,8 @@ class Family:
             weight and bias in place.
         parameters: names of the family's numbers, with their defaults. None stands for a default
             that depends on the network.
-        learning_rate: of Adam, good for pictures without tuning.
+        learning_rate: of Adam, good for pictures without tuning, at widths up to RATE_WIDTH; see
+            :meth:`rate`.
         encoding: (input features, parameters) -> weight [m, n] and bias [m] of a first linear layer
             that is not trained; its activation is ``activation(parameters, 0)``. None: no such
             layer.
@@ -73,6 +76,15 @@ class Family:
     learning_rate: float
     parameters: Parameters = field(default_factory=dict)
     encoding: Callable[[int, Parameters], tuple[Tensor, Tensor]] | None = None
+
+    def rate(self, hidden: int) -> float:
+        """Learning rate for networks ``hidden`` wide: beyond RATE_WIDTH inversely as the width.
+
+        So Adam changes what a layer computes by as much at every width (Yang et al., "Tensor
+        Programs V", 2022, arXiv:2203.03466). Too large a rate makes large weights, which cost most
+        once they are quantized.
+        """
+        return self.learning_rate * min(1.0, RATE_WIDTH / hidden)
 
     def checked(self, given: Parameters) -> dict[str, Any]:
         """All parameters, those of ``given`` instead of the defaults.

@@ -60,7 +60,7 @@ class FitOptions(DeviceOptions):
     )
     steps: int = option(3000, "training steps of the float network", metavar="N")
     learning_rate: float | None = option(
-        None, "learning rate at the start (the family's)", metavar="R"
+        None, "learning rate at the start (the family's, at most 128 wide)", metavar="R"
     )
     batch: int = option(4096, "samples a training step", metavar="N")
     seed: int = option(0, "seed of all random numbers", metavar="N")
@@ -87,13 +87,13 @@ def inr_spec(options: FitOptions, axes: int, channels: int) -> InrSpec:
 
 
 def train_spec(options: FitOptions) -> TrainSpec:
-    """The training; the learning rate is the family's unless given."""
+    """The training; the learning rate is the family's for the width unless given."""
     from dhq_brevitas.inr.families import get_family
     from dhq_brevitas.inr.training import TrainSpec
 
     rate = options.learning_rate
     if rate is None:
-        rate = get_family(options.family).learning_rate
+        rate = get_family(options.family).rate(options.hidden)
     return TrainSpec(options.steps, options.batch, rate, seed=options.seed)
 
 

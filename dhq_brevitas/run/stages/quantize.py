@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from dhq_brevitas.planning.limits import LIMITED
 from dhq_brevitas.run.folder import LAYERS, Folder
 from dhq_brevitas.run.stage import Chosen, Results, Stage, StageKind, option
-from dhq_brevitas.run.stages.fit import FitOptions
+from dhq_brevitas.run.stages.fit import FitOptions, train_spec
 from dhq_brevitas.run.stages.plan import (
     PLAN_FILE,
     PlanOptions,
@@ -62,7 +62,7 @@ class QuantizeOptions(PlanOptions):
     )
     qat_steps: int = option(500, "fine-tuning steps of the quantized network", metavar="N")
     qat_learning_rate: float | None = option(
-        None, "learning rate of fine-tuning (1/20 of the family's)", metavar="R"
+        None, "learning rate of fine-tuning (1/20 of the fit's at 8 bits, 1/5 at 4)", metavar="R"
     )
     batch: int = option(8192, "samples a training step", metavar="N")
     seed: int = option(0, "seed of all random numbers", metavar="N")
@@ -98,15 +98,14 @@ def quant_spec(options: QuantizeOptions) -> QuantSpec:
 
 
 def fine_tuning(options: QuantizeOptions, fit: FitOptions | None) -> TrainSpec:
-    """The fine-tuning; its learning rate follows from the family's unless given."""
-    from dhq_brevitas.inr.families import get_family
+    """The fine-tuning; its learning rate follows from the fit's and the bits unless given."""
     from dhq_brevitas.inr.training import TrainSpec
     from dhq_brevitas.quantization.fine_tuning import fine_tuning_rate
 
     rate = options.qat_learning_rate
     if rate is None:
-        rate = TrainSpec.learning_rate if fit is None else get_family(fit.family).learning_rate
-        rate = fine_tuning_rate(rate)
+        fitted = TrainSpec.learning_rate if fit is None else train_spec(fit).learning_rate
+        rate = fine_tuning_rate(fitted, quant_spec(options))
     try:
         return TrainSpec(options.qat_steps, options.batch, rate, seed=options.seed)
     except ArgumentError as error:

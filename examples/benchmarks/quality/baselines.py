@@ -30,7 +30,6 @@ from dhq_brevitas.inr.training import TrainSpec, batch_indices, tensor_psnr
 from dhq_brevitas.nn.hadamard import hadamard_transform
 
 LLOYD_STEPS = 50
-LEARNING_RATE = 1e-4
 
 
 class Sine(nn.Module):
@@ -170,7 +169,7 @@ def _quant_linear(linear: nn.Linear, run: Any, quantize_input: bool) -> qnn.Quan
 
 def fine_tune(run: Any, model: nn.Module) -> None:
     """Adam with a cosine schedule on the minibatches all schemes see; the best state stays."""
-    spec = TrainSpec(run.qat, run.batch, LEARNING_RATE)
+    spec = TrainSpec(run.qat, run.batch, run.rate)
     optimizer = torch.optim.Adam(model.parameters(), lr=spec.learning_rate)
     inputs, target = run.data.coordinates, run.data.target
     best, best_state = -1.0, copy.deepcopy(model.state_dict())

@@ -34,6 +34,7 @@ from skimage.metrics import structural_similarity
 from skimage.transform import resize
 from torch import Tensor
 
+from dhq_brevitas.inr.families import get_family
 from dhq_brevitas.inr.layer_plan import LayerPlan
 from dhq_brevitas.inr.network import Inr
 from dhq_brevitas.inr.quant_spec import QuantSpec, Scheme
@@ -44,7 +45,7 @@ from dhq_brevitas.nn.scales import ScaleKind
 from dhq_brevitas.planning.alternatives import weight_bits
 from dhq_brevitas.planning.plan_file import plan_to_json, read_plan
 from dhq_brevitas.planning.search import make_plan
-from dhq_brevitas.quantization.fine_tuning import freeze_quantized
+from dhq_brevitas.quantization.fine_tuning import fine_tuning_rate, freeze_quantized
 from dhq_brevitas.quantization.post_training import PostTrained, post_train
 from dhq_brevitas.quantization.settle import settle
 from dhq_brevitas.signals.grid import code_bits, grid_codes, grid_step
@@ -127,6 +128,13 @@ class Run:
     batch: int
     plan_file: Path
 
+    @property
+    def rate(self) -> float:
+        """Learning rate of every scheme's fine-tuning, as ``dhq quantize`` takes it."""
+        family = get_family(self.network.spec.family)
+        bits = min(self.weight_bits, 8)  # 32: the float network is trained on as with 8
+        return fine_tuning_rate(family.rate(self.network.spec.hidden), QuantSpec(weight_bits=bits))
+
     def build(self, spec: QuantSpec) -> QuantInr:
         step, codes = grid_step((self.data.side, self.data.side)), self.data.codes
         return QuantInr.from_float(self.network, spec, step, code_bits(codes.numpy()), codes)
@@ -198,7 +206,7 @@ def quantized(run: Run, spec: QuantSpec, learned: bool) -> dict[str, Any]:
         if learned:
             frozen(run, model, post)
         else:
-            training = TrainSpec(run.qat, run.batch, LEARNING_RATE, evaluate_every=100)
+            training = TrainSpec(run.qat, run.batch, run.rate, evaluate_every=100)
             train_quantized(model, codes, target, training, progress=False)
         cell["qat"] = run.quality(model.eval(), codes)
     return cell
@@ -206,7 +214,7 @@ def quantized(run: Run, spec: QuantSpec, learned: bool) -> dict[str, Any]:
 
 def frozen(run: Run, model: QuantInr, post: PostTrained) -> None:
     """Our fine-tuning, of a network whose rounding was learned."""
-    training = TrainSpec(run.qat, run.batch, LEARNING_RATE)
+    training = TrainSpec(run.qat, run.batch, run.rate)
     freeze_quantized(model, run.data.codes, run.data.target, training, post, progress=False)
     settle(model, run.data.codes)
 
@@ -254,13 +262,12 @@ def floating(run: Run) -> dict[str, Any]:
     }
     if run.qat:
         network = copy.deepcopy(run.network)
-        training = TrainSpec(run.qat, run.batch, LEARNING_RATE)
+        training = TrainSpec(run.qat, run.batch, run.rate)
         fit_float(network, run.data.coordinates, run.data.target, training, progress=False)
         cell["qat"] = run.quality(network, run.data.coordinates)
     return cell
 
 
-LEARNING_RATE = 1e-4
 BATCH = 8192
 STOCK: dict[str, Any] = {"scheme": Scheme.STOCK, "scale": "float"}
 DHQ: dict[str, Any] = {"scheme": Scheme.DHQ, "scale": "float"}
