@@ -141,7 +141,8 @@ def test_kernel_timing():
     order, lanes, rate, comb, ff, depth = text.splitlines()[-1].split()
     assert (order, lanes) == ("4", "2")
     assert 50 < float(rate) < 1000
-    assert int(comb) > int(ff) > 40
+    assert 40 < int(comb) < 1000
+    assert 40 < int(ff) < 1000
     assert 1 <= int(depth) < 10
 
 

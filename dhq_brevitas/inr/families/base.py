@@ -84,7 +84,7 @@ class Family:
         Programs V", 2022, arXiv:2203.03466). Too large a rate makes large weights, which cost most
         once they are quantized.
         """
-        return self.learning_rate * min(1.0, RATE_WIDTH / hidden)
+        return self.learning_rate * RATE_WIDTH / max(hidden, RATE_WIDTH)
 
     def checked(self, given: Parameters) -> dict[str, Any]:
         """All parameters, those of ``given`` instead of the defaults.
