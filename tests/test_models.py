@@ -130,6 +130,7 @@ def test_without_a_spec_the_quantizers_stay():
     assert psnr(quantized(CODES).detach(), floats(model, CODES)) > 25
 
 
+@pytest.mark.once
 def test_fine_tuning_and_plans(tmp_path):
     model = Net()
     target = floats(model, CODES)

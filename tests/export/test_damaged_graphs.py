@@ -103,6 +103,7 @@ def outcomes(graphs, seeds) -> Counter[str]:
     return counts
 
 
+@pytest.mark.once
 def test_random_damage(graphs):
     counts = outcomes(graphs, range(200))
     # Not everything is refused, and not everything passes.

@@ -58,6 +58,7 @@ def test_targets_have_the_structure_and_layout_of_the_outputs():
         network.flat_target({"y": target}, [x])
 
 
+@pytest.mark.once
 def test_branches_of_several_inputs_are_planned():
     module = own.Nerf().eval()
     points = torch.rand(300, 3) * 2 - 1
