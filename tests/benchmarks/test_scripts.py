@@ -127,6 +127,15 @@ def test_quality_benchmark(tmp_path):
     assert list(cell["ptq_float_scales"]) == ["linear0", "linear1", "linear2"]
 
 
+def test_rate_by_width():
+    small = ["--size", 12, "--hidden", 8, "--steps", 40, "--qat-steps", 2, "--bits", "W8A8"]
+    lines = run("rate_by_width", "camera", *small, "--rates", 1e-3, 1e-9).splitlines()[1:]
+    values = [[float(value) for value in line.split()[1:3]] for line in lines]
+    assert [rate for rate, _ in values] == [1e-3, 1e-3, 1e-9, 1e-9]
+    assert values[0] == values[1]
+    assert values[0][1] > values[2][1] + 1  # dB: the second has hardly been trained
+
+
 def test_transform_area():
     text = run("transform_area", "--order", 16, "--lanes", 2)
     lanes, bound, lut, *_ = map(float, text.splitlines()[-1].split())
