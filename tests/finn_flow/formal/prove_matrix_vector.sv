@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// matrix_vector: W·x.
+// matrix_vector: W·x. Both ways through it are timed as its header says, whatever stalls.
 
 module prove_matrix_vector #(
     parameter int unsigned MW = 2,
@@ -16,8 +16,6 @@ module prove_matrix_vector #(
     parameter int unsigned ACC_WIDTH = 5,
     parameter int unsigned CHAIN = 1,
     parameter bit [MH-1:0][MW-1:0][WEIGHT_WIDTH-1:0] W = '0,  // of weights.mem, in its order
-    parameter int unsigned CAPACITY = 64,
-    parameter int unsigned LATENCY = 16,
     parameter bit FULL_RATE = 0
 ) (
     input logic clk,
@@ -27,6 +25,15 @@ module prove_matrix_vector #(
     input logic s_valid,
     input logic m_ready
 );
+
+  localparam int unsigned COLUMNS = MW / SIMD;
+  localparam bit BUFFERED = PE < MH || SIMD > 1;
+  localparam int unsigned STAGES =
+      (WEIGHT_WIDTH <= 2 ? 3 : 4) + CHAIN - 1 + $clog2((SIMD + CHAIN - 1) / CHAIN);
+  localparam int unsigned LATENCY = STAGES + (BUFFERED ? COLUMNS + 3 : 2) + CHAIN;
+  // The input memory, the pipeline; vectors of which results are held, two of them at the output.
+  localparam int unsigned CAPACITY =
+      ((BUFFERED ? 32 : 0) + STAGES + 1) * SIMD / IN_LANES + 3 * MW / IN_LANES;
 
   logic s_ready, m_valid;
   logic [OUT_LANES-1:0][ACC_WIDTH-1:0] m_data, expected;

@@ -190,6 +190,32 @@ def test_random_parameters(seed: int, model_cache: Path, tmp_path: Path) -> None
     run(model_cache, tmp_path, named([random_instance(source) for _ in range(16)]))
 
 
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("pe", divisors(64))
+@pytest.mark.parametrize(("weight_width", "in_width"), [(1, 1), (16, 24)])
+def test_every_folding(
+    weight_width: int, in_width: int, pe: int, model_cache: Path, tmp_path: Path
+) -> None:
+    """All SIMD of a 64 x 64 matrix, of the narrowest and of the widest numbers."""
+    source = random.Random(pe)
+    instances = [
+        instance(
+            64,
+            64,
+            pe,
+            simd,
+            in_lanes=source.choice(divisors(simd)),
+            out_lanes=source.choice(divisors(pe)),
+            in_width=in_width,
+            signed=in_width > 1,
+            weight_width=weight_width,
+            chain=min(simd, source.randint(1, 8)),
+        )
+        for simd in divisors(64)
+    ]
+    run(model_cache, tmp_path, named(instances))
+
+
 def test_flipped_bit_is_detected(model_cache: Path, tmp_path: Path) -> None:
     """Negative control: one bit of one weight flipped in the memory of one instance."""
     folder = build(model_cache, DEFAULT)
