@@ -49,6 +49,7 @@ examples:
   dhq synth --out runs/photo                          (LUTs and DSPs; no part of dhq run)
   dhq simulate --out runs/photo --level rtl           (Verilog of the whole accelerator)
   dhq place --out runs/photo --board ulx3s-85f        (clock rate, utilization, bitstream)
+  dhq vivado --out runs/photo --board Pynq-Z2         (IP, Zynq block design, host software)
   dhq report --out runs/photo
   dhq report --out runs/photo --html                  (a page for the browser)
   dhq pack --out runs/photo                           (one small file of the quantized network)
