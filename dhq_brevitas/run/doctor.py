@@ -20,7 +20,7 @@ PACKAGE = "dhq-brevitas"
 #: What each extra is for; "" are the packages that nothing goes without.
 EXTRAS = {
     "": "fit, analyze, plan, quantize, export, pack",
-    "finn": "build, simulate, limits on hardware",
+    "finn": "build, simulate, vivado, limits on hardware",
     "signals": "sound and mesh files",
     "synth": "synth, place",
     "test": "the tests",
