@@ -129,8 +129,9 @@ def prepare() -> None:
     Path(os.environ["FINN_BUILD_DIR"]).mkdir(mode=0o700, parents=True, exist_ok=True)
     if not (Path.home() / ".finn").exists():
         os.environ.setdefault("FINN_SETTINGS", NO_SETTINGS)
-    library = Path(importlib.util.find_spec("finn").submodule_search_locations[0])
-    os.environ.setdefault("FINN_RTLLIB", str(library / "finn-rtllib"))
+    spec = importlib.util.find_spec("finn")
+    for folder in (spec and spec.submodule_search_locations) or ():
+        os.environ.setdefault("FINN_RTLLIB", f"{folder}/finn-rtllib")
     if has_vivado():
         return
     import finn.util.basic

@@ -7,7 +7,7 @@ This file stands by itself: ``dhq vivado`` puts a copy of it beside a design, wi
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +17,7 @@ import numpy as np
 AnyHost = TypeVar("AnyHost", bound="Host")
 FORMAT_VERSION = 2
 RECORD_FILE, CHECK_FILE = "host.json", "check.npz"
-ROUNDINGS = {
+ROUNDINGS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "ROUND": np.round,
     "HALF_EVEN": np.round,
     "CEIL": np.ceil,

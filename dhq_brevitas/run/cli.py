@@ -48,6 +48,7 @@ examples:
   dhq synth --out runs/photo                          (LUTs and DSPs; no part of dhq run)
   dhq simulate --out runs/photo --level rtl           (Verilog of the whole accelerator)
   dhq place --out runs/photo --board ulx3s-85f        (clock rate, utilization, bitstream)
+  dhq vivado --out runs/photo --board Pynq-Z2         (IP, Zynq block design, host software)
   dhq explore photo.png --size 96 --part xc7z020clg400-1 --target-fps 60 --out runs/search
   dhq run --from runs/search:12 --out runs/twelve     (one of the designs it found)
   dhq report --out runs/photo

@@ -22,7 +22,7 @@ EXTRAS = {
     "": "fit, analyze, plan, quantize, export, pack",
     "docs": "the documentation",
     "explore": "explore",
-    "finn": "build, simulate, limits on hardware",
+    "finn": "build, simulate, vivado, limits on hardware",
     "notebooks": "the notebooks",
     "signals": "sound and mesh files",
     "synth": "synth, place",

@@ -37,7 +37,7 @@ module {name} (
     output wire [{data}:0] m_axis_0_tdata,
     output wire m_axis_0_tvalid,
     input  wire m_axis_0_tready,
-    output wire m_axis_0_tlast,
+    output wire m_axis_0_tlast,{ignored}
     output wire m_axis_0_tuser
 );
 
@@ -77,6 +77,7 @@ class OutputStream:
         width: bits of TDATA; those above the samples are zero.
         gather: words of the accelerator in a beat.
         line: beats to TLAST; lines: lines to the next TUSER.
+        video: whether TUSER belongs to the stream, as in AXI4-Stream Video; a DMA has none.
     """
 
     order: tuple[int, ...]
@@ -85,6 +86,7 @@ class OutputStream:
     gather: int
     line: int
     lines: int
+    video: bool
 
     @property
     def lanes(self) -> int:
@@ -109,7 +111,7 @@ class OutputStream:
             used = words.lanes * samples.bits
             width = 8 << max(0, (used - 1).bit_length() - 3)
             order = tuple(range(words.lanes))
-            return cls(order, samples.bits, width, 1, points * words.beats, 1)
+            return cls(order, samples.bits, width, 1, points * words.beats, 1, False)
         if shell != "pixels":
             raise FlowError(f"shell={shell!r} does not exist: use one of {', '.join(SHELLS)}")
         if len(grid.sizes) != 2 or channels not in (1, 3) or samples.bits != 8:
@@ -119,7 +121,7 @@ class OutputStream:
                 "--shell axis"
             )
         order = VIDEO_ORDER if channels == 3 else (0,)
-        return cls(order, 8, 8 * channels, words.beats, grid.sizes[1], grid.sizes[0])
+        return cls(order, 8, 8 * channels, words.beats, grid.sizes[1], grid.sizes[0], True)
 
 
 def engine_text(
@@ -148,6 +150,7 @@ def engine_text(
         name=name,
         accelerator=accelerator,
         data=stream.width - 1,
+        ignored="" if stream.video else '\n    (* X_INTERFACE_IGNORE = "true" *)',
         codes=in_used - 1,
         sums=_padded(out_used) - 1,
         samples=word - 1,

@@ -13,7 +13,7 @@ set here [file dirname [file normalize [info script]]]
 source [file join $here settings.tcl]
 
 proc latest {name} {
-    return [get_property VLNV [lindex [get_ipdefs -all -filter "NAME == $name"] end]]
+    return [get_property VLNV [get_ipdefs -filter "NAME == $name"]]
 }
 
 create_project -force -part $PART dhq_zynq [file join $here project]

@@ -4,7 +4,9 @@
 
 import math
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -44,7 +46,7 @@ def write_project(
     board: ZynqBoard,
     clk_period_ns: float,
     record: Record,
-    samples: dict[str, np.ndarray],
+    samples: Mapping[str, Any],
 ) -> list[str]:
     """Writes the project into the folder of ``design``; the names of its files.
 
@@ -53,7 +55,7 @@ def write_project(
         board: for which it is.
         clk_period_ns: of the design.
         record: of its streams, and of the host.
-        samples: ``check.npz``, see :func:`dhq_brevitas.finn_flow.host.check`.
+        samples: arrays of ``check.npz``, see :func:`dhq_brevitas.finn_flow.host.check`.
 
     FlowError for a packet that is too long for the DMA.
     """
@@ -78,8 +80,8 @@ def write_project(
     )
     write_text(folder / SETTINGS_FILE, settings)
     write_text(folder / RECORD_FILE, record.to_json())
-    with atomic_path(folder / CHECK_FILE) as temporary, temporary.open("wb") as file:
-        np.savez(file, **samples)
+    with atomic_path(folder / CHECK_FILE) as temporary:
+        np.savez_compressed(temporary, **samples)
     for path in COPIED:
         shutil.copyfile(path, folder / path.name)
     return [SETTINGS_FILE, RECORD_FILE, CHECK_FILE, *(path.name for path in COPIED)]

@@ -4,10 +4,12 @@
 
 import numpy as np
 import pytest
+from qonnx.custom_op.general.quant import quant
 from siren_graphs import GraphBuilder
 
 from dhq_brevitas.export import run_qonnx
 from dhq_brevitas.finn_flow import FlowError, HostAffine
+from dhq_brevitas.finn_flow.host import ROUNDINGS
 from dhq_brevitas.finn_flow.host_affine import HostInput, HostOutput, HostStep, InputQuantizer
 from dhq_brevitas.finn_flow.transformations import ExtractHostAffine
 
@@ -58,6 +60,19 @@ def test_input_quantizers(rng, rounding, signed, narrow):
     assert codes.min() == host.inputs[0].quantizer.low
     assert codes.max() == host.inputs[0].quantizer.high
     np.testing.assert_array_equal(host.decode(run_qonnx(result, codes)), run_qonnx(model, x))
+
+
+@pytest.mark.parametrize("rounding", ROUNDINGS)
+def test_quantizer_is_qonnx_s(rounding):
+    """Every rounding, on ties, between them and beyond the range."""
+    x = np.arange(-80, 81, dtype=np.float32) / 4
+    one, zero = np.float32(1), np.float32(0)
+    ranges = ((1, True, False), (4, True, True), (4, True, False), (3, False, True))
+    for bits, signed, narrow in ranges:
+        wanted = quant(x, one, zero, np.array(bits, np.float32), signed, narrow, rounding)
+        codes = InputQuantizer(bits, signed, narrow, rounding).apply(x)
+        np.testing.assert_array_equal(codes, wanted)
+        assert codes.dtype == np.int64
 
 
 def test_json_round_trip():

@@ -130,7 +130,8 @@ def _on_board(stage: Stage, options: PlaceOptions, design: Any, host: Any) -> Re
         raise PlacementError(
             f"the clock of {on_board.clock_mhz:g} MHz was not reached: routed, the design makes "
             f"{placed.clock_mhz:g} MHz, limited by {' -> '.join(placed.critical_path.layers)}; "
-            f"repeat with --mhz {int(placed.clock_mhz) // 3 * 3} or less"
+            f"repeat with --mhz {int(placed.clock_mhz) // 3 * 3} or less, or dhq build with more "
+            "--cycles-per-sample, which leaves fewer multipliers to place"
         )
     bitstream = f"{DESIGN}/{board.name}.bit"
     with atomic_path(stage.folder.file(bitstream)) as temporary:

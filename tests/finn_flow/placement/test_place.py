@@ -100,7 +100,8 @@ def test_clock_that_is_not_reached(built, capsys, monkeypatch):
     message = failure(capsys, "--out", built, "--board", "ulx3s-12f", "--mhz", 75)
     assert message == (
         "the clock of 75 MHz was not reached: routed, the design makes 70.5 MHz, limited by MVAU; "
-        "repeat with --mhz 69 or less"
+        "repeat with --mhz 69 or less, or dhq build with more --cycles-per-sample, which leaves "
+        "fewer multipliers to place"
     )
 
 

@@ -88,7 +88,7 @@ def test_vivado_takes_the_same_design(out, capsys):
     assert (values["vivado_part"], values["vivado_packet_bytes"]) == ("xczu3eg-sbva484-1-i", 960)
     assert host.check(folder) == "320 points: values, received as they must be"
     received = np.load(folder / "check.npz")["received"]
-    picture = np.asarray(Image.open(out / "finn.png"))
+    picture = np.asarray(Image.open(out / "qonnx.png"))
     np.testing.assert_array_equal(received.reshape(picture.shape), picture)
     assert "set TOP dhq_engine\n" in (folder / "settings.tcl").read_text()
     assert {"package_ip.tcl", "run_on_board.py"} < {path.name for path in folder.iterdir()}

@@ -21,7 +21,9 @@ TARGET = "lint"
 def folder(tmp_path_factory) -> Path:
     """A design with FIFOs of FINN's and with memory contents."""
     folder = tmp_path_factory.mktemp("core") / "design"
-    return stitch(lookup([3], [7], sine_table(6)), folder, fifo_depths=[4, 4]).folder
+    return stitch(
+        lookup([3, 5, 2, 1], [7, 1, -4, 0], sine_table(6)), folder, fifo_depths=[4, 4]
+    ).folder
 
 
 def read_core(folder: Path) -> dict:

@@ -132,5 +132,8 @@ class BlockDesign:
 
 def stream_widths(text: str) -> dict[str, int]:
     """Bits of the streams of a module by its Verilog."""
+    # What Vivado takes for TUSER, which the DMA lacks.
+    if re.search(r"(?<!\*\))\n\s*output wire m_axis_0_tuser", text):
+        raise ValueError("m_axis_0 has TUSER")
     found = re.findall(r"put\s+wire \[(\d+):0\] ([sm]_axis_0)_tdata", text)
     return {name: int(high) + 1 for high, name in found}

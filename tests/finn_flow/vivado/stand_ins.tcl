@@ -26,7 +26,7 @@ foreach name {
     proc ::$name args "return \[join \[list $name {*}\$args\] :\]"
 }
 
-# get_ipdefs -all -filter "NAME == axi_dma"
+# get_ipdefs -filter "NAME == axi_dma"
 proc get_ipdefs {args} {
     return [lindex [lindex $args end] end]
 }

@@ -47,7 +47,7 @@ needs_tcl = pytest.mark.skipif(shutil.which("tclsh") is None, reason="tclsh is n
 def project(request, tmp_path_factory) -> tuple[Path, str]:
     """A project of an engine, or of an accelerator with inputs, and the board it is for."""
     folder = tmp_path_factory.mktemp(request.param) / "design"
-    model = lookup([3], [7], sine_table(6))
+    model = lookup([3, 5, 2, 1], [7, 1, -4, 0], sine_table(6))
     codes = grid_codes(SHAPE)
     results = execute_dataflow(model, codes, progress=False)
     engine = request.param == "engine"
@@ -274,7 +274,9 @@ def test_what_no_dma_takes(tmp_path):
         ZynqBoard.of("Zybo")
     with pytest.raises(FlowError, match="a beat of 64 values of 21 bits is wider than the 1024"):
         dma_stream(StreamFormat(DataType["INT21"], 64, 1), 10)
-    design = stitch(lookup([3], [7], sine_table(6)), tmp_path / "design", fifo_depths=[4, 4])
+    design = stitch(
+        lookup([3, 5, 2, 1], [7, 1, -4, 0], sine_table(6)), tmp_path / "design", fifo_depths=[4, 4]
+    )
     long = Stream(MAX_PACKET, 2, 8, False, 2, 2)
     record = Record(HOST, (MAX_PACKET,), None, long, 1.0, 0.0)
     with pytest.raises(FlowError, match="is more than the 67108863 of one transfer of AXI DMA"):
