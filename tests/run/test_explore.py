@@ -446,6 +446,13 @@ def test_from_trusts_no_code(explored, tmp_path, capsys):
     status, line = failure(capsys, "run", "--from", f"{tmp_path}:0", "--out", tmp_path / "run")
     assert status == 2
     assert "names the Python file /tmp/evil.py, which would be executed: add --trust-code" in line
+    # Nor does a record trust it by itself.
+    record["settings"]["trust_code"] = True
+    (origin / "0.json").write_text(json.dumps(record))
+    status, line = failure(capsys, "run", "--from", f"{tmp_path}:0", "--out", tmp_path / "run")
+    assert status == 2
+    assert "0.json is no record of a trial" in line
+    assert not (tmp_path / "run").exists()
 
 
 # -- another SQL server ----------------------------------------------------------------------------

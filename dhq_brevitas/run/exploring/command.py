@@ -69,7 +69,7 @@ def explore(folder: Path, options: ExploreOptions, given: Mapping[str, Any], say
     write_front(exploration)
     say(front_text(exploration))
     if busy:
-        say(f"other processes are at work on {len(busy)} more; the same command waits for none")
+        say(f"trials {busy} are at work in other processes: repeat the command when they are done")
 
 
 def _problem(options: ExploreOptions, given: Mapping[str, Any]) -> Any:

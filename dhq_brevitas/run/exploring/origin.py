@@ -4,10 +4,12 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from dhq_brevitas.run.records import RunFolder, UntrustedCodeError
+from dhq_brevitas.run.stages import STAGES, main_stages
 from dhq_brevitas.util.files import START_OVER, read_json
 from dhq_brevitas.util.plugins import code_files
 
@@ -25,16 +27,25 @@ def trial_settings(origin: str, trust_code: bool = False) -> dict[str, Any]:
     if record is None:
         problem = "names no finished trial: the table of dhq explore, and front.csv, have those"
         raise ValueError(f"--from {origin!r} {problem}")
+    settings = _settings(record, folder / "trials" / f"{number}.json")
     if record["given_up"]:
         problem = f"names a trial that was given up: {record['given_up']}"
         raise ValueError(f"--from {origin!r} {problem}")
-    settings: dict[str, Any] = record["settings"]
     for file in code_files(settings.values()):
         if not trust_code:
             raise UntrustedCodeError(
                 f"{folder} names the Python file {file}, which would be executed: add --trust-code "
                 "if you trust it"
             )
+    return settings
+
+
+def _settings(record: Any, file: Path) -> dict[str, Any]:
+    """The settings in a record: options of stages and nothing else, since a file may hold more."""
+    known = {field.name for name in main_stages() for field in fields(STAGES[name].options)}
+    settings = record.get("settings") if isinstance(record, dict) else None
+    if not isinstance(settings, dict) or "given_up" not in record or set(settings) - known:
+        raise ValueError(f"{file} is no record of a trial: build another one")
     return settings
 
 
