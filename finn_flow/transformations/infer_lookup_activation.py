@@ -21,7 +21,8 @@ requantizing Quant behind the activation's own ends up in the same table.
    FLOOR                 (x·M + B) >> s
    CEIL                  (x·M + B + 2^s - 1) >> s
    ROUND, HALF_EVEN      (x·M + B + 2^(s-1)) >> s, if no reachable x is a tie that goes down
-   others                not converted
+   others, and where     the Quant stays, and the table is addressed with its codes
+   arithmetic may round
    ====================  ======================================================================
 
 2. *Table.* The QONNX nodes themselves are executed on every code that x can reach.
@@ -142,10 +143,16 @@ def _match(model: ModelWrapper, first: NodeProto, ranges: dict[str, IntegerRange
     parameters = quant_parameters(model, first)
     if parameters is None:
         raise NotConvertible("its scale, zero point and bit width must be constant, the zero 0")
-    chain = chain_before(model, first, set(ranges))
-    x = ranges[chain.source]
-    affine = exact_affine(model, chain, parameters[0], x)
-    affine = floor_form(affine, getCustomOp(first).get_nodeattr("rounding_mode"), x)
+    try:
+        chain = chain_before(model, first, set(ranges))
+        source, x, removed = chain.source, ranges[chain.source], (*chain.nodes, first)
+        affine = exact_affine(model, chain, parameters[0], x)
+        affine = floor_form(affine, getCustomOp(first).get_nodeattr("rounding_mode"), x)
+    except NotConvertible:
+        if first.output[0] not in ranges or np.any(parameters[0] != 1):
+            raise
+        source, x, removed = first.output[0], ranges[first.output[0]], ()
+        affine = DyadicAffine((1,) * len(x.low), (0,) * len(x.low), 0)
     last = function.nodes[-1]
     low, high = code_range(affine, x)
     lowest, highest = quant_code_range(model, first)
@@ -167,7 +174,7 @@ def _match(model: ModelWrapper, first: NodeProto, ranges: dict[str, IntegerRange
     reduced = reduce_affine(affine, table)
     if accumulator_bits(reduced, x) > 63:
         raise NotConvertible("x·M + B needs more than 63 bits; use fewer multiplier bits")
-    return _Match((*chain.nodes, first, *function.nodes), chain.source, last, reduced, table)
+    return _Match((*removed, *function.nodes), source, last, reduced, table)
 
 
 def _function_after(model: ModelWrapper, first: NodeProto) -> ElementwisePart | None:
