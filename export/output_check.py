@@ -4,9 +4,9 @@
 
 Where all scales are powers of two or dyadic, and so are the units of the tables, every output must
 be equal, up to the last bits of float32, unless the graph holds a function that is no table. Sums
-beyond the 24 bits of float32 round in PyTorch, not in QONNX: an output that differs is computed once
-more in float64, and either will do. Elsewhere codes may differ at rounding boundaries, and the root
-mean square of the difference must be small.
+beyond the 24 bits of float32 round in PyTorch, not in QONNX: an output that differs is computed
+once more in float64, and either will do. Elsewhere codes may differ at rounding boundaries, and the
+root mean square of the difference must be small.
 """
 
 import copy
