@@ -109,11 +109,11 @@ def test_networks(network, inputs):
 @pytest.mark.parametrize(
     "forward",
     [
-        lambda s, x: s.b(s.a(x)),
+        lambda s, x: torch.maximum(s.b(s.a(x).sin()), s.a(x)),
         lambda s, x: torch.sin(30 * s.a(x)) * torch.exp(-((s.a(x) * 2) ** 2)),
         lambda s, x: s.b(s.a(x) * torch.sigmoid(1.702 * s.a(x))),
         lambda s, x: torch.where(s.a(x) > 0, s.a(x), 0.1 * s.a(x)),
-        lambda s, x: (s.a(x) > 0) * s.a(x),
+        lambda s, x: (s.a(x) > 0).float() * s.a(x),
         lambda s, x: s.b(torch.tanh(s.a(x) * torch.arange(1, 9) + 1)) - 2,
         lambda s, x: torch.arange(1, 9) * torch.relu(s.a(x)) + torch.ones(8),
         lambda s, x: s.b(torch.relu(s.a(x)) + torch.relu(s.a(x)) ** 2),
