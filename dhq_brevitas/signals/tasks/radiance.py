@@ -147,8 +147,7 @@ def compare(path: Path, problem: Problem, panels: Sequence[tuple[str, np.ndarray
 
 def view_psnr(problem: Problem, outputs: np.ndarray) -> dict[str, float]:
     """PSNR of the views."""
-    views = (views_of(problem, values) for values in (problem.values, outputs))
-    return {"psnr_views": psnr(*views)}
+    return {"psnr_views": psnr(views_of(problem, problem.values), views_of(problem, outputs))}
 
 
 TASK = Task(
