@@ -107,6 +107,7 @@ CASES = [
     (nn.Linear(2, 2), torch.rand(2), r"inputs of shape \[2\] has no axis of samples; give it as"),
     (nn.Linear(2, 2), (POINTS, torch.tensor(2.0)), r"inputs\[1\] is one number, without samples"),
     (nn.LazyLinear(3), POINTS, "weight has no shape yet; call the module once"),
+    (Own(lambda s, x: s.a(x) > 0), POINTS, "output 0 of the module is true or false; return the"),
     (Own(slope), POINTS, "Own cannot be traced: it takes a derivative, .* outside of forward"),
     (nn.Bilinear(2, 2, 1), (POINTS, POINTS), "Bilinear: bilinear multiplies every channel"),
     (nn.Linear(2, 2), torch.rand(0, 2), r"inputs of shape \[0, 2\] holds no samples"),
