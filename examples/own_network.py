@@ -96,25 +96,19 @@ def main() -> None:
 
 
 def by_finn(model: Path, folder: Path, expected: np.ndarray, points: Tensor) -> None:
-    """The same by FINN's builder, in a configuration of one's own."""
+    """The same by FINN's builder, in a configuration of one's own: examples/finn_build.yaml."""
+    # First, since it prepares what FINN's modules ask for when they are imported.
+    from dhq_brevitas.finn_flow import HostAffine, execute_dataflow  # isort: skip
     from finn.builder.build_dataflow import build_dataflow_cfg
     from finn.builder.build_dataflow_config import DataflowBuildConfig
     from qonnx.core.modelwrapper import ModelWrapper
 
-    from dhq_brevitas.finn_flow import DHQ_BUILD_STEPS, HostAffine, execute_dataflow
-
-    config = DataflowBuildConfig(
-        output_dir=str(folder),
-        synth_clk_period_ns=5.0,
-        fpga_part="xczu3eg-sbva484-1-e",
-        generate_outputs=[],
-        standalone_thresholds=True,
-        steps=list(DHQ_BUILD_STEPS),  # functions or their names; put steps of your own among them
-    )
+    config = DataflowBuildConfig.from_yaml(Path(__file__).with_name("finn_build.yaml").read_text())
+    config.output_dir = str(folder)
     build_dataflow_cfg(str(model), config)
-    last = DHQ_BUILD_STEPS[-1]
-    name = last if isinstance(last, str) else last.__name__
-    dataflow = ModelWrapper(str(folder / "intermediate_models" / f"{name}.onnx"))
+    last = folder / "intermediate_models" / f"{config.steps[-1]}.onnx"
+    dataflow = ModelWrapper(str(last))
+    # What the host computes around the hardware is in the graph, whoever built it.
     host = HostAffine.from_model(dataflow)
     assert host is not None
     found = execute_dataflow(dataflow, host.encode(points[:64].numpy()))

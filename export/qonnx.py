@@ -27,6 +27,7 @@ from dhq_brevitas.export.passes.separate_equal_inputs import SeparateEqualInputs
 from dhq_brevitas.inr.layers import called
 from dhq_brevitas.quantization.post_training import check_finite
 from dhq_brevitas.quantization.supported import check_quantizers
+from dhq_brevitas.tracing.capture import unwrapped
 from dhq_brevitas.util.files import atomic_path, check_folder_of
 from dhq_brevitas.util.hooks import evaluating, pre_hooked
 
@@ -68,6 +69,7 @@ def export_qonnx(
     differ at rounding boundaries when scales are float; with power-of-two or dyadic scales the two
     must be equal. Layers and quantizers that the model never calls are left out.
     """
+    model = unwrapped(model)
     examples, export_path = _examples_and_path(positional, args, export_path)
     if export_path is not None:
         check_folder_of(export_path)

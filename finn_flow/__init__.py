@@ -11,7 +11,11 @@ from dhq_brevitas.finn_flow import environment
 environment.prepare()
 
 from dhq_brevitas.finn_flow.bitfile import DHQ_BITFILE_STEPS  # noqa: E402
-from dhq_brevitas.finn_flow.build import BuildResult, build_dataflow  # noqa: E402
+from dhq_brevitas.finn_flow.build import (  # noqa: E402
+    BuildResult,
+    TargetNotMetWarning,
+    build_dataflow,
+)
 from dhq_brevitas.finn_flow.errors import (  # noqa: E402
     FlowError,
     UnsupportedNodeError,
@@ -28,6 +32,7 @@ __all__ = [
     "DhqBuildConfig",
     "FlowError",
     "HostAffine",
+    "TargetNotMetWarning",
     "UnsupportedNodeError",
     "VerificationError",
     "build_dataflow",

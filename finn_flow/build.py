@@ -4,6 +4,7 @@
 
 import json
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -44,6 +45,10 @@ BUILD_FILE = "build.json"
 LOG_FILE = "finn.log"
 
 Step = Callable[[ModelWrapper, DataflowBuildConfig], ModelWrapper]
+
+
+class TargetNotMetWarning(UserWarning):
+    """By the estimates, a dataflow graph is slower than it was asked to be."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +109,7 @@ def build_dataflow(
 
     Files: ``dataflow.onnx``, ``build.json``, ``finn.log``, ``report/*.json`` (estimates) and
     ``intermediate_models/<step>.onnx``; models whole or not at all.
+    Warns with TargetNotMetWarning where the estimates are slower than the target.
     Raises FlowError (a ValueError) for bad arguments, UnsupportedNodeError for a node without
     hardware layer and VerificationError for a step that changed the result.
     """
@@ -126,7 +132,27 @@ def build_dataflow(
     with finn_log_to_file(output / LOG_FILE):
         result = _build(source, config, verify_inputs, progress)
     _write(result, config)
+    _warn_of_target(result.report, cycles_per_sample, target_fps)
     return result
+
+
+def _warn_of_target(report: dict[str, Any], cycles: int | None, fps: int | None) -> None:
+    """TargetNotMetWarning, naming the slowest layer, where the estimate is beyond the target."""
+    met, asked = True, f"{cycles} cycles a sample"
+    if cycles is not None:
+        met = report.get("cycles_per_sample_estimate", 0) <= cycles
+    elif fps is not None:
+        asked = f"{fps} samples a second"
+        met = report.get("samples_per_second_estimate", fps) >= fps
+    if not met:
+        warnings.warn(
+            f"the target of {asked} is not met: {report['slowest_layer']} takes "
+            f"{report['cycles_per_sample_estimate']} cycles a sample, "
+            f"{report['samples_per_second_estimate']:.0f} samples a second at this clock; use a "
+            "lower target, a narrower layer there, or a faster clock",
+            TargetNotMetWarning,
+            stacklevel=3,
+        )
 
 
 def _folder(output_dir: str | os.PathLike[str]) -> Path:

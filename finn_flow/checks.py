@@ -12,7 +12,12 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
 from dhq_brevitas.export.graph import describe, only_consumer
-from dhq_brevitas.finn_flow.elementwise import AFFINE_OPS, MONOTONE_OPS, QUANT_OPS
+from dhq_brevitas.finn_flow.elementwise import (
+    AFFINE_OPS,
+    ELEMENTWISE_OPS,
+    MONOTONE_OPS,
+    QUANT_OPS,
+)
 from dhq_brevitas.finn_flow.errors import FlowError, UnsupportedNodeError
 from dhq_brevitas.finn_flow.ops import (
     DOMAIN,
@@ -44,6 +49,27 @@ _REMEDIES = {
     "Add": "a bias must stand before a Quant, or at the very end of the graph where the host "
     "applies it",
 }
+_STATISTIC = (
+    "it divides by a statistic of each sample; train with BatchNorm, which folds into the layer "
+    "before it, or without"
+)
+_REMEDIES |= {
+    "Gemm": "a linear layer needs inputs that are quantized with one scale for all channels, and "
+    "quantized weights: give it an input_quant, or a quantizer ahead of it, and a weight_quant",
+    "BatchNormalization": "it folds behind a linear layer, or a quantizer of the same channels, "
+    "ahead of an activation; put it there",
+    "Conv": "convolutions have no layer here; one of 1 x 1 is a linear layer on [N, H, W, C], "
+    "which dhq_brevitas.quantize makes of it in the float network",
+    "LayerNormalization": _STATISTIC,
+    "InstanceNormalization": _STATISTIC,
+    "LSTM": "it carries a state from sample to sample; use layers that take each sample by itself",
+    "Softmax": "it divides by a sum over channels; leave it to the host, outside of the graph",
+}
+_FUNCTION_REMEDY = (
+    "a function needs a quantizer on either side, and the one ahead of it on a linear layer's "
+    "result; make it a table, dhq_brevitas.QuantLookupActivation, or hand the float network to "
+    "dhq_brevitas.quantize, which does so; at the end of the network, leave it to the host"
+)
 _DEFAULT_REMEDY = (
     "only matrix products, HadamardTransform, quantizers and elementwise functions of one variable "
     "between two quantizers can be mapped; move it to the start or end of the network, outside the "
@@ -109,7 +135,8 @@ def check_all_hardware(model: ModelWrapper, reasons: Mapping[str, str] | None = 
     unmapped = [node for node in model.graph.node if not _is_layer(node)]
     if unmapped:
         node = _cause(model, unmapped[0], reasons or {})
-        remedy = (reasons or {}).get(node.name) or _REMEDIES.get(node.op_type, _DEFAULT_REMEDY)
+        known = _FUNCTION_REMEDY if node.op_type in ELEMENTWISE_OPS else _DEFAULT_REMEDY
+        remedy = (reasons or {}).get(node.name) or _REMEDIES.get(node.op_type, known)
         if is_hardware(node):
             remedy = f"FINN implements it in HLS only, which needs Vitis; {_DEFAULT_REMEDY}"
         raise UnsupportedNodeError(f"{describe(node)} has no hardware layer: {remedy}")

@@ -44,6 +44,28 @@ class NotebookSiren(nn.Module):
         return self.net(coords), coords
 
 
+class HashGrid(nn.Module):
+    """Features of points in [-1, 1]², bilinear between those of cells; the finer grid is hashed."""
+
+    def __init__(self, sides: tuple[int, ...] = (4, 16), entries: int = 64, width: int = 4) -> None:
+        super().__init__()
+        self.sides = sides
+        self.tables = nn.ParameterList(torch.randn(entries, width) for _ in sides)
+
+    def forward(self, points: Tensor) -> Tensor:
+        levels = []
+        for side, table in zip(self.sides, self.tables, strict=True):
+            place = (points + 1) / 2 * side
+            corner = place.floor().long()
+            found = torch.zeros(len(points), table.shape[1])
+            for x, y in ((0, 0), (0, 1), (1, 0), (1, 1)):
+                cell = corner + torch.tensor([x, y])
+                share = (1 - (place - cell).abs()).clamp(min=0).prod(dim=1, keepdim=True)
+                found += share * table[(cell[:, 0] ^ (cell[:, 1] * 2654435761)) % len(table)]
+            levels.append(found)
+        return torch.cat(levels, dim=1)
+
+
 def chain(activation: nn.Module, hidden: int = 16, outputs: int = 3, **options) -> nn.Sequential:
     """Linear layers with one kind of activation; ``last``: a module behind them."""
     last = [options["last"]] if "last" in options else []

@@ -32,8 +32,14 @@ class LostInputWarning(UserWarning):
 
 
 def check_quantizers(model: nn.Module) -> None:
-    """ValueError, naming it, for a quantizer that has no integer form of two bits or more."""
+    """ValueError, naming it, for a quantizer that has no integer form of two bits or more, and
+    for a layer with a state."""
     for name, proxy in model.named_modules():
+        if isinstance(proxy, qnn.QuantLSTM | qnn.QuantRNN):
+            raise ValueError(
+                f"{name}: {type(proxy).__name__} carries a state from sample to sample; use layers "
+                "that take each sample by itself"
+            )
         if not isinstance(proxy, WeightQuantProxyFromInjectorBase | ActQuantProxyFromInjectorBase):
             continue
         if not proxy.is_quant_enabled:

@@ -173,6 +173,8 @@ def _untraceable(module: nn.Module, error: Exception) -> str:
     if "DataDependent" in kind or "data-dependent" in str(error):
         reason = "what it does there depends on values of its inputs; compute both sides and "
         reason += "choose with torch.where"
+    elif "not a known type" in str(error):
+        reason = "it returns an object; return tensors, or tuples, lists and dictionaries of them"
     elif "fake tensor" in str(error):
         reason = "it takes a derivative, or keeps a tensor from one call for the next; do that "
         reason += "outside of forward"

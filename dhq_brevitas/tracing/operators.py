@@ -314,9 +314,29 @@ def _batch_norm(
     return (algebra.affine(value, torch.ones_like(shifts), shifts),)
 
 
+def _lerp(algebra: Algebra, one: Any, other: Any, weight: Any) -> Value | None:
+    """one + weight · (other - one)."""
+    if not isinstance(one, Value) or not isinstance(other, Value):
+        return None
+    difference = algebra.add(other, one, -1)
+    if isinstance(weight, Value):
+        return algebra.add(one, algebra.multiply(difference, weight), 1)
+    difference, vector = by_slot(difference, torch.as_tensor(weight, dtype=torch.float64))
+    return algebra.add(one, algebra.affine(difference, vector, torch.zeros_like(vector)), 1)
+
+
+def _addcmul(algebra: Algebra, one: Any, a: Any, b: Any, *, value: float = 1) -> Value | None:
+    """one + value · a · b."""
+    if not all(isinstance(x, Value) for x in (one, a, b)):
+        return None
+    return algebra.add(one, algebra.multiply(a, b), value)
+
+
 OWN: dict[str, Callable[..., Any]] = {
     "prelu": _prelu,
     "glu": _glu,
+    "lerp": _lerp,
+    "addcmul": _addcmul,
     "_native_batch_norm_legit_no_training": _batch_norm,
 }
 

@@ -165,7 +165,10 @@ class _Reader:
             node = Input(width, way.lead(x.shape), name, position)
             inputs.append(node)
             known[name] = whole(node, x.shape, way.axis)
+        truths = set()
         for call in self.captured.nodes:
+            if getattr(call.meta.get("val"), "dtype", None) == torch.bool:
+                truths.add(call.name)
             if call.op == "call_function":
                 args = fx.node.map_arg(list(call.args), lambda n: known[n.name])
                 options = fx.node.map_arg(dict(call.kwargs), lambda n: known[n.name])
@@ -181,6 +184,12 @@ class _Reader:
         if all(output.node in inputs for output in outputs):
             raise ValueError("the module only hands its inputs on; there is nothing to quantize")
         self.progress += 1
+        for number, name in enumerate(self.captured.outputs):
+            if name in truths:
+                raise ValueError(
+                    f"output {number} of the module is true or false; return the number that it "
+                    "comes from, and compare that on the host"
+                )
         numbers = list(range(len(outputs)))
         structure = pytree.tree_unflatten(numbers, self.captured.structure)
         return Reading(self.calling, self.given, tuple(inputs), outputs, structure)

@@ -45,6 +45,9 @@ REMEDIES = {
     "item": "turns a result into a Python number; keep it a tensor",
     "local_scalar": "turns a result into a Python number; keep it a tensor",
     "scatter": "writes into parts of a tensor; build it with torch.cat instead",
+    "copy": "writes into parts of a tensor; build it with torch.cat instead",
+    "pool": f"looks at neighboring samples; {HOST}",
+    "upsample": f"looks at neighboring samples; {HOST}",
     "put": "writes into parts of a tensor; build it with torch.cat instead",
 }
 

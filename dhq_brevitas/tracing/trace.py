@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """``trace``: a float module of a user's own as a network of Brevitas layers."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -31,7 +33,7 @@ def trace(module: nn.Module, inputs: Inputs, widths: Widths | None = None) -> Tr
     module = unwrapped(module)
     check_module(module)
     calling = Calling.of(module, inputs)
-    names = calling.names or range(len(tensors_of(inputs)))
+    names: Sequence[int | str] = calling.names or range(len(tensors_of(inputs)))
     given = [_checked(name, x) for name, x in zip(names, tensors_of(inputs), strict=True)]
     if not given:
         raise ValueError("inputs is empty; give a tensor of samples for each input of the module")

@@ -51,9 +51,9 @@ from dhq_brevitas.signals.tasks import TASKS, Problem, get_task
 from dhq_brevitas.util.files import atomic_path, read_json, text_digest, write_json
 from quality.straight_through import train_quantized
 
-SOURCES = {"audio": "chord", "shape": "torus", "tomography": "phantom"}
+SOURCES = {"audio": "chord", "shape": "torus", "tomography": "phantom", "radiance": "shapes"}
 # Sizes beside --size, which is that of pictures.
-SIZES = {"audio": 16, "shape": 0.375, "tomography": 0.75}
+SIZES = {"audio": 16, "shape": 0.375, "tomography": 0.75, "radiance": 0.25}
 MIN_SIZE = 8
 PLANNER_TRIALS = 6
 SCHEMES = {

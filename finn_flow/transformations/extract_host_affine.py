@@ -32,6 +32,7 @@ from qonnx.transformation.base import Transformation
 
 from dhq_brevitas.export.graph import constants, fans_out, only_consumer, variables
 from dhq_brevitas.finn_flow.elementwise import QUANT_OPS
+from dhq_brevitas.finn_flow.errors import FlowError
 from dhq_brevitas.finn_flow.host_affine import (
     OPERATORS,
     HostAffine,
@@ -133,6 +134,11 @@ def _output_nodes(model: ModelWrapper, output: str) -> list[NodeProto]:
     ends = [model.get_tensor_shape(name) for name in (tensor, output)]
     widened = ends[0] != ends[1] and all(_arranged(model, node) is None for node in nodes)
     outputs = {end.name for end in model.graph.output}
+    if tensor in outputs and nodes:
+        raise FlowError(
+            f"the graph outputs {tensor} and {output} are one result, up to what the host adds and "
+            "multiplies; return it once, and compute the other from it"
+        )
     if tensor in outputs or model.find_producer(tensor) is None or widened:
         return []
     nodes.reverse()

@@ -21,7 +21,8 @@ requantizing Quant behind the activation's own ends up in the same table.
    FLOOR                 (x·M + B) >> s
    CEIL                  (x·M + B + 2^s - 1) >> s
    ROUND, HALF_EVEN      (x·M + B + 2^(s-1)) >> s, if no reachable x is a tie that goes down
-   others                not converted
+   others, and where     the Quant stays, and the table is addressed with its codes
+   arithmetic may round  (up to 12 bits, which thresholds give)
    ====================  ======================================================================
 
 2. *Table.* The QONNX nodes themselves are executed on every code that x can reach.
@@ -80,6 +81,7 @@ from dhq_brevitas.finn_flow.ranges import (
     quant_code_range,
     quant_parameters,
 )
+from dhq_brevitas.finn_flow.transformations.infer_requant import MAX_THRESHOLD_BITS
 
 # More reachable codes than this are not enumerated.
 MAX_CODES = 1 << 24
@@ -106,6 +108,7 @@ class _Match:
     last: NodeProto
     affine: DyadicAffine
     table: Table
+    reason: str = ""  # why the first Quant stays
 
 
 class InferLookupActivation(Transformation):
@@ -127,6 +130,8 @@ class InferLookupActivation(Transformation):
             except NotConvertible as reason:
                 self.reasons[node.name] = str(reason)
                 continue
+            if match is not None and match.reason:
+                self.reasons[node.name] = match.reason
             if match is not None:
                 matches.append(match)
                 taken.update(name for removed in match.removed for name in removed.output)
@@ -142,10 +147,19 @@ def _match(model: ModelWrapper, first: NodeProto, ranges: dict[str, IntegerRange
     parameters = quant_parameters(model, first)
     if parameters is None:
         raise NotConvertible("its scale, zero point and bit width must be constant, the zero 0")
-    chain = chain_before(model, first, set(ranges))
-    x = ranges[chain.source]
-    affine = exact_affine(model, chain, parameters[0], x)
-    affine = floor_form(affine, getCustomOp(first).get_nodeattr("rounding_mode"), x)
+    reason = ""
+    try:
+        chain = chain_before(model, first, set(ranges))
+        source, x, removed = chain.source, ranges[chain.source], (*chain.nodes, first)
+        affine = exact_affine(model, chain, parameters[0], x)
+        affine = floor_form(affine, getCustomOp(first).get_nodeattr("rounding_mode"), x)
+    except NotConvertible as error:
+        few = parameters[1] <= MAX_THRESHOLD_BITS
+        if first.output[0] not in ranges or np.any(parameters[0] != 1) or not few:
+            raise
+        reason = str(error)
+        source, x, removed = first.output[0], ranges[first.output[0]], ()
+        affine = DyadicAffine((1,) * len(x.low), (0,) * len(x.low), 0)
     last = function.nodes[-1]
     low, high = code_range(affine, x)
     lowest, highest = quant_code_range(model, first)
@@ -167,7 +181,7 @@ def _match(model: ModelWrapper, first: NodeProto, ranges: dict[str, IntegerRange
     reduced = reduce_affine(affine, table)
     if accumulator_bits(reduced, x) > 63:
         raise NotConvertible("x·M + B needs more than 63 bits; use fewer multiplier bits")
-    return _Match((*chain.nodes, first, *function.nodes), chain.source, last, reduced, table)
+    return _Match((*removed, *function.nodes), source, last, reduced, table, reason)
 
 
 def _function_after(model: ModelWrapper, first: NodeProto) -> ElementwisePart | None:

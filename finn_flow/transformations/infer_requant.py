@@ -123,7 +123,8 @@ class InferRequant(Transformation):
         if bits > MAX_THRESHOLD_BITS:
             raise NotConvertible(
                 f"{(1 << bits) - 1} thresholds would be needed for its {bits} bits; use at most "
-                f"{MAX_THRESHOLD_BITS} bits, or a power-of-two scale behind a HadamardTransform"
+                f"{MAX_THRESHOLD_BITS} bits, a table (QuantLookupActivation), or a power-of-two "
+                "scale behind a HadamardTransform"
             )
         return _Match(chain, quant, None, _thresholds(model, chain, quant, scale, bits, x))
 

@@ -273,6 +273,29 @@ def small_graph(scale=0.5):
     return make_model(nodes, (1, 2), constants)
 
 
+def test_batch_norm_of_both_signs_and_a_subtraction_from_a_constant_fold():
+    nodes = [
+        quant_node("x", "one", "eight", "a"),
+        quant_node("w", "one", "four", "q"),
+        helper.make_node("MatMul", ["a", "q"], ["b"]),
+        helper.make_node("BatchNormalization", ["b", "g", "s", "m", "v"], ["c"], epsilon=0.0),
+        quant_node("c", "one", "eight", "d"),
+        helper.make_node("Sub", ["t", "d"], ["e"]),
+        helper.make_node("Neg", ["e"], ["y"]),
+    ]
+    constants = {"one": 1, "zero": 0, "eight": 8, "four": 4, "t": 2.5}
+    vectors = {"g": [0.5, -0.25], "s": [3, -1.5], "m": [2, 7], "v": [4, 16], "w": [[3, -2], [1, 5]]}
+    constants |= {name: np.array(value, np.float32) for name, value in vectors.items()}
+    model = make_model(nodes, (1, 2), constants)
+    form = to_integer_form(model)
+    assert not {"BatchNormalization", "Neg", "Sub"} & set(op_types(form))
+    # The sign is in the weights, so that the codes rise with the sums.
+    (matmul,) = form.get_nodes_by_op_type("MatMul")
+    assert form.get_initializer(matmul.input[1]).tolist() == [[3, 2], [1, -5]]
+    x = np.random.default_rng(0).integers(-100, 100, (200, 2)).astype(np.float32)
+    np.testing.assert_array_equal(run_qonnx(form, x), run_qonnx(model, x))
+
+
 def test_quantizers_under_their_new_name():
     x = np.random.default_rng(0).integers(-100, 100, (50, 2)).astype(np.float32)
     graph, renamed = small_graph(), small_graph()

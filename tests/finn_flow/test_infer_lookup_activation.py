@@ -191,13 +191,15 @@ def test_rounding_that_becomes_floor(transformed, rounding, factor, offset):
 
 
 @pytest.mark.parametrize("rounding", ["ROUND", "HALF_UP", "UP", "DOWN"])
-def test_rounding_that_stays(transformed, rounding):
+def test_rounding_that_stays_ahead_of_a_table_of_its_codes(transformed, rounding):
     g = GraphBuilder(2, datatype="INT8").apply("Mul", 0.5)
     g.quant(8, rounding).apply("Mul", 0.05).apply("Sin").apply("Mul", 100.0).quant(8)
     model = g.model(2)
     transformation = InferLookupActivation()
     result = transformed(model, transformation)
-    assert [n.op_type for n in result.graph.node] == [n.op_type for n in model.graph.node]
+    assert [n.op_type for n in result.graph.node] == ["Mul", "Quant", "LookupActivation"]
+    x = every_code("INT8", 2)
+    np.testing.assert_array_equal(run_qonnx(result, x), run_qonnx(model, x))
     (reason,) = {transformation.reasons[n.name] for n in model.graph.node[1:2]}
     assert "tie" in reason if rounding == "ROUND" else "has no form as a shift" in reason
 

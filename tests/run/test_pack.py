@@ -29,7 +29,12 @@ from dhq_brevitas.util.files import file_digest
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
-SIGNALS = {"audio": ("chord", 64), "shape": ("torus", 8), "tomography": ("phantom", 16)}
+SIGNALS = {
+    "audio": ("chord", 64),
+    "shape": ("torus", 8),
+    "tomography": ("phantom", 16),
+    "radiance": ("shapes", 8),
+}
 
 
 def make(path: Path, until: str = "quantize", task: str = "picture", **options) -> RunFolder:

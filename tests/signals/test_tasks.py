@@ -16,6 +16,7 @@ from dhq_brevitas.inr.training import TrainSpec, fit_float, tensor_psnr
 from dhq_brevitas.signals import tasks
 from dhq_brevitas.signals.metrics import psnr
 from dhq_brevitas.signals.tasks import TASKS, Problem, get_task, register_task
+from dhq_brevitas.signals.tasks.radiance import render, scene
 from dhq_brevitas.signals.tasks.shape import mesh_of
 from dhq_brevitas.signals.tasks.tomography import radon_weights
 
@@ -27,6 +28,7 @@ SOURCES = {
     "audio": ("chord", 256),
     "shape": ("torus", 16),
     "tomography": ("phantom", 16),
+    "radiance": ("shapes", 8),
 }
 
 
@@ -52,7 +54,7 @@ def test_saved_and_read_again(task, tmp_path):
     assert all(getattr(after, name) == getattr(before, name) for name in others)
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", [task for task in TASKS if task != "radiance"])
 def test_points_are_a_grid_of_exact_codes(task):
     data = problem(task)
     assert np.unique(data.codes, axis=0).shape == data.codes.shape
@@ -130,6 +132,29 @@ def test_line_integrals_are_those_of_scikit_image(side):
     np.testing.assert_allclose(
         sums.reshape(-1, side).T, radon(picture, angles, circle=True), atol=1e-6 * side
     )
+
+
+def test_a_view_is_what_the_samples_let_through():
+    samples = np.array([[0.5, -1.0, 0.0, -0.3], [1.0, -1.0, 0.2, 0.5], [-1.0, 1.0, 0.0, 1.0]])
+    light = np.exp(-20 * 2 / 3 * np.array([0.5, 1.5]))  # behind the second and third sample
+    expected = (1 - light[0]) * np.array([1, 0, 0.6]) + (light[0] - light[1]) * np.array(
+        [0, 1, 0.5]
+    )
+    np.testing.assert_allclose(render(samples), expected + light[1], rtol=1e-12)
+    np.testing.assert_array_equal(render(-np.ones((2, 5, 4))), np.ones((2, 3)))  # white
+
+
+def test_scenes_have_shapes_where_they_are():
+    points = np.array([[0.15, 0.0, 0.0], [-0.35, 0.45, 0.0], [0.9, 0.9, 0.9]])
+    values = scene("shapes", points)
+    assert values[:, 3].round(3).tolist() == [1.0, 0.997, -1.0]
+    assert values[0, :3].argmax() == 2  # blue
+    assert values[1, :3].argmax() == 0  # orange
+    data = problem("radiance", parameters={"views": 3})
+    assert (data.values.shape, data.fit_values.shape) == ((2 * 8**3, 4), (3 * 8**3, 4))
+    # The cameras that judge are none of those that the network is fitted to.
+    given = set(map(tuple, data.fit_codes.tolist()))
+    assert len(given & set(map(tuple, data.codes.tolist()))) < 0.1 * len(given)
 
 
 def test_tomography_measures_its_slice():
@@ -240,6 +265,7 @@ def test_open_mesh(tmp_path):
         ("inpainting", {"parameters": {"kept": 1}}, "kept=1 must be between 0 and 1"),
         ("tomography", {"parameters": {"angles": 1}}, "angles=1 must be a whole number, 2 to 720"),
         ("shape", {"parameters": {"reach": 0}}, "reach=0 must be positive"),
+        ("radiance", {"parameters": {"views": 1.5}}, "views=1.5 must be a whole number, 2 to 48"),
     ],
 )
 def test_numbers_out_of_range(task, options, message):
@@ -255,6 +281,7 @@ def test_numbers_out_of_range(task, options, message):
         ("shape", "none.stl", None, "there is no shape .* or one of torus, sphere, box"),
         ("shape", "bad.stl", b"solid x", "cannot (read|use)"),
         ("tomography", "none.png", None, "there is no picture"),
+        ("radiance", "none", None, "is no scene: use shapes"),
     ],
 )
 def test_files_that_cannot_be_read(task, name, content, message, tmp_path):

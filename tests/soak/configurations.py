@@ -17,6 +17,7 @@ TASKS = (
     ("audio", ("chord",), (64, 200)),
     ("shape", ("torus",), (8,)),
     ("tomography", ("phantom",), (8, 12)),
+    ("radiance", ("shapes",), (8,)),
 )
 FAMILIES = ("siren", "siren", "finer", "gaussian", "wire", "relu", "quadinr", "hosc")
 # 7 is odd and cannot be rotated; few widths and foldings, so that simulators are found again.

@@ -124,6 +124,42 @@ def test_grids_of_any_origin_are_exact(shift):
     assert len(codes[0].unique()) == 512
 
 
+class Named(nn.Module):
+    """Called with a dictionary, or with a keyword."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = own.chain(nn.SiLU(), hidden=8)
+
+    def forward(self, batch=None, *, points=None):
+        if batch is None:
+            return self.net(points)
+        return {"out": self.net(batch["coords"]), "coords": batch["coords"]}
+
+
+@pytest.mark.parametrize("name", ["coords", "points"])
+def test_called_as_the_module_is(name):
+    quantized = dhq.quantize(Named().eval(), {name: GRID}, progress=False)
+    graph = export_qonnx(quantized, args={name: GRID[:1]})
+    with torch.no_grad():
+        plain = quantized(GRID)
+        found = quantized(points=GRID) if name == "points" else quantized({name: GRID})
+        with pytest.raises(TypeError, match=f"inputs other given; the network takes {name}"):
+            quantized(other=GRID)
+    found, plain = (y if name == "points" else y["out"] for y in (found, plain))
+    assert torch.equal(found, plain)
+    assert np.array_equal(run_qonnx(graph, GRID), found.numpy())
+
+
+def test_lists_of_numbers():
+    module = nn.Sequential(nn.Unflatten(0, (-1, 1)), own.chain(nn.SiLU(), hidden=8), nn.Flatten(0))
+    module[1][0], module[1][4] = nn.Linear(1, 8), nn.Linear(8, 1)
+    x = torch.linspace(-1, 1, 64)
+    quantized = dhq.quantize(module.eval(), x, progress=False)
+    graph = export_qonnx(quantized, args=x[:1])
+    assert np.array_equal(run_qonnx(graph, x), quantized(x).detach().numpy())
+
+
 def test_the_graph_takes_the_users_units():
     module = own.NotebookSiren().eval()
     quantized = dhq.quantize(module, GRID, progress=False)

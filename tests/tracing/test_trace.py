@@ -109,15 +109,15 @@ def test_networks(network, inputs):
 @pytest.mark.parametrize(
     "forward",
     [
-        lambda s, x: s.b(s.a(x)),
+        lambda s, x: torch.maximum(s.b(s.a(x).sin()), s.a(x)),
         lambda s, x: torch.sin(30 * s.a(x)) * torch.exp(-((s.a(x) * 2) ** 2)),
         lambda s, x: s.b(s.a(x) * torch.sigmoid(1.702 * s.a(x))),
         lambda s, x: torch.where(s.a(x) > 0, s.a(x), 0.1 * s.a(x)),
-        lambda s, x: (s.a(x) > 0) * s.a(x),
+        lambda s, x: (s.a(x) > 0).float() * s.a(x),
         lambda s, x: s.b(torch.tanh(s.a(x) * torch.arange(1, 9) + 1)) - 2,
         lambda s, x: torch.arange(1, 9) * torch.relu(s.a(x)) + torch.ones(8),
         lambda s, x: s.b(torch.relu(s.a(x)) + torch.relu(s.a(x)) ** 2),
-        lambda s, x: F.linear(x, s.a.weight, s.a.bias).clamp(0, 1),
+        lambda s, x: torch.lerp(F.linear(x, s.a.weight, s.a.bias).clamp(0, 1), s.a(x).sin(), 0.3),
         lambda s, x: x @ s.a.weight.T + s.a.bias,
         lambda s, x: (s.a.weight @ x.T).T,
         lambda s, x: torch.einsum("nd,hd->nh", x, s.a.weight),
@@ -129,6 +129,7 @@ def test_networks(network, inputs):
         lambda s, x: torch.cat([s.a(x)[:, :1].sigmoid(), s.a(x)[:, 1:], torch.ones(len(x), 1)], 1),
         lambda s, x: {"a": s.a(x).split(4, -1), "b": (1 - s.b(s.a(x).sin()), x)},
         lambda s, x: s.b(s.a(x).sin() + s.a(x)) / (1 + s.a(x).exp()),
+        lambda s, x: torch.addcmul(s.a(x).sin(), s.b(s.a(x).sin()), s.a(x).cos(), value=0.5),
     ],
 )
 def test_ways_to_write_it(forward):

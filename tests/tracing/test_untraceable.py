@@ -50,6 +50,12 @@ def written(s, x):
     return s.b(h)
 
 
+def slope(s, x):
+    with torch.enable_grad():
+        x = x.requires_grad_(True)
+        return torch.autograd.grad(s.b(s.a(x).sin()).sum(), x)[0]
+
+
 def between(*parts):
     return nn.Sequential(nn.Linear(2, 8), nn.ModuleDict({"inner": parts[0]})["inner"], *parts[1:])
 
@@ -98,6 +104,12 @@ CASES = [
     (Own(lambda s, x: torch.log(s.a(x))), POINTS, r"log\(x\) is not finite at x = -"),
     (nn.Identity(), POINTS, "only hands its inputs on; there is nothing to quantize"),
     (nn.Linear(3, 2), POINTS, r"Linear does not run on inputs of shape \[\d+, 2\]"),
+    (nn.Linear(2, 2), torch.rand(2), r"inputs of shape \[2\] has no axis of samples; give it as"),
+    (nn.Linear(2, 2), (POINTS, torch.tensor(2.0)), r"inputs\[1\] is one number, without samples"),
+    (nn.LazyLinear(3), POINTS, "weight has no shape yet; call the module once"),
+    (Own(lambda s, x: s.a(x) > 0), POINTS, "output 0 of the module is true or false; return the"),
+    (Own(slope), POINTS, "Own cannot be traced: it takes a derivative, .* outside of forward"),
+    (nn.Bilinear(2, 2, 1), (POINTS, POINTS), "Bilinear: bilinear multiplies every channel"),
     (nn.Linear(2, 2), torch.rand(0, 2), r"inputs of shape \[0, 2\] holds no samples"),
     (nn.Linear(2, 2), POINTS / 0, "inputs holds NaN or infinity; remove those samples"),
     (nn.Linear(2, 2), [], "inputs is empty; give a tensor"),
@@ -123,6 +135,8 @@ def test_parameters_that_are_not_finite_are_named():
 def test_other_kinds_of_arguments():
     with pytest.raises(TypeError, match="module is TorchScript"):
         dhq.quantize(torch.jit.trace(nn.Linear(2, 2), POINTS), POINTS)
+    with pytest.raises(TypeError, match="module is an exported program, whose mode is fixed"):
+        dhq.quantize(torch.export.export(nn.Linear(2, 2), (POINTS,)).module(), POINTS)
     with pytest.raises(TypeError, match=r"inputs must be a torch\.Tensor of samples, not nd"):
         dhq.quantize(nn.Linear(2, 2), [POINTS.numpy()])
     quantized = dhq.quantize(nn.Linear(2, 2), POINTS, progress=False)

@@ -32,7 +32,7 @@ class FitOptions(DeviceOptions):
     """The signal, the task, the network and its training."""
 
     signal: str = option(
-        help="file with a picture, sound or mesh, or a name such as astronaut, chord or torus; of "
+        help="file with a picture, sound or mesh, or a name: astronaut, chord, torus, shapes, …; of "
         "dhq run also a folder, written with a slash, for each of its files",
         metavar="SIGNAL",
     )
@@ -40,13 +40,13 @@ class FitOptions(DeviceOptions):
     task_parameters: str = option(
         "",
         "numbers of the task: noise=0.2 (denoising), kept=0.5 (inpainting), angles=45 "
-        "(tomography), reach=1 (shape)",
+        "(tomography), reach=1 (shape), views=12 (radiance)",
         metavar="NAME=X,…",
     )
     size: int | None = option(
         None,
         "samples on the longest side: pixels of a picture (128), samples of a sound (2048), points "
-        "of a shape's grid (32)",
+        "of a shape's grid (32), pixels of a view (24)",
         metavar="N",
     )
     grey: bool = option(False, "turn the picture grey")
@@ -131,6 +131,8 @@ def unused(options: FitOptions) -> dict[str, str]:
     names = {"learning_rate": "there are no steps"} if options.steps == 0 else {}
     if options.task in GREY:
         names["grey"] = f"the data of {options.task} are grey"
+    if options.task == "radiance":
+        names["grey"] = "a scene has its colors"
     return names
 
 

@@ -11,6 +11,7 @@ from dhq_brevitas.signals.tasks import (
     denoising,
     inpainting,
     picture,
+    radiance,
     shape,
     super_resolution,
     tomography,
@@ -21,10 +22,17 @@ from dhq_brevitas.util.plugins import SUFFIX, from_file
 
 __all__ = ["TASKS", "Problem", "Request", "Task", "get_task", "register_task"]
 
-TASKS: dict[str, Task] = {
-    module.TASK.name: module.TASK
-    for module in (picture, super_resolution, denoising, inpainting, audio, shape, tomography)
-}
+_MODULES = (
+    picture,
+    super_resolution,
+    denoising,
+    inpainting,
+    audio,
+    shape,
+    tomography,
+    radiance,
+)
+TASKS: dict[str, Task] = {module.TASK.name: module.TASK for module in _MODULES}
 
 
 def register_task(task: Task) -> None:

@@ -11,6 +11,7 @@ from onnx import NodeProto
 
 from dhq_brevitas.export.graph import attribute, describe
 from dhq_brevitas.export.passes.integer_form.joints import convert_product, convert_sum
+from dhq_brevitas.export.passes.integer_form.linear import flipped
 from dhq_brevitas.export.passes.integer_form.values import (
     Constant,
     Scaled,
@@ -43,12 +44,17 @@ def convert_add(writer: GraphWriter, node: NodeProto, a: Value, b: Value) -> Val
 
 
 def convert_sub(writer: GraphWriter, node: NodeProto, a: Value, b: Value) -> Value | None:
-    """x - c, or the difference of two integer tensors; None for c - x."""
+    """x - c, c - x, or the difference of two integer tensors."""
     if isinstance(a, Scaled) and isinstance(b, Scaled):
         return convert_sum(writer, node, a, b, -1)
     if isinstance(a, Constant):
-        return None
+        return _arithmetic(node, a, b, lambda x, c: (-x.scale, c - x.offset))
     return _arithmetic(node, a, b, lambda x, c: (x.scale, x.offset - c))
+
+
+def convert_neg(writer: GraphWriter, node: NodeProto, x: Value) -> Value | None:
+    """-x."""
+    return replace(x, scale=-x.scale, offset=-x.offset) if isinstance(x, Scaled) else None
 
 
 def _arithmetic(
@@ -73,13 +79,17 @@ def _arithmetic(
 def convert_batch_norm(
     writer: GraphWriter, node: NodeProto, x: Value, *parameters: Value
 ) -> Value | None:
-    """(x - mean) / √(variance + epsilon) · weight + bias for x [N, channels]; None for others."""
+    """(x - mean) / √(variance + epsilon) · weight + bias for x [N, channels]; None for others.
+
+    Negative weights change the signs of a matrix before it, so that thresholds can follow.
+    """
     shape = writer.model.get_tensor_shape(node.input[0])
     constant = [p.values.astype(np.float64) for p in parameters if isinstance(p, Constant)]
     if not isinstance(x, Scaled) or len(constant) < 4 or shape is None or len(shape) != 2:
         return None
     weight, bias, mean, variance = constant
     factor = weight / np.sqrt(variance + attribute(node, "epsilon", 1e-5))
+    x = flipped(writer, node.input[0], x, factor < 0)
     return replace(x, scale=x.scale * factor, offset=(x.offset - mean) * factor + bias)
 
 

@@ -8,8 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 from onnx import NodeProto, TensorProto
+from qonnx.core.datatype import DataType
 
-from dhq_brevitas.export.graph import FLOAT_INTEGER_BITS, attribute, describe
+from dhq_brevitas.export.graph import FLOAT_INTEGER_BITS, attribute, describe, fans_out
 from dhq_brevitas.export.passes.integer_form.rotation import transformed
 from dhq_brevitas.export.passes.integer_form.values import (
     ZERO,
@@ -81,6 +82,27 @@ def _linear(
     if bias is not None:
         value = replace(value, offset=value.offset + bias.values.astype(np.float64).reshape(-1))
     return value
+
+
+def flipped(writer: GraphWriter, tensor: str, x: Scaled, negative: np.ndarray) -> Scaled:
+    """x, which ``tensor`` of the old graph is, with the matrix before it negated in some columns.
+
+    x itself where there is no such matrix, others read its result, or a weight has no negative.
+    """
+    layer = writer.model.find_producer(tensor)
+    made = next((node for node in writer.nodes if x.name in node.output), None)
+    if not negative.any() or layer is None or made is None or made.op_type != "MatMul":
+        return x
+    if layer.op_type not in ("MatMul", "Gemm") or fans_out(writer.model, tensor):
+        return x
+    codes, datatype = writer.constant(made.input[1])
+    signs = np.where(negative, -1.0, 1.0)
+    codes = (codes * signs).astype(np.float32)
+    if codes.max() > DataType[datatype].max() or codes.min() < DataType[datatype].min():
+        return x
+    made.input[1] = writer.parameter(codes, datatype)
+    low, high = min(x.low, -x.high), max(x.high, -x.low)
+    return replace(x, low=low, high=high, scale=x.scale * signs)
 
 
 def _sums(x: Scaled, codes: np.ndarray) -> tuple[int, int, float]:

@@ -136,6 +136,10 @@ class GraphWriter:
         self._initializers[name] = (np.asarray(array), datatype)
         return name
 
+    def constant(self, name: str) -> tuple[np.ndarray, str]:
+        """Numbers and datatype of a constant of the new graph."""
+        return self._initializers[name]
+
     def emit(self, op_type: str, inputs: list[str], stem: str, **attributes: Any) -> str:
         """Appends a node; returns the name of its output, which begins with ``stem``."""
         self._counter += 1
