@@ -14,7 +14,7 @@
 PYTHON ?= python3
 VENV := .venv
 CORE_VENV := .venv-core
-REQUIREMENTS := --editable '.[docs,finn,signals,synth,test]'
+REQUIREMENTS := --editable '.[docs,explore,finn,signals,synth,test]'
 CORE_REQUIREMENTS := --editable '.[test]' torch==2.13.0 brevitas==0.13.4
 CONTENT := $(shell (cat pyproject.toml; echo $(REQUIREMENTS) $(CORE_REQUIREMENTS)) | cksum | tr ' ' -)
 READY := $(VENV)/ready-$(CONTENT)

@@ -49,6 +49,7 @@ from dhq_brevitas.quantization.recipe import (
 )
 from dhq_brevitas.quantization.supported import check_quantizers, warn_of_lost_inputs
 from dhq_brevitas.tracing.build import Widths
+from dhq_brevitas.tracing.calling import Inputs, tensors_of
 from dhq_brevitas.tracing.capture import unwrapped
 from dhq_brevitas.tracing.network import TracedNetwork
 from dhq_brevitas.tracing.trace import trace
@@ -60,7 +61,6 @@ __all__ = ["analyze", "plan", "quantize"]
 # A twentieth of the rate at which a SIREN is fitted.
 LEARNING_RATE = 1e-4
 
-Inputs = Tensor | Sequence[Tensor]
 SpecOrPlan = QuantSpec | Plan | Sequence[LayerPlan] | str | os.PathLike[str]
 
 
@@ -84,7 +84,8 @@ def quantize(
             (:mod:`dhq_brevitas.tracing`); or one of Brevitas layers that runs on ``inputs``, whose
             weights are taken to be those of the float network, not rounded yet.
         inputs: calibration samples, float32 [N, …]; for a float module as it takes them, a tuple of
-            tensors for one of several inputs.
+            tensors for one of several inputs, or a dictionary: of keyword arguments, or else the
+            module's one argument.
         spec: how: None: as the quantizers of ``model`` say, or for a float module 8 bits; a
             :class:`QuantSpec`; a plan, as :func:`plan` gives it, its layers, or its file; "auto":
             :func:`plan` first.
@@ -109,7 +110,7 @@ def quantize(
     network, rows = _network(model, inputs, spec, on)
     check_finite(network)
     if target is not None and isinstance(network, TracedNetwork):
-        target = network.flat_target(target, _tuple(inputs))
+        target = network.flat_target(target, tensors_of(inputs))
     goal = None if target is None else target.to(on)
     with _flat(network):
         warn_of_lost_inputs(network, rows)
@@ -142,12 +143,11 @@ def _network(
         samples = check_network(model, inputs)
         check_quantizers(model)
         return copy.deepcopy(model).to(on), samples.to(on)
-    given = _tuple(inputs)
-    network = trace(model, given, _widths(spec)).to(on)
-    rows = network.flat_inputs([x.to(on) for x in given])
+    network = trace(model, inputs, _widths(spec)).to(on)
+    rows = network.flat_inputs([x.to(on) for x in tensors_of(inputs)])
     joints = None if spec is None or spec == "auto" else _planned_joints(network, rows, spec)
     if joints is not None:
-        network = trace(model, given, replace(_widths(spec), joints=joints)).to(on)
+        network = trace(model, inputs, replace(_widths(spec), joints=joints)).to(on)
     check_network(network, rows)
     return network, rows
 
@@ -166,10 +166,6 @@ def _planned_joints(network: TracedNetwork, rows: Tensor, spec: SpecOrPlan) -> i
         if shape.given_bits not in (None, plan.act_bits):
             return plan.act_bits
     return None
-
-
-def _tuple(inputs: Inputs) -> tuple[Tensor, ...]:
-    return (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
 
 
 def _flat(network: nn.Module) -> AbstractContextManager[None]:

@@ -197,7 +197,8 @@ def check_samples(graph: ModelWrapper, inputs: Samples) -> list[np.ndarray]:
     the graph takes, equally many samples and at least one."""
     names = [tensor.name for tensor in graph.graph.input]
     given: list[Any] = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
-    if len(names) == 1 and not (len(given) == 1 and _is_array(given[0])):
+    axes = min(2, len(graph.get_tensor_shape(names[0])))
+    if len(names) == 1 and not (len(given) == 1 and _is_array(given[0], axes)):
         given = [inputs]  # numbers in nested lists
     arrays = [_array(x) for x in given]
     if len(arrays) != len(names):
@@ -274,8 +275,8 @@ def set_batch_size(graph: ModelWrapper, batch_size: int) -> ModelWrapper:
         return graph.transform(InferShapes())
 
 
-def _is_array(value: Any) -> bool:
-    return isinstance(value, np.ndarray | torch.Tensor) and value.ndim > 1
+def _is_array(value: Any, axes: int) -> bool:
+    return isinstance(value, np.ndarray | torch.Tensor) and value.ndim >= axes
 
 
 def _array(samples: Any) -> np.ndarray:

@@ -3,9 +3,10 @@
 """Whether an exported graph computes what its model does, on more samples than the example.
 
 Where all scales are powers of two or dyadic, and so are the units of the tables, every output must
-be equal. Sums beyond the 24 bits of float32 round in PyTorch, not in QONNX: an output that differs
-is computed once more in float64, and either will do. Elsewhere codes may differ at rounding
-boundaries, and the root mean square of the difference must be small.
+be equal, unless the graph holds a function that is no table. Sums beyond the 24 bits of float32
+round in PyTorch, not in QONNX: an output that differs is computed once more in float64, and either
+will do. Elsewhere codes may differ at rounding boundaries, and the root mean square of the
+difference must be small.
 """
 
 import copy
@@ -31,6 +32,15 @@ MAX_RELATIVE_DIFFERENCE = 0.05
 CHECKED_SAMPLES = 256
 # Scales are dyadic with mantissas up to so many bits; float ones are settled with eight.
 DYADIC_BITS = 4
+# Operators that give the same in every tool. Others, such as Tanh behind the last quantizer, may
+# differ in the last bit.
+# fmt: off
+EXACT = frozenset((
+    "Add", "Cast", "Clip", "Concat", "Constant", "Expand", "Flatten", "Floor", "Gather",
+    "HadamardTransform", "Identity", "MatMul", "Max", "Min", "Mul", "Neg", "Quant", "Relu",
+    "Reshape", "Shape", "Slice", "Split", "Squeeze", "Sub", "Transpose", "Unsqueeze", "Where",
+))
+# fmt: on
 
 
 class ExportError(RuntimeError):
@@ -69,7 +79,7 @@ def check_output(
     """
     expected = _outputs(model, inputs, tensors, batch)
     found = listed(run_qonnx(graph, [x.numpy() for x in inputs]))
-    exact = has_dyadic_scales(model)
+    exact = has_dyadic_scales(model) and all(n.op_type in EXACT for n in graph.graph.node)
     for number, (output, wanted) in enumerate(zip(found, expected, strict=True)):
         output = output.astype(np.float32)
         difference = np.sqrt(np.mean((output - wanted) ** 2))

@@ -89,10 +89,20 @@ def _clean_graph(model: nn.Module, examples: tuple[Tensor, ...], dynamo: bool) -
     with evaluating(model):
         with torch.no_grad():
             outputs = called(model, *examples)
+        _check_outputs(_tensors(outputs, examples))
         # Others leave the exporter in an order or a form of their own.
         plain = model if isinstance(outputs, Tensor) else _PlainOutputs(model)
         graph = _brevitas_export(plain, examples, dynamo)
     return cleanup_model(graph.transform(SeparateEqualInputs())).transform(GatherNDToGather())
+
+
+def _check_outputs(tensors: Sequence[Tensor]) -> None:
+    for number, tensor in enumerate(tensors):
+        first = next(i for i, other in enumerate(tensors) if other is tensor)
+        if first < number:
+            raise ValueError(
+                f"output {number} of the model is output {first} once more; return it once"
+            )
 
 
 def _tuple(inputs: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -173,6 +183,7 @@ def _examples_and_path(
     paths = [value for value in values if isinstance(value, str | os.PathLike)]
     examples = []
     for value in values:
+        value = tuple(value.values()) if isinstance(value, dict) else value
         several = isinstance(value, list | tuple) and all(isinstance(x, Tensor) for x in value)
         if isinstance(value, Tensor) or (several and len(value)):
             examples.append(tuple(value) if several else (value,))
@@ -191,8 +202,9 @@ def _examples_and_path(
 
 def _check_arguments(model: nn.Module, examples: Sequence[Tensor]) -> None:
     names = ["args"] if len(examples) == 1 else [f"args[{i}]" for i in range(len(examples))]
+    least = 1 if getattr(model, "takes_numbers", False) else 2
     for name, example in zip(names, examples, strict=True):
-        if example.dim() < 2 or example.numel() == 0:
+        if example.dim() < least or example.numel() == 0:
             raise ValueError(
                 f"{name} has shape {list(example.shape)}; the first axis is that of samples: give "
                 "at least one, as [1, …]"

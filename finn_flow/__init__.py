@@ -10,6 +10,7 @@ from dhq_brevitas.finn_flow import environment
 
 environment.prepare()
 
+from dhq_brevitas.finn_flow.bitfile import DHQ_BITFILE_STEPS  # noqa: E402
 from dhq_brevitas.finn_flow.build import BuildResult, build_dataflow  # noqa: E402
 from dhq_brevitas.finn_flow.errors import (  # noqa: E402
     FlowError,
@@ -21,6 +22,7 @@ from dhq_brevitas.finn_flow.host_affine import HostAffine  # noqa: E402
 from dhq_brevitas.finn_flow.steps import DHQ_BUILD_STEPS, DhqBuildConfig  # noqa: E402
 
 __all__ = [
+    "DHQ_BITFILE_STEPS",
     "DHQ_BUILD_STEPS",
     "BuildResult",
     "DhqBuildConfig",

@@ -123,11 +123,12 @@ def _is_layer(node: NodeProto) -> bool:
 
 def _cause(model: ModelWrapper, node: NodeProto, reasons: Mapping[str, str]) -> NodeProto:
     """``node``, or what is behind its affine followers: a pass gave a reason, or has no layer."""
-    follower = node
+    follower = shown = node
     while follower.name not in reasons and follower.op_type in AFFINE_OPS + MONOTONE_OPS:
+        shown = shown if follower.op_type in AFFINE_OPS else follower
         consumer = only_consumer(model, follower.output[0])
         if consumer is None:
-            return node
+            return shown
         follower = consumer
     other = not _is_layer(follower) and follower.op_type not in QUANT_OPS
     return follower if follower.name in reasons or other else node

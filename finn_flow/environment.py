@@ -10,6 +10,8 @@ before anything else of ``finn`` is imported:
 * ``FINN_SETTINGS`` names a file that cannot exist unless it is set or ``~/.finn`` exists: FINN
   creates nothing in the home folder, and reads no file that others could write, for it runs what
   tags in its settings say;
+* ``FINN_RTLLIB`` names FINN's library unless it is set, which only FINN's command line does, and
+  FINN's Tcl reads it;
 * without ``XILINX_VIVADO``, ``finn.xsi`` would raise already while FINN's build steps are imported.
   The names it resolves lazily become functions that raise when they are *called*. A simulator other
   than Vivado's takes their place by assigning its own functions to the same names. And FINN's
@@ -19,6 +21,7 @@ before anything else of ``finn`` is imported:
 
 import atexit
 import fcntl
+import importlib.util
 import os
 import shutil
 import tempfile
@@ -126,6 +129,8 @@ def prepare() -> None:
     Path(os.environ["FINN_BUILD_DIR"]).mkdir(mode=0o700, parents=True, exist_ok=True)
     if not (Path.home() / ".finn").exists():
         os.environ.setdefault("FINN_SETTINGS", NO_SETTINGS)
+    library = Path(importlib.util.find_spec("finn").submodule_search_locations[0])
+    os.environ.setdefault("FINN_RTLLIB", str(library / "finn-rtllib"))
     if has_vivado():
         return
     import finn.util.basic

@@ -29,6 +29,7 @@ from dhq_brevitas.util.errors import ArgumentError, check_integer
 from dhq_brevitas.util.states import load_tensors, save_tensors
 
 __all__ = [
+    "DivergedError",
     "Interrupted",
     "Projection",
     "TrainResult",
@@ -47,8 +48,12 @@ PROGRESS_EVERY = 20
 # Activations of a whole training from which on compiling its steps, which takes up to a minute,
 # saves more; one that is quantized takes more operations, which are then fused.
 COMPILED_WORK = 2e10
-QUANTIZED_OPERATIONS = 4
+QUANTIZED_OPERATIONS = 12
 COMPARED = 64  # samples
+
+
+class DivergedError(ValueError):
+    """A loss or weight is not finite any more."""
 
 
 class Interrupted(RuntimeError):
@@ -144,7 +149,7 @@ def fit_float(
             takes all inputs.
 
     Raises Interrupted after Ctrl-C or SIGTERM, once the step is finished and the state is saved.
-    Raises ValueError for a loss that is not finite (too large a learning rate).
+    Raises DivergedError for a loss that is not finite (too large a learning rate).
     """
     check_data(inputs, target, project)
     groups = [{"params": list(model.parameters())}]
@@ -295,7 +300,7 @@ class TrainingRun:
         error = loss.item()
         weights = [parameter.detach() for parameter in self.model.parameters()]
         if not math.isfinite(error) or not all(bool(torch.isfinite(w).all()) for w in weights):
-            raise ValueError(
+            raise DivergedError(
                 f"training diverged at step {self.step} (loss {error}): use a smaller learning "
                 f"rate than {self.spec.learning_rate:g}"
             )

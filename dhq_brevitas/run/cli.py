@@ -12,27 +12,25 @@ import logging
 import os
 import sys
 import tempfile
-import types
 import typing
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, Field, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from dhq_brevitas.run.exploring.options import ExploreOptions, common_fields
+from dhq_brevitas.run.exploring.origin import copy_trial, trial_settings
 from dhq_brevitas.run.interrupts import INTERRUPTED, handle_interrupts
+from dhq_brevitas.run.many import is_folder, run_many
 from dhq_brevitas.run.records import RunFolder
-from dhq_brevitas.run.stage import flag_of
-from dhq_brevitas.run.stages import STAGES, main_stages
-from dhq_brevitas.util.errors import ArgumentError
+from dhq_brevitas.run.sentences import DEBUG, sentence
+from dhq_brevitas.run.stage import SHOWN, add_argument
+from dhq_brevitas.run.stages import STAGES, main_stages, stage_options
 from dhq_brevitas.util.files import check_writable_folder, little_space
 
 __all__ = ["main"]
 
-DEBUG = "DHQ_DEBUG"
-# What PyTorch says, on a CPU and on a GPU.
-NO_MEMORY = ("can't allocate memory", "out of memory")
-SHOWN = " (%(default)s)"
 EPILOG = f"""\
 examples:
   dhq run astronaut --out runs/astronaut
@@ -41,6 +39,7 @@ examples:
   dhq run coffee --task inpainting --family finer --out runs/coffee
   dhq run chord --task audio --out runs/chord
   dhq run torus --task shape --hidden 64 --out runs/torus
+  dhq run pictures/ --size 64 --out runs/pictures     (each file of a folder)
   dhq quantize --out runs/photo --scheme stock        (repeats one stage)
   dhq run coffee --scheme auto --out runs/coffee      (rotation and bits layer by layer)
   dhq plan --out runs/photo --weight-bits 4           (the same choice, to look at and edit)
@@ -49,6 +48,8 @@ examples:
   dhq synth --out runs/photo                          (LUTs and DSPs; no part of dhq run)
   dhq simulate --out runs/photo --level rtl           (Verilog of the whole accelerator)
   dhq place --out runs/photo --board ulx3s-85f        (clock rate, utilization, bitstream)
+  dhq explore photo.png --size 96 --part xc7z020clg400-1 --target-fps 60 --out runs/search
+  dhq run --from runs/search:12 --out runs/twelve     (one of the designs it found)
   dhq report --out runs/photo
   dhq report --out runs/photo --html                  (a page for the browser)
   dhq pack --out runs/photo                           (one small file of the quantized network)
@@ -63,8 +64,11 @@ earlier command said. DIR/summary.json holds the results, DIR/comparison.png the
 """
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of ``dhq``; importing nothing heavy, so that help is quick."""
+def build_parser(defaults: Mapping[str, Any] | None = None) -> argparse.ArgumentParser:
+    """The parser of ``dhq``; importing nothing heavy, so that help is quick.
+
+    ``defaults``: of the options of ``dhq run``, instead of their own.
+    """
     parser = argparse.ArgumentParser(
         prog="dhq",
         description="Implicit neural representations, Hadamard-quantized, from a signal to a "
@@ -73,15 +77,8 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    chain = main_stages()
-    run = _command(
-        commands,
-        "run",
-        "run all stages from the signal to the checked accelerator",
-        "dhq run astronaut --out runs/astronaut",
-    )
-    _add_run_options(run, chain)
-    run.add_argument("--until", choices=chain, default=chain[-1], help="last stage to run" + SHOWN)
+    _add_run(commands, defaults or {})
+    _add_explore(commands)
     for name, kind in STAGES.items():
         # The first stage is the one that is given a signal.
         example = f"dhq {name} {'' if kind.after else 'camera '}--out runs/camera"
@@ -125,6 +122,41 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_run(commands: Any, defaults: Mapping[str, Any]) -> None:
+    chain = main_stages()
+    run = _command(
+        commands,
+        "run",
+        "run all stages from the signal to the checked accelerator",
+        "dhq run astronaut --out runs/astronaut",
+    )
+    _add_run_options(run, chain, nargs="?")
+    run.set_defaults(**defaults)
+    run.add_argument("--until", choices=chain, default=chain[-1], help="last stage to run" + SHOWN)
+    run.add_argument(
+        "--from",
+        dest="origin",
+        metavar="FOLDER:TRIAL",
+        help="signal and options as in a trial of dhq explore, but for those that are given",
+    )
+
+
+def _add_explore(commands: Any) -> None:
+    explore = _command(
+        commands,
+        "explore",
+        "search networks, bits and rotations for a part and a rate",
+        "dhq explore camera --size 64 --part xc7z020clg400-1 --target-fps 60 --out runs/search",
+    )
+    _add_out(explore)
+    hints = typing.get_type_hints(ExploreOptions)
+    for given in fields(ExploreOptions):
+        add_argument(explore, given, hints[given.name])
+    shared = explore.add_argument_group("what all designs have in common")
+    for given, kind in common_fields().values():
+        add_argument(shared, given, typing.get_type_hints(kind)[given.name])
+
+
 def _command(commands: Any, name: str, summary: str, example: str) -> argparse.ArgumentParser:
     return commands.add_parser(
         name,
@@ -153,8 +185,13 @@ def _add_trust(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_run_options(parser: argparse.ArgumentParser, stages: Iterable[str]) -> None:
-    """The folder, and one option a field of the stages' options; the first of a name counts."""
+def _add_run_options(
+    parser: argparse.ArgumentParser, stages: Iterable[str], nargs: str | None = None
+) -> None:
+    """The folder, and one option a field of the stages' options; the first of a name counts.
+
+    ``nargs``: of the signal.
+    """
     _add_out(parser)
     _add_quiet(parser)
     _add_trust(parser)
@@ -165,29 +202,8 @@ def _add_run_options(parser: argparse.ArgumentParser, stages: Iterable[str]) -> 
         # Those that several stages share come last.
         for given in sorted(fields(kind), key=lambda f: f.kw_only is True):
             if given.name not in seen:
-                _add_option(parser, given, hints[given.name])
+                add_argument(parser, given, hints[given.name], nargs)
             seen.add(given.name)
-
-
-def _add_option(parser: argparse.ArgumentParser, given: Field[Any], annotation: Any) -> None:
-    known = {name: value for name, value in given.metadata.items() if value is not None}
-    if given.default is False:
-        parser.add_argument(flag_of(given.name), action="store_true", help=known["help"])
-        return
-    known.setdefault("type", _type(annotation))
-    if given.default is MISSING:
-        parser.add_argument(given.name, **known)
-        return
-    if given.default not in (None, ""):
-        known["help"] += SHOWN
-    parser.add_argument(flag_of(given.name), default=given.default, **known)
-
-
-def _type(annotation: Any) -> Any:
-    """``int`` for ``int | None``."""
-    if isinstance(annotation, types.UnionType):
-        return next(kind for kind in annotation.__args__ if kind is not types.NoneType)
-    return annotation
 
 
 def _chosen_stages(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -196,12 +212,7 @@ def _chosen_stages(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.command == "run":
         chain = main_stages()
         stages = chain[: chain.index(arguments.until) + 1]
-    given = vars(arguments)
-    kinds = {stage: STAGES[stage].options for stage in stages}
-    return {
-        stage: kind(**{option.name: given[option.name] for option in fields(kind)})
-        for stage, kind in kinds.items()
-    }
+    return stage_options(stages, vars(arguments))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -213,17 +224,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         return stop.code if isinstance(stop.code, int) else 2
     _prepare_process(debug)
     try:
+        if getattr(arguments, "origin", None):
+            try:
+                settings = trial_settings(arguments.origin, arguments.trust_code)
+            except ValueError as error:
+                return _fail(sentence(error), 2)
+            arguments = build_parser(settings).parse_args(argv)
         return COMMANDS.get(arguments.command, _run)(arguments)
     except KeyboardInterrupt:
         return _fail(INTERRUPTED, 1)
     except Exception as error:
         if debug:
             raise
-        return _fail(_sentence(error) + little_space(_folders(arguments)), 1)
+        return _fail(sentence(error) + little_space(_folders(arguments)), 1)
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    if getattr(arguments, "signal", "") is None:
+        return _fail("run needs a SIGNAL, or --from FOLDER:TRIAL", 2)
+    if arguments.command == "run" and is_folder(arguments.signal):
+        return run_many(arguments, _run, _say)
     folder = RunFolder(arguments.out, arguments.trust_code)
+    if getattr(arguments, "origin", None):
+        copy_trial(arguments.origin, folder, _say)
     with contextlib.ExitStack() as held:
         if folder.marked:  # another process may be about to finish what is asked for
             held.enter_context(folder.locked(_say))
@@ -240,8 +263,8 @@ def _run_in(folder: RunFolder, arguments: argparse.Namespace, held: contextlib.E
         pipeline.check_stages(stages, folder.chosen(stages.values()))
         pipeline.check_inputs(stages, folder)
     except ValueError as error:
-        return _fail(_sentence(error, stages.values()), 2)
-    for text in _without_effect(stages):
+        return _fail(sentence(error, stages.values()), 2)
+    for text in pipeline.without_effect(stages):
         _say(text)
     progress = _progress(arguments)
     held.enter_context(folder.locked(_say))
@@ -257,17 +280,6 @@ def _run_in(folder: RunFolder, arguments: argparse.Namespace, held: contextlib.E
 
 def _progress(arguments: argparse.Namespace) -> bool:
     return not arguments.quiet and sys.stderr.isatty()
-
-
-def _without_effect(stages: Mapping[str, Any]) -> Iterator[str]:
-    """A line for each option that is given, not as it is by default, and has no effect."""
-    for stage, options in stages.items():
-        reasons = STAGES[stage].unused(options)
-        for given in fields(options):
-            value = getattr(options, given.name)
-            if given.name in reasons and value != given.default:
-                shown = "" if value is True else f" {value}"
-                yield f"note: {flag_of(given.name)}{shown} has no effect: {reasons[given.name]}"
 
 
 def _report(arguments: argparse.Namespace) -> int:
@@ -307,6 +319,20 @@ def _unpack(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _explore(arguments: argparse.Namespace) -> int:
+    from dhq_brevitas.run.exploring.command import check_installed, explore
+
+    given = vars(arguments)
+    options = ExploreOptions(**{field.name: given[field.name] for field in fields(ExploreOptions)})
+    try:
+        options.check()
+    except ValueError as error:
+        return _fail(sentence(error, [options]), 2)
+    check_installed()
+    explore(Path(arguments.out), options, given, _say)
+    return 0
+
+
 def _cache(arguments: argparse.Namespace) -> int:
     from dhq_brevitas.run import cache
 
@@ -326,6 +352,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 # Those that are no stages, and "run".
 COMMANDS = {
+    "explore": _explore,
     "report": _report,
     "pack": _pack,
     "unpack": _unpack,
@@ -367,16 +394,3 @@ def _say(text: str) -> None:
 def _fail(message: str, status: int) -> int:
     print(f"dhq: error: {message}", file=sys.stderr)
     return status
-
-
-def _sentence(error: Exception, options: Iterable[Any] = ()) -> str:
-    """An error in one line; an argument that is among ``options`` as it was written."""
-    if isinstance(error, ArgumentError) and any(hasattr(o, error.argument) for o in options):
-        return f"{flag_of(error.argument)} {error.value!r} {error.problem}"
-    text = " ".join(str(error).split())
-    if isinstance(error, MemoryError) or any(words in text for words in NO_MEMORY):
-        return f"there is not enough memory ({text[:200]}): use a smaller signal, network or batch"
-    expected = (ValueError, RuntimeError, OSError, ModuleNotFoundError)
-    if isinstance(error, expected) and text:
-        return text
-    return f"{type(error).__name__}: {text} (an error of dhq; {DEBUG}=1 shows where)"

@@ -21,6 +21,7 @@ PACKAGE = "dhq-brevitas"
 EXTRAS = {
     "": "fit, analyze, plan, quantize, export, pack",
     "docs": "the documentation",
+    "explore": "explore",
     "finn": "build, simulate, limits on hardware",
     "notebooks": "the notebooks",
     "signals": "sound and mesh files",

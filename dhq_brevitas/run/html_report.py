@@ -34,7 +34,7 @@ from dhq_brevitas.run.stages import STAGES
 from dhq_brevitas.run.stages.synth import synthesis_rows
 from dhq_brevitas.util.files import read_json, write_text
 
-__all__ = ["PAGE", "write_page"]
+__all__ = ["PAGE", "data_address", "environment", "write_page"]
 
 PAGE = "report.html"
 TEMPLATE = "report.html.j2"
@@ -78,43 +78,51 @@ def write_page(folder: RunFolder) -> Path:
 
     ValueError for a folder in which nothing has been computed.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     chain, summary = folder.chain(), folder.summary()
     if not chain:
         raise ValueError(title_of(summary))
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+    pictures = _pictures(folder, chain)
+    boxes = _boxes(folder, chain, summary)
+    page = (
+        environment(Path(__file__).parent)
+        .get_template(TEMPLATE)
+        .render(
+            title=title_of(summary).splitlines(),
+            notes=summary["signal"].get("notes", []),
+            pictures=pictures,
+            figure=None if pictures else _comparison(folder, summary),
+            levels=level_rows(summary),
+            layers=layer_rows(summary),
+            plan=_text(folder, chain.get("plan"), ".txt"),
+            distributions=_distributions(folder, chain.get("analyze")),
+            boxes=boxes,
+            nodes=node_rows(summary),
+            fifo_depths=[] if any(box.fifo for box in boxes) else summary.get("fifo_depths", []),
+            figures=[rows for rows in (figure_rows(summary, name) for name in TABLES) if rows],
+            resources=_resource_rows(summary),
+            part=_part(summary),
+            synthesis=synthesis_rows(summary),
+            tool=summary.get("synthesis_tool", ""),
+            commands=[command_of(name, record, folder.path) for name, record in chain.items()],
+            seconds=[[name, f"{record.seconds:.0f}"] for name, record in chain.items()],
+            versions=summary["versions"],
+        )
+    )
+    write_text(folder.file(PAGE), page)
+    return folder.file(PAGE)
+
+
+def environment(folder: Path) -> Any:
+    """Of Jinja templates in ``folder``; a name that is not given is an error."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    return Environment(
+        loader=FileSystemLoader(folder),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    pictures = _pictures(folder, chain)
-    boxes = _boxes(folder, chain, summary)
-    page = environment.get_template(TEMPLATE).render(
-        title=title_of(summary).splitlines(),
-        notes=summary["signal"].get("notes", []),
-        pictures=pictures,
-        figure=None if pictures else _comparison(folder, summary),
-        levels=level_rows(summary),
-        layers=layer_rows(summary),
-        plan=_text(folder, chain.get("plan"), ".txt"),
-        distributions=_distributions(folder, chain.get("analyze")),
-        boxes=boxes,
-        nodes=node_rows(summary),
-        fifo_depths=[] if any(box.fifo for box in boxes) else summary.get("fifo_depths", []),
-        figures=[rows for rows in (figure_rows(summary, name) for name in TABLES) if rows],
-        resources=_resource_rows(summary),
-        part=_part(summary),
-        synthesis=synthesis_rows(summary),
-        tool=summary.get("synthesis_tool", ""),
-        commands=[command_of(name, record, folder.path) for name, record in chain.items()],
-        seconds=[[name, f"{record.seconds:.0f}"] for name, record in chain.items()],
-        versions=summary["versions"],
-    )
-    write_text(folder.file(PAGE), page)
-    return folder.file(PAGE)
 
 
 # -- pictures --------------------------------------------------------------------------------------
@@ -155,10 +163,11 @@ def _png(pixels: Any) -> str:
     picture.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.BOX)
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", optimize=True)
-    return _data(buffer.getvalue())
+    return data_address(buffer.getvalue())
 
 
-def _data(png: bytes) -> str:
+def data_address(png: bytes) -> str:
+    """A picture as an address that holds it."""
     return "data:image/png;base64," + base64.b64encode(png).decode()
 
 
@@ -167,7 +176,7 @@ def _comparison(folder: RunFolder, summary: Mapping[str, Any]) -> Shown | None:
     if not write_comparison(folder):
         return None
     alt = f"{summary['signal']['name']}: original, reconstructions, and the error of the last one"
-    return Shown("comparison", alt, _data(folder.file(COMPARISON).read_bytes()))
+    return Shown("comparison", alt, data_address(folder.file(COMPARISON).read_bytes()))
 
 
 def _distributions(folder: RunFolder, record: StageRecord | None) -> list[Shown]:
@@ -186,7 +195,7 @@ def _distributions(folder: RunFolder, record: StageRecord | None) -> list[Shown]
             ]
             parts.append(f"{'weight' if kind == 'weight' else 'input'} {', '.join(found)}")
         alt = f"histograms of {layer['name']}; kurtosis: {'; '.join(parts)}"
-        shown.append(Shown(layer["name"], alt, _data(folder.file(name).read_bytes())))
+        shown.append(Shown(layer["name"], alt, data_address(folder.file(name).read_bytes())))
     return shown
 
 

@@ -4,8 +4,8 @@
 
 import importlib.metadata
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, fields, replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from dhq_brevitas.run.stage import (
     DeviceOptions,
     Stage,
     StageKind,
+    flag_of,
 )
 from dhq_brevitas.run.stages import STAGES
 from dhq_brevitas.run.stages.fit import FitOptions
@@ -28,7 +29,7 @@ from dhq_brevitas.util.device import resolve_device
 from dhq_brevitas.util.errors import ArgumentError
 from dhq_brevitas.util.plugins import code_digests, code_files
 
-__all__ = ["check_inputs", "check_stages", "run_stage"]
+__all__ = ["check_inputs", "check_stages", "run_stage", "without_effect"]
 
 # Part of what determines every result.
 PACKAGE = "dhq-brevitas"
@@ -65,6 +66,17 @@ def check_inputs(stages: Mapping[str, Any], folder: RunFolder) -> None:
                     f"is in {folder.path}, where results would overwrite it: copy it elsewhere"
                 )
                 raise ArgumentError(option, getattr(options, option), problem)
+
+
+def without_effect(stages: Mapping[str, Any]) -> Iterator[str]:
+    """A line for each option that is given, not as it is by default, and has no effect."""
+    for stage, options in stages.items():
+        reasons = STAGES[stage].unused(options)
+        for given in fields(options):
+            value = getattr(options, given.name)
+            if given.name in reasons and value != given.default:
+                shown = "" if value is True else f" {value}"
+                yield f"note: {flag_of(given.name)}{shown} has no effect: {reasons[given.name]}"
 
 
 def run_stage(

@@ -10,8 +10,10 @@ import is imported within the functions.
 
 from __future__ import annotations
 
+import argparse
+import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, field
+from dataclasses import MISSING, Field, asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dhq_brevitas.util.device import DEVICES
@@ -24,18 +26,22 @@ if TYPE_CHECKING:
     from dhq_brevitas.signals.tasks import Problem, Task
 
 __all__ = [
+    "SHOWN",
     "Chosen",
     "DeviceOptions",
     "NoOptions",
     "Results",
     "Stage",
     "StageKind",
+    "add_argument",
     "flag_of",
     "no_check",
     "option",
 ]
 
 Options = TypeVar("Options")
+#: How help shows a default.
+SHOWN = " (%(default)s)"
 Results = tuple[dict[str, Any], list[str]]
 
 
@@ -61,6 +67,31 @@ def option(
     """
     known = {"help": help, "metavar": metavar, "choices": choices, "type": parse}
     return field(default=default, metadata=known)
+
+
+def add_argument(
+    parser: argparse._ActionsContainer,
+    given: Field[Any],
+    annotation: Any,
+    nargs: str | None = None,
+) -> None:
+    """The option of the command line that a field made by :func:`option` is.
+
+    ``nargs``: of a positional argument.
+    """
+    known = {name: value for name, value in given.metadata.items() if value is not None}
+    if given.default is False:
+        parser.add_argument(flag_of(given.name), action="store_true", help=known["help"])
+        return
+    if isinstance(annotation, types.UnionType):  # int for int | None
+        annotation = next(kind for kind in annotation.__args__ if kind is not types.NoneType)
+    known.setdefault("type", annotation)
+    if given.default is MISSING:
+        parser.add_argument(given.name, nargs=nargs, **known)
+        return
+    if given.default not in (None, ""):
+        known["help"] += SHOWN
+    parser.add_argument(flag_of(given.name), default=given.default, **known)
 
 
 @dataclass(frozen=True)

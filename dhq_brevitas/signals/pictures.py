@@ -114,7 +114,7 @@ def _find(name: str) -> Path:
         return bundled[name]
     path = Path(name)
     if path.is_dir():
-        raise ValueError(f"picture {name!r} is a folder; name a file in it")
+        raise ValueError(f"picture {name!r} is a folder; name a file in it, or {name}/")
     if not path.exists():
         raise ValueError(
             f"there is no picture {name!r}: give a file, or one of the bundled pictures "

@@ -102,6 +102,7 @@ class _Builder:
         self.reading, self.widths = reading, widths
         self.network = TracedNetwork()
         self.program = self.network._program = Program(
+            reading.calling,
             reading.given,
             tuple(node.width for node in reading.inputs),
             structure=reading.structure,

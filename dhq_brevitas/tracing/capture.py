@@ -19,12 +19,15 @@ import torch
 from torch import Tensor, fx, nn
 from torch.export.graph_signature import InputKind, OutputKind
 from torch.nn.parallel import DataParallel, DistributedDataParallel
+from torch.nn.parameter import is_lazy
 from torch.utils import _pytree as pytree
 
+from dhq_brevitas.tracing.calling import Calling
 from dhq_brevitas.util.hooks import evaluating
 
 __all__ = ["Captured", "capture", "check_module", "unwrapped", "where"]
 
+QUANTIZED = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized", "torchao.")
 LIBRARIES = ("site-packages", "dist-packages", "lib/python", "<string>", "<frozen")
 
 
@@ -52,7 +55,7 @@ class Captured:
 def unwrapped(module: nn.Module) -> nn.Module:
     """What DataParallel and ``torch.compile`` were given.
 
-    TypeError for compiled TorchScript, and for what is no module.
+    TypeError for TorchScript, exported programs, and for what is no module.
     """
     while True:
         if isinstance(module, DataParallel | DistributedDataParallel):
@@ -64,15 +67,37 @@ def unwrapped(module: nn.Module) -> nn.Module:
                 f"module is TorchScript ({module.original_name}), which cannot be rebuilt; hand "
                 "over the nn.Module that it was made from"
             )
+        elif isinstance(module, fx.GraphModule) and not _evaluates(module):
+            raise TypeError(
+                "module is an exported program, whose mode is fixed; hand over the nn.Module that "
+                "it was made from"
+            )
         elif isinstance(module, nn.Module):
             return module
         else:
             raise TypeError(f"model must be a torch.nn.Module, not {type(module)}")
 
 
+def _evaluates(module: nn.Module) -> bool:
+    try:
+        with evaluating(module):
+            return True
+    except NotImplementedError:
+        return False
+
+
 def check_module(module: nn.Module) -> None:
-    """ValueError, naming it, for a parameter or buffer that is not finite or has no memory."""
+    """ValueError, naming it, for a parameter or buffer that is not finite or has no memory, and for
+    a module that PyTorch has quantized."""
+    for name, part in module.named_modules():
+        if type(part).__module__.startswith(QUANTIZED):
+            raise ValueError(
+                f"{name or 'module'} ({type(part).__name__}) is quantized by PyTorch already; hand "
+                "over the float module that it was made from"
+            )
     for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+        if is_lazy(tensor):
+            raise ValueError(f"{name} has no shape yet; call the module once with an input")
         if tensor.is_meta:
             raise ValueError(f"{name} is on the meta device, without values; load the weights")
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
@@ -82,14 +107,15 @@ def check_module(module: nn.Module) -> None:
             )
 
 
-def capture(module: nn.Module, inputs: Sequence[Tensor]) -> Captured:
+def capture(module: nn.Module, inputs: Sequence[Tensor], calling: Calling) -> Captured:
     """The graph of ``module`` in evaluation mode on ``inputs``.
 
     Raises ValueError, with the line of code, where the module cannot be traced.
     """
+    args, named = calling.arguments(inputs)
     with evaluating(module), torch.no_grad():
         try:
-            module(*inputs)
+            module(*args, **named)
         except Exception as error:
             shapes = ", ".join(str(list(x.shape)) for x in inputs)
             raise ValueError(
@@ -97,7 +123,7 @@ def capture(module: nn.Module, inputs: Sequence[Tensor]) -> Captured:
             ) from error
         try:
             with _quiet():
-                program = torch.export.export(module, tuple(inputs), strict=False)
+                program = torch.export.export(module, args, named, strict=False)
                 program = program.run_decompositions({})
         except Exception as error:
             raise ValueError(_untraceable(module, error)) from error
@@ -147,6 +173,9 @@ def _untraceable(module: nn.Module, error: Exception) -> str:
     if "DataDependent" in kind or "data-dependent" in str(error):
         reason = "what it does there depends on values of its inputs; compute both sides and "
         reason += "choose with torch.where"
+    elif "fake tensor" in str(error):
+        reason = "it takes a derivative, or keeps a tensor from one call for the next; do that "
+        reason += "outside of forward"
     else:
         reason = f"{kind}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
         reason += "; use PyTorch operations on tensors only"

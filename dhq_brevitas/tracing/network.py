@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from dhq_brevitas.tracing.calling import Calling
 from dhq_brevitas.tracing.layouts import Layout
 from dhq_brevitas.tracing.reading import Given
 
@@ -53,6 +54,7 @@ class OutputStep:
 class Program:
     """What the network does, in order; ``structure``: of the outputs, with their numbers in it."""
 
+    calling: Calling = field(default_factory=Calling)
     given: tuple[Given, ...] = ()
     widths: tuple[int, ...] = ()
     steps: list[Step] = field(default_factory=list)
@@ -102,8 +104,9 @@ class TracedNetwork(nn.Module):
 
     # -- running ---------------------------------------------------------------------------------
 
-    def forward(self, *inputs: Any) -> Any:
+    def forward(self, *inputs: Any, **named: Any) -> Any:
         program = self._program
+        inputs = tuple(program.calling.tensors(inputs, named))
         if self._flat:
             (rows,) = inputs
             matrices = (
@@ -193,6 +196,11 @@ class TracedNetwork(nn.Module):
         y = joined[0] if len(joined) == 1 else torch.cat(joined, dim=-1)
         y = y * getattr(self, output.scale) if output.scale else y
         return y + getattr(self, output.shift) if output.shift else y
+
+    @property
+    def takes_numbers(self) -> bool:
+        """Whether every input is a list [N] of numbers."""
+        return all(way.axis is None and way.rank == 1 for way in self._program.given)
 
     @property
     def dyadic(self) -> bool:

@@ -98,8 +98,7 @@ def _result(
         shape = args[0].index.shape
         return node.target(torch.zeros(shape).double(), *args[1:], **options)  # type: ignore[operator]
     if name == "_to_copy" or name == "to":
-        floating = isinstance(produced, Tensor) and produced.is_floating_point()
-        return args[0] if floating else algebra.function(args[0], Expression("trunc.default", (X,)))
+        return _converted(algebra, node, args[0])
     if name in MOVING and not any(isinstance(arg, Value) for arg in _flat(args[1:])):
         return _moved(node, args, options)
     if name in LINEAR:
@@ -112,6 +111,16 @@ def _result(
     if pointwise or name in ELEMENTWISE:
         return _elementwise(algebra, node, name, args, options)
     return None
+
+
+def _converted(algebra: Algebra, node: fx.Node, value: Value) -> Value:
+    """To another type: whole numbers are cut off, and true and false become 1 and 0."""
+    given, made = (n.meta.get("val") for n in (node.args[0], node))  # type: ignore[union-attr]
+    if isinstance(given, Tensor) and given.dtype == torch.bool:
+        return algebra.function(value, Expression("mul.Tensor", (X, 1.0)))
+    if isinstance(made, Tensor) and made.is_floating_point():
+        return value
+    return algebra.function(value, Expression("trunc.default", (X,)))
 
 
 def _name(node: fx.Node) -> str:
@@ -159,7 +168,14 @@ def _elementwise(
         return _function(algebra, node, args, options)
     if len(values) == 2 and len(args) == 2 and name in ("add", "sub", "rsub", "mul", "div"):
         return _arithmetic(algebra, name, values, options)
-    return _function(algebra, node, args, options)
+    found = _function(algebra, node, args, options)
+    if found is None and name in ("maximum", "minimum"):  # a + relu(b - a), a - relu(a - b)
+        one, other = values
+        sign = 1 if name == "maximum" else -1
+        difference = algebra.add(*((other, one) if sign > 0 else (one, other)), -1)
+        rectified = algebra.function(difference, Expression("relu.default", (X,)))
+        return algebra.add(one, rectified, sign)
+    return found
 
 
 def _affine(

@@ -3,7 +3,7 @@
 """A float module as nodes: captured on a few samples, its channels found by trying.
 
 Which axis of an input holds the channels is not said anywhere. The last one is tried first, then
-axis 1, as of pictures [N, C, H, W], then none, as for a list of numbers [N].
+axis 1, as of pictures [N, C, H, W], then none. A list [N] is tried as one of numbers first.
 """
 
 import itertools
@@ -16,6 +16,7 @@ from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from dhq_brevitas.tracing.algebra import Algebra
+from dhq_brevitas.tracing.calling import Calling
 from dhq_brevitas.tracing.capture import Captured, capture
 from dhq_brevitas.tracing.expressions import X
 from dhq_brevitas.tracing.layouts import Layout, layout_of
@@ -69,13 +70,14 @@ class Output:
 class Reading:
     """What a module computes. ``structure``: of its outputs, with their numbers in it."""
 
+    calling: Calling
     given: tuple[Given, ...]
     inputs: tuple[Input, ...]
     outputs: tuple[Output, ...]
     structure: Any
 
 
-def read(module: nn.Module, inputs: Sequence[Tensor]) -> Reading:
+def read(module: nn.Module, inputs: Sequence[Tensor], calling: Calling) -> Reading:
     """The nodes that ``module`` computes on ``inputs``.
 
     Raises ValueError, naming the user's module, for what cannot be traced or has no layer.
@@ -87,11 +89,11 @@ def read(module: nn.Module, inputs: Sequence[Tensor]) -> Reading:
             key = tuple(tuple(x.shape) for x in example)
             try:
                 if key not in captured:
-                    captured[key] = capture(module, example)
+                    captured[key] = capture(module, example, calling)
             except Exception as error:
                 errors.append((-1, error))
                 continue
-            reader = _Reader(captured[key], given, example)
+            reader = _Reader(captured[key], given, example, calling)
             try:
                 return reader.read()
             except ValueError as error:
@@ -107,9 +109,8 @@ def _ways(inputs: Sequence[Tensor]) -> Iterator[tuple[Given, ...]]:
     rank = max(x.ndim for x in inputs)
     choices = []
     for x in inputs:
-        axes: list[int | None] = [x.ndim - 1] if x.ndim else []
-        axes += [1] if x.ndim > 2 else []
-        choices.append([*axes, None])
+        axes: list[int | None] = [x.ndim - 1, *([1] if x.ndim > 2 else []), None]
+        choices.append(axes if x.ndim > 1 else [None, 0])
     for chosen in itertools.product(*choices):
         ways = []
         for x, axis in zip(inputs, chosen, strict=True):
@@ -139,9 +140,14 @@ class _Reader:
     """Runs the graph on values. ``progress``: operators read so far."""
 
     def __init__(
-        self, captured: Captured, given: tuple[Given, ...], example: Sequence[Tensor]
+        self,
+        captured: Captured,
+        given: tuple[Given, ...],
+        example: Sequence[Tensor],
+        calling: Calling,
     ) -> None:
         self.captured, self.given, self.example = captured, given, example
+        self.calling = calling
         self.algebra = Algebra()
         self.progress = 0
 
@@ -177,7 +183,7 @@ class _Reader:
         self.progress += 1
         numbers = list(range(len(outputs)))
         structure = pytree.tree_unflatten(numbers, self.captured.structure)
-        return Reading(self.given, tuple(inputs), outputs, structure)
+        return Reading(self.calling, self.given, tuple(inputs), outputs, structure)
 
     def _output(self, number: int, value: Any) -> Output:
         if not isinstance(value, Value):

@@ -38,6 +38,8 @@ REMEDIES = {
     "matmul": "multiplies two results with each other as matrices; one of them must be constant",
     "bmm": "multiplies two results with each other as matrices; one of them must be constant",
     "mm": "multiplies two results with each other as matrices; one of them must be constant",
+    "bilinear": "multiplies every channel of one result with every one of another; write it as "
+    "products, element by element, of linear layers",
     "linear": "has a weight that depends on the inputs; it must be constant",
     "rand": "draws random numbers; remove it for the quantized network",
     "item": "turns a result into a Python number; keep it a tensor",

@@ -21,7 +21,7 @@ from dhq_brevitas.finn_flow.errors import FlowError
 from dhq_brevitas.finn_flow.host_affine import HostAffine
 from dhq_brevitas.finn_flow.ops.channelwise_rtl import kernel_sources
 from dhq_brevitas.finn_flow.stitching.design import StitchedDesign
-from dhq_brevitas.finn_flow.stitching.folder import FILE_LIST, FINN_FILE_LIST
+from dhq_brevitas.finn_flow.stitching.folder import write_lists
 from dhq_brevitas.signals.samples import SampleFormat
 
 ENGINE = "dhq_engine"
@@ -92,19 +92,21 @@ def make_engine(
     )
     stream = OutputStream.of(shell, grid, wanted, samples)
     text = engine_text(ENGINE, design.top, grid, affine, given, wanted, stream, samples)
-    kernels = {path.name: path for kernel in KERNELS for path in kernel_sources(kernel)}
-    folder = design.folder
-    names = [path.name for path in design.sources if path.name != f"{ENGINE}.v"]
-    missing = [name for name in kernels if name not in names]
-    for name in missing:
-        (folder / name).write_text(kernels[name].read_text())
-    (folder / f"{ENGINE}.v").write_text(text)
     if affine.corrections is not None:
-        (folder / THRESHOLDS).write_text(thresholds_text(affine, wanted.datatype.bitwidth()))
-    # Packages come first, as in the list of the accelerator.
-    packages = [name for name in missing if name.endswith("_pkg.sv")]
-    others = [name for name in missing if name not in packages]
-    names = [*packages, *names, *others, f"{ENGINE}.v"]
-    (folder / FILE_LIST).write_text("".join(f"{name}\n" for name in names))
-    (folder / FINN_FILE_LIST).write_text("".join(f"{folder / name}\n" for name in names))
+        (design.folder / THRESHOLDS).write_text(thresholds_text(affine, wanted.datatype.bitwidth()))
+    add_top(design, ENGINE, text, KERNELS)
     return Engine(design, grid, affine, stream, samples)
+
+
+def add_top(design: StitchedDesign, name: str, text: str, kernels: Sequence[str]) -> None:
+    """Adds the module ``name`` around the accelerator, and kernels in it, to the folder."""
+    files = {path.name: path for kernel in kernels for path in kernel_sources(kernel)}
+    names = [path.name for path in design.sources if path.name != f"{name}.v"]
+    missing = [file for file in files if file not in names]
+    for file in missing:
+        (design.folder / file).write_text(files[file].read_text())
+    (design.folder / f"{name}.v").write_text(text)
+    # Packages come first, as in the list of the accelerator.
+    packages = [file for file in missing if file.endswith("_pkg.sv")]
+    others = [file for file in missing if file not in packages]
+    write_lists(design.folder, [*packages, *names, *others, f"{name}.v"])

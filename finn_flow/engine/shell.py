@@ -192,6 +192,7 @@ def _sink_parameters(
     scale_bits, bias_bits = (
         signed_bits(min(values), max(values)) for values in (affine.scales, affine.biases)
     )
+    corrections = {"CORRECTED": 1, "FILE": f'"./{THRESHOLDS}"'}
     return {
         "CHANNELS": wanted.lanes * wanted.beats,
         "LANES": wanted.lanes,
@@ -205,8 +206,7 @@ def _sink_parameters(
         "OUT_WIDTH": samples.bits,
         "OUT_SIGNED": int(samples.signed),
         "NARROW": int(samples.signed and samples.low > -(1 << (samples.bits - 1))),
-        "CORRECTED": int(affine.corrections is not None),
-        "FILE": f'"./{THRESHOLDS}"',
+        **(corrections if affine.corrections is not None else {}),
     }
 
 

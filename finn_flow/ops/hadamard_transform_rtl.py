@@ -12,6 +12,10 @@ from dhq_brevitas.finn_flow.ops.hadamard_transform import HadamardTransform
 from dhq_brevitas.finn_flow.ops.widths import signed_width
 
 
+#: Of the kernel's inputs, a sign among them.
+MAX_INPUT_BITS = 24
+
+
 class HadamardTransform_rtl(HadamardTransform, ChannelwiseRtl):
     """Hadamard layer on ``hadamard_transform.sv``; attributes as in the layer.
 
@@ -25,6 +29,24 @@ class HadamardTransform_rtl(HadamardTransform, ChannelwiseRtl):
 
     def lane_bits(self) -> tuple[int, int]:
         return signed_width(self.get_input_datatype()), signed_width(self.get_output_datatype())
+
+    def check_attributes(self) -> None:
+        """FlowError for the first attribute that is out of range, or beyond the kernel."""
+        super().check_attributes()
+        datatype, (bits, _) = self.get_input_datatype(), self.lane_bits()
+        if bits > MAX_INPUT_BITS:
+            raise FlowError(
+                f"{self.label}: its inputs of {datatype.name} have {bits} bits with their sign, "
+                f"and {self.KERNEL}.sv takes at most {MAX_INPUT_BITS}; quantize them before, use "
+                "fewer bits for the weights or inputs of the layer before, or rotate behind the "
+                "quantizer"
+            )
+        shift, sum_bits = int(self.get_nodeattr("requantShift")), bits + self.stages
+        if shift >= sum_bits:
+            raise FlowError(
+                f"{self.label}: requantShift={shift} leaves nothing of its sums of {sum_bits} "
+                "bits; use a smaller scale for the quantizer behind it"
+            )
 
     def kernel_parameters(self, model: ModelWrapper, folder: Path) -> dict[str, str]:
         in_bits, out_bits = self.lane_bits()

@@ -7,8 +7,13 @@ from pathlib import Path
 import numpy as np
 from qonnx.core.modelwrapper import ModelWrapper
 
+from dhq_brevitas.finn_flow.errors import FlowError
 from dhq_brevitas.finn_flow.ops.channelwise_rtl import ChannelwiseRtl
 from dhq_brevitas.finn_flow.ops.lookup_activation import LookupActivation, table_fold
+
+
+#: Of the kernel's inputs and of its scale M.
+MAX_FACTOR_BITS = 48
 
 
 class LookupActivation_rtl(LookupActivation, ChannelwiseRtl):
@@ -25,6 +30,18 @@ class LookupActivation_rtl(LookupActivation, ChannelwiseRtl):
 
     def lane_bits(self) -> tuple[int, int]:
         return self.get_input_datatype().bitwidth(), self.get_output_datatype().bitwidth()
+
+    def check_attributes(self) -> None:
+        """FlowError for the first attribute that is out of range, or beyond the kernel."""
+        super().check_attributes()
+        for name, index in (("inputs", 0), ("scales", 1)):
+            datatype = self.get_input_datatype(index)
+            if datatype.bitwidth() > MAX_FACTOR_BITS:
+                raise FlowError(
+                    f"{self.label}: its {name} of {datatype.name} have more than the "
+                    f"{MAX_FACTOR_BITS} bits of {self.KERNEL}.sv; use fewer bits for the weights "
+                    "or inputs of the layer before, or for the scale"
+                )
 
     def kernel_parameters(self, model: ModelWrapper, folder: Path) -> dict[str, str]:
         names = list(self.onnx_node.input)[1:4]
@@ -61,14 +78,11 @@ class LookupActivation_rtl(LookupActivation, ChannelwiseRtl):
     def _constants(self, folder: Path, name: str, values: np.ndarray, index: int) -> dict[str, str]:
         """Parameters of M or B, which is input ``index``."""
         bits = self.get_input_datatype(index).bitwidth()
-        per_channel = len(values) > 1
-        lanes = self.lanes if per_channel else 1
-        return {
-            f"HAS_{name}": "1",
-            f"{name}_WIDTH": str(bits),
-            f"{name}_PER_CHANNEL": str(int(per_channel)),
-            f"{name}_FILE": self._memory(folder, name.lower(), values, bits, lanes),
-        }
+        parameters = {f"HAS_{name}": "1", f"{name}_WIDTH": str(bits)}
+        if len(values) == 1:
+            return {**parameters, name: f"{bits}'h{int(values[0]) & ((1 << bits) - 1):x}"}
+        file = self._memory(folder, name.lower(), values, bits, self.lanes)
+        return {**parameters, f"{name}_PER_CHANNEL": "1", f"{name}_FILE": file}
 
     def _memory(self, folder: Path, name: str, values: np.ndarray, bits: int, lanes: int) -> str:
         """Writes a memory and returns its path as Verilog text."""

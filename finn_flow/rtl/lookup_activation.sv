@@ -16,12 +16,12 @@
 //              lookup_parameter
 //
 // Constants
-//   HAS_SCALE 1: M is a signed SCALE_WIDTH-bit integer from SCALE_FILE. HAS_SCALE 0 (shift only):
-//   M = 2^SCALE_SHIFT, no multiplier. HAS_BIAS 1: B is a signed BIAS_WIDTH-bit integer from
-//   BIAS_FILE; HAS_BIAS 0: B = 0. Each is per tensor or per channel (*_PER_CHANNEL). All files are
-//   $readmemh hexadecimal, two's complement. Per tensor: one line with one number. Per channel:
-//   CHANNELS/PE lines, line f = the PE numbers of channels f·PE … f·PE + PE-1 side by side, the last
-//   channel leftmost. With WRAP x·M + B is computed modulo 2^(SHIFT + TABLE_BITS).
+//   HAS_SCALE 1: M is a signed SCALE_WIDTH-bit integer. HAS_SCALE 0 (shift only): M = 2^SCALE_SHIFT,
+//   no multiplier. HAS_BIAS 1: B is a signed BIAS_WIDTH-bit integer; HAS_BIAS 0: B = 0. Each is per
+//   tensor, SCALE and BIAS, or per channel (*_PER_CHANNEL), from SCALE_FILE and BIAS_FILE. Files are
+//   $readmemh hexadecimal, two's complement, with CHANNELS/PE lines, line f = the PE numbers of
+//   channels f·PE … f·PE + PE-1 side by side, the last channel leftmost. With WRAP x·M + B is
+//   computed modulo 2^(SHIFT + TABLE_BITS).
 //
 // Table: TABLE_FILE has the first 2^(TABLE_BITS - FOLD) entries of the full table t, one OUT_WIDTH-bit
 // word per line, n = 2^TABLE_BITS. The host may set FOLD when t has the symmetry exactly:
@@ -53,11 +53,13 @@ module lookup_activation #(
     parameter int unsigned SCALE_WIDTH = 16,  // signed, 1 to 48
     parameter bit SCALE_PER_CHANNEL = 0,
     parameter string SCALE_FILE = "scale.mem",
+    parameter logic [SCALE_WIDTH-1:0] SCALE = '0,
     parameter int unsigned SCALE_SHIFT = 0,  // 0 to 48, only without HAS_SCALE
     parameter bit HAS_BIAS = 0,
     parameter int unsigned BIAS_WIDTH = 16,  // signed, 1 to 96
     parameter bit BIAS_PER_CHANNEL = 0,
     parameter string BIAS_FILE = "bias.mem",
+    parameter logic [BIAS_WIDTH-1:0] BIAS = '0,
     parameter int unsigned SHIFT = 0,  // 0 to 64
     parameter bit WRAP = 1,
     parameter int OFFSET = 0,  // smallest v with an entry of its own, only without WRAP
@@ -164,7 +166,8 @@ module lookup_activation #(
         .FOLDS(FOLDS),
         .LANES(PE),
         .WIDTH(SCALE_WIDTH),
-        .FILE(SCALE_FILE)
+        .FILE(SCALE_FILE),
+        .VALUE(SCALE)
     ) scales (
         .clk,
         .enable(enable[0]),
@@ -181,7 +184,8 @@ module lookup_activation #(
         .FOLDS(FOLDS),
         .LANES(PE),
         .WIDTH(BIAS_WIDTH),
-        .FILE(BIAS_FILE)
+        .FILE(BIAS_FILE),
+        .VALUE(BIAS)
     ) biases (
         .clk,
         .enable(enable[0]),

@@ -3,11 +3,11 @@
 //
 // Per-tensor or per-channel constants of lookup_activation, one per lane.
 //
-//   PER_CHANNEL 0: values[lane] = memory[0], a constant.
+//   PER_CHANNEL 0: values[lane] = VALUE, a constant.
 //   PER_CHANNEL 1: values[lane] = memory[fold][lane], loaded into a register with `enable`.
 //
-// FILE ($readmemh): FOLDS lines of LANES·WIDTH bits, lane 0 in the low bits, or one line of WIDTH
-// bits if not PER_CHANNEL; numbers are two's complement. The memory style is left to synthesis.
+// FILE ($readmemh), PER_CHANNEL only: FOLDS lines of LANES·WIDTH bits, lane 0 in the low bits;
+// numbers are two's complement. The memory style is left to synthesis.
 // Latency 1 cycle (0 for a constant). Nothing is reset.
 
 module lookup_parameter #(
@@ -16,6 +16,7 @@ module lookup_parameter #(
     parameter int unsigned LANES = 1,
     parameter int unsigned WIDTH = 16,
     parameter string FILE = "parameter.mem",
+    parameter logic [WIDTH-1:0] VALUE = '0,
     localparam int unsigned FOLD_WIDTH = dhq_rtl_pkg::index_width(FOLDS)
 ) (
     // A constant uses no input.
@@ -32,9 +33,7 @@ module lookup_parameter #(
     initial $readmemh(FILE, memory);
     always_ff @(posedge clk) if (enable) values <= memory[fold];
   end else begin : g_tensor
-    logic [WIDTH-1:0] memory[1];
-    initial $readmemh(FILE, memory);
-    assign values = {LANES{memory[0]}};
+    assign values = {LANES{VALUE}};
   end
 
 endmodule

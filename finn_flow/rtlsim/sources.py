@@ -2,9 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Sources of one design: copies, corrected, with their memory contents.
 
-Five files of FINN's library are changed in the copy; the library stays as it is. Three hold
-constructs that Verilator does not accept, and are changed only where it compiles them. One holds an
-error and one wastes logic; these are changed wherever this package writes or simulates the file.
+Five files of FINN's library are changed in the copy, and marked there; the library stays as it is.
+Three hold constructs that Verilator does not accept. One holds an error and one wastes logic.
 
 ====================  ======================================================================
 ``add_multi.sv``      Verilator: a constant function declared inside a generate block moves,
@@ -32,6 +31,7 @@ compiled simulator does not depend on files that may be gone.
 
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,8 +44,7 @@ SOURCES = (".v", ".sv")
 DATA_FOLDER = "@DHQ_DATA@"
 _PATH = re.compile(r'"(\.?/[^"\s]+)"')
 _PACKAGE = re.compile(r"_pkg\.s?v$")
-#: Files that are changed wherever this package writes them, which MARK in them tells.
-CORRECTED = ("mvu_vvu_axi.sv", "dwc_axi.sv")
+#: Stands beside every change.
 MARK = "dhq_brevitas"
 
 
@@ -83,12 +82,12 @@ class Sources:
         return list(self.texts)
 
 
-def collect(paths: list[str] | list[Path], *, patch: bool = True) -> Sources:
-    """Reads the files, packages first, each once, with the error above corrected.
+def collect(paths: list[str] | list[Path]) -> Sources:
+    """Reads the files, packages first, each once, with the changes above.
 
-    With ``patch``, the constructs for Verilator are replaced as well. SimulationError for a missing
-    file, for a kind of file that Verilator does not read (VHDL, netlists) and for two different
-    files of one name; FlowError if a file to be changed is not the one that is known.
+    SimulationError for a missing file, for a kind of file that Verilator does not read (VHDL,
+    netlists) and for two different files of one name; FlowError if a file to be changed is not the
+    one that is known.
     """
     sources = Sources()
     ordered = sorted(map(Path, paths), key=lambda path: _PACKAGE.search(path.name) is None)
@@ -101,8 +100,6 @@ def collect(paths: list[str] | list[Path], *, patch: bool = True) -> Sources:
         if not path.is_file():
             raise SimulationError(f"source {path} does not exist; generate the HDL again")
         text = corrected(path.name, _with_data(path.read_text(), path.parent, sources.data))
-        if patch:
-            text = _patched(path.name, text)
         group = sources.headers if path.suffix in HEADERS else sources.texts
         if group.setdefault(path.name, text) != text:
             raise SimulationError(f"two different source files are called {path.name}: {path}")
@@ -136,35 +133,10 @@ def _with_data(text: str, folder: Path, data: dict[str, bytes]) -> str:
 
 
 def corrected(name: str, text: str) -> str:
-    """``text`` of file ``name`` of FINN's library without the error and the waste above."""
-    if name not in CORRECTED or MARK in text:  # as stitch wrote it
+    """``text`` of file ``name`` of FINN's library with the changes above, each marked."""
+    if name not in CHANGES or MARK in text:  # as stitch wrote it
         return text
-    if name == "mvu_vvu_axi.sv":
-        return patched(
-            text,
-            r"(localparam int unsigned\s+MAX_IN_FLIGHT = CORE_PIPELINE_DEPTH);",
-            rf"\1 + 2;  // {MARK}: was CORE_PIPELINE_DEPTH, which overflows",
-            name,
-        )
-    return patched(
-        text,
-        re.escape(".N(IBITS * OBITS)"),
-        ".N(IBITS % OBITS == 0? IBITS : OBITS % IBITS == 0? OBITS : IBITS * OBITS"
-        f" /* {MARK}: was the last in all cases */)",
-        name,
-    )
-
-
-def _patched(name: str, text: str) -> str:
-    if name == "add_multi.sv":
-        return _move_constant_function(name, text)
-    if name == "skid.sv":
-        pattern = r'(\$error\("[^"]*%0d FEED_STAGES[^"]*")\)'
-        return patched(text, pattern, r"\1, FEED_STAGES)", name)
-    if name == "fifo.sv":
-        pattern = r"typedef struct \{(\s*int unsigned\s+lo;)"
-        return patched(text, pattern, r"typedef struct packed {\1", name)
-    return text
+    return CHANGES[name](name, text)
 
 
 def _move_constant_function(name: str, text: str) -> str:
@@ -178,4 +150,36 @@ def _move_constant_function(name: str, text: str) -> str:
     function = r"(?s)[ \t]*typedef int unsigned\s+leaf_load_t\b.*?endfunction : init_leaf_loads\n"
     text = patched(text, function, take, name)
     anchor = r"[ \t]*localparam int unsigned\s+L = \$clog2\(N\);[^\n]*\n"
-    return patched(text, anchor, lambda match: match[0] + found[0], name)
+    moved = f"// {MARK}: moved here from a generate block\n"
+    return patched(text, anchor, lambda match: match[0] + moved + found[0], name)
+
+
+def _queue_of_mvau(name: str, text: str) -> str:
+    pattern = r"(localparam int unsigned\s+MAX_IN_FLIGHT = CORE_PIPELINE_DEPTH);"
+    mark = rf"\1 + 2;  // {MARK}: was CORE_PIPELINE_DEPTH, which overflows"
+    return patched(text, pattern, mark, name)
+
+
+def _vectors_of_converter(name: str, text: str) -> str:
+    length = "IBITS % OBITS == 0? IBITS : OBITS % IBITS == 0? OBITS : IBITS * OBITS"
+    mark = f".N({length} /* {MARK}: was the last in all cases */)"
+    return patched(text, re.escape(".N(IBITS * OBITS)"), mark, name)
+
+
+def _argument_of_message(name: str, text: str) -> str:
+    pattern = r'(\$error\("[^"]*%0d FEED_STAGES[^"]*")\)'
+    return patched(text, pattern, rf"\1, FEED_STAGES /* {MARK}: was missing */)", name)
+
+
+def _packed_structure(name: str, text: str) -> str:
+    pattern = r"typedef struct \{(\s*int unsigned\s+lo;)"
+    return patched(text, pattern, rf"typedef struct packed {{  // {MARK}: was unpacked\1", name)
+
+
+CHANGES: dict[str, Callable[[str, str], str]] = {
+    "add_multi.sv": _move_constant_function,
+    "dwc_axi.sv": _vectors_of_converter,
+    "fifo.sv": _packed_structure,
+    "mvu_vvu_axi.sv": _queue_of_mvau,
+    "skid.sv": _argument_of_message,
+}

@@ -14,6 +14,7 @@ from finn.util.basic import make_build_dir
 from qonnx.core.modelwrapper import ModelWrapper
 
 from dhq_brevitas.export.execute import listed, one_or_all
+from dhq_brevitas.finn_flow.environment import processors
 from dhq_brevitas.finn_flow.execute import checked_codes
 from dhq_brevitas.finn_flow.stitching.design import StitchedDesign, open_stitched, stitch
 from dhq_brevitas.finn_flow.stitching.nodes import NodeResult, prepare_nodes, simulate_nodes
@@ -79,6 +80,7 @@ def simulate_stitched(
         trace=None if trace is None else Path(trace),
         progress=progress,
         hint=_branches(design.model),
+        parts=1 if trace is not None or any(stalls) else processors(),
     )
     ends = design.model.graph.output
     shapes = [design.model.get_tensor_shape(tensor.name)[1:] for tensor in ends]

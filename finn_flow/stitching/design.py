@@ -217,7 +217,7 @@ def _largest_fills(model: ModelWrapper) -> list[int]:
     A source as fast as possible would fill all FIFOs before that layer, however deep they are.
     """
     top = make_top(model, "dhq_fifo_sizing", fifo_counts=True)
-    sources = collect(list(top.sources), patch=True)
+    sources = collect(list(top.sources))
     sources.texts["dhq_fifo_sizing.v"] = top.text
     library = compile_design(sources, top.name)
     given, wanted = input_formats(model), output_formats(model)

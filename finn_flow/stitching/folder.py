@@ -16,6 +16,7 @@ from dhq_brevitas.util.files import claim_folder
 FILE_LIST = "filelist.f"
 #: Where FINN's rtlsim_exec looks for the sources.
 FINN_FILE_LIST = "all_verilog_srcs.txt"
+CORE_FILE = "design.core"
 
 README = """\
 # {name}
@@ -47,11 +48,40 @@ the same design in `stitched.onnx` and `all_verilog_srcs.txt`, whose paths are a
 integers are those of the graph's inputs and outputs; scales and biases around them are in that
 graph, too.
 
-`mvu_vvu_axi.sv` of FINN's library has one changed line, marked there: its output queue was too
-short for a stall while a result comes in every cycle. So has `dwc_axi.sv`: the length of the
-vectors it converts is the wider width, which saves a barrel shifter.
+`{core_file}` is the same for [FuseSoC](https://github.com/olofk/fusesoc) and with it for the tools
+of Edalize, Quartus, Radiant, Libero and Verilator among them: `fusesoc --cores-root . run --target
+lint {name}`.
+
+Changes of FINN's files are marked there: `mvu_vvu_axi.sv` had an output queue too short for a stall
+while a result comes in every cycle, the length of the vectors that `dwc_axi.sv` converts is the
+wider width, which saves a barrel shifter, and constructs that Verilator does not take are gone.
 Sources other than `{name}.v` come from FINN's RTL library and from dhq_brevitas, both under a
 BSD 3-clause license; their headers name the authors.
+"""
+
+#: In FuseSoC's format CAPI2.
+CORE = """\
+CAPI=2:
+name: ::{name}:0
+description: Streaming accelerator by dhq_brevitas
+filesets:
+  rtl:
+    files:
+{rtl}
+  data:
+    file_type: user
+    files:
+{data}
+targets:
+  default: &default
+    filesets: [rtl, data]
+    toplevel: {name}
+  lint:
+    <<: *default
+    flow: lint
+    flow_options:
+      tool: verilator
+      verilator_options: [-Wno-fatal, -Werror-USERFATAL]
 """
 
 CONSTRAINTS = """\
@@ -78,24 +108,21 @@ def write_folder(
     period_ns: float,
     inputs: Sequence[StreamFormat],
     outputs: Sequence[StreamFormat],
-) -> list[Path]:
-    """Writes sources, top, file lists, constraints and README; returns the sources to compile.
+) -> None:
+    """Writes sources, top, file lists, constraints and README.
 
     ``folder`` is one of :func:`design_folder`; ``inputs`` and ``outputs`` are its streams.
     """
     _remove_design(folder)
-    sources = collect(list(top.sources), patch=False)
-    names = sources.write(folder, "./data")
+    names = collect(list(top.sources)).write(folder, "./data")
     (folder / f"{top.name}.v").write_text(top.text)
-    names.append(f"{top.name}.v")
-    (folder / FILE_LIST).write_text("".join(f"{name}\n" for name in names))
-    paths = [folder.resolve() / name for name in names]
-    (folder / FINN_FILE_LIST).write_text("".join(f"{path}\n" for path in paths))
+    write_lists(folder, [*names, f"{top.name}.v"])
     (folder / "constraints.xdc").write_text(CONSTRAINTS.format(period=period_ns))
     (folder / "README.md").write_text(
         README.format(
             name=top.name,
             file_list=FILE_LIST,
+            core_file=CORE_FILE,
             ports="\n".join(
                 [
                     *_port_rows("s_axis", "in, in, out", "input", top.input_widths),
@@ -105,7 +132,28 @@ def write_folder(
             streams="\n".join([*_stream_rows("s_axis", inputs), *_stream_rows("m_axis", outputs)]),
         )
     )
-    return paths
+
+
+def write_lists(folder: Path, names: Sequence[str]) -> None:
+    """The sources of a design in the order to compile them, the last one with the top module.
+
+    For tools by hand, for FINN, and as a core file for FuseSoC, which gives the memory contents to
+    every tool of Edalize where ``$readmemh`` looks for them.
+    """
+    (folder / FILE_LIST).write_text("".join(f"{name}\n" for name in names))
+    (folder / FINN_FILE_LIST).write_text("".join(f"{folder.resolve() / name}\n" for name in names))
+    kinds = {".v": "verilogSource-2005", ".sv": "systemVerilogSource"}
+    rtl = [f"{name}: {{file_type: {kinds[Path(name).suffix]}}}" for name in names]
+    for path in sorted(folder.glob("*.*vh")):
+        rtl.append(f"{path.name}: {{file_type: systemVerilogSource, is_include_file: true}}")
+    contents = sorted(path.relative_to(folder) for path in folder.rglob("*.dat"))
+    (folder / CORE_FILE).write_text(
+        CORE.format(
+            name=Path(names[-1]).stem,
+            rtl="\n".join(f"      - {line}" for line in rtl),
+            data="\n".join(f"      - {path}: {{copyto: {path}}}" for path in contents),
+        )
+    )
 
 
 def _port_rows(bus: str, directions: str, side: str, widths: Sequence[int]) -> list[str]:

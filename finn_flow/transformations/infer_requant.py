@@ -150,7 +150,9 @@ def _fusible_shift(
         affine = exact_affine(model, chain, scale, x)
     except NotConvertible:
         return None
-    return affine.shift if affine.is_power_of_two() and affine.scale[0] == 1 else None
+    # A shift that leaves no bit makes all codes 0; the kernel has none.
+    fits = affine.is_power_of_two() and affine.scale[0] == 1
+    return affine.shift if fits and affine.shift < x.magnitude.bit_length() else None
 
 
 def _thresholds(

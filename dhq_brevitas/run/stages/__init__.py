@@ -2,6 +2,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The stages of a run, one module each, and their registry."""
 
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from typing import Any
+
 from dhq_brevitas.run.stage import StageKind
 from dhq_brevitas.run.stages import (
     analyze,
@@ -13,14 +17,15 @@ from dhq_brevitas.run.stages import (
     quantize,
     simulate,
     synth,
+    vivado,
 )
 
-__all__ = ["STAGES", "main_stages", "register_stage", "stages_before"]
+__all__ = ["STAGES", "main_stages", "register_stage", "stage_options", "stages_before"]
 
 #: By name; each behind the one it builds on.
 STAGES: dict[str, StageKind] = {
     module.STAGE.name: module.STAGE
-    for module in (fit, analyze, plan, quantize, export, build, simulate, synth, place)
+    for module in (fit, analyze, plan, quantize, export, build, simulate, synth, place, vivado)
 }
 
 
@@ -43,3 +48,13 @@ def stages_before(name: str) -> list[str]:
     """Names of the stages that ``name`` builds on, the first one first."""
     after = STAGES[name].after
     return [*stages_before(after), after] if after else []
+
+
+def stage_options(names: Iterable[str], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of stages, by their names, from values by option; those not ``given`` by default."""
+    found = {}
+    for name in names:
+        kind = STAGES[name].options
+        known = [field.name for field in fields(kind) if field.name in given]
+        found[name] = kind(**{option: given[option] for option in known})
+    return found

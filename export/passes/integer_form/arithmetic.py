@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
-"""Mul, Div, Add, Sub with a constant, Transpose and Identity: they change what is known, and leave
-no node."""
+"""Mul, Div, Add, Sub with a constant, BatchNormalization, Transpose and Identity: they change what
+is known, and leave no node."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -68,6 +68,19 @@ def _arithmetic(
         return None
     scale, offset = update(a, last_axis(b.values.astype(np.float64), describe(node)))
     return replace(a, scale=scale, offset=offset)
+
+
+def convert_batch_norm(
+    writer: GraphWriter, node: NodeProto, x: Value, *parameters: Value
+) -> Value | None:
+    """(x - mean) / √(variance + epsilon) · weight + bias for x [N, channels]; None for others."""
+    shape = writer.model.get_tensor_shape(node.input[0])
+    constant = [p.values.astype(np.float64) for p in parameters if isinstance(p, Constant)]
+    if not isinstance(x, Scaled) or len(constant) < 4 or shape is None or len(shape) != 2:
+        return None
+    weight, bias, mean, variance = constant
+    factor = weight / np.sqrt(variance + attribute(node, "epsilon", 1e-5))
+    return replace(x, scale=x.scale * factor, offset=(x.offset - mean) * factor + bias)
 
 
 def convert_transpose(writer: GraphWriter, node: NodeProto, x: Value) -> Value | None:

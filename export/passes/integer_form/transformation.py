@@ -22,6 +22,7 @@ Quant                  q' = Quant(q·scale/s + offset/s) with scale 1; then (q',
 MatMul, Gemm           q' = MatMul(q, W_int); scale·s_W, offset·ΣW_int·s_W (+ bias)
 HadamardTransform      q' = HadamardTransform(q); scale (·1/√order if normalized), offset 0
 Mul, Div, Add, Sub     with a constant: scale and offset only, no node
+BatchNormalization     of [N, channels], with running statistics: the same
 Add, Sub, Mul, Concat  of such tensors: :mod:`~dhq_brevitas.export.passes.integer_form.joints`
 anything else          copied; its inputs are formed as Mul(scale) -> Add(offset)
 =====================  ==========================================================================
@@ -47,6 +48,7 @@ from dhq_brevitas.export.domains import HARDWARE
 from dhq_brevitas.export.graph import rename_quantizers
 from dhq_brevitas.export.passes.integer_form.arithmetic import (
     convert_add,
+    convert_batch_norm,
     convert_div,
     convert_identity,
     convert_mul,
@@ -75,6 +77,7 @@ CONVERTERS: dict[str, Callable[..., Value | None]] = {
     "Div": convert_div,
     "Add": convert_add,
     "Sub": convert_sub,
+    "BatchNormalization": convert_batch_norm,
     "Concat": convert_concat,
     "Identity": convert_identity,
 }

@@ -34,9 +34,7 @@ def lookup(table: tuple[int, ...], fold: int, **parameters: int | str) -> Case:
 MEMORIES = {"table.mem": (3, 9, 15, 4)}
 SCALES = {"SCALES": "18'o267135", "TABLE": "16'h4f93"}
 PER_CHANNEL = Case("lookup_memory", SCALES, {**MEMORIES, "scale.mem": (0o35, 0o71, 0o26)})
-PER_TENSOR = Case(
-    "lookup_memory", {**SCALES, "PER_CHANNEL": 0, "BLOCK": 1}, {**MEMORIES, "scale.mem": (5,)}
-)
+PER_TENSOR = Case("lookup_memory", {**SCALES, "PER_CHANNEL": 0, "BLOCK": 1}, MEMORIES)
 REGISTER, SKID = Case("stream_register"), Case("stream_register", {"SKID": 1})
 CONTROL = Case("pipeline_control", {"STAGES": 3})
 DELAY, BLOCK_DELAY = Case("delay", {"DEPTH": 4}), Case("delay", {"DEPTH": 4, "BLOCK": 1})
@@ -71,8 +69,33 @@ MVAU, MVAU_3 = (
     for simd, cycles in ((2, None), (3, 24))
 )
 LOOKUP = lookup(ODD, 1, HAS_BIAS=1, FOLDS=3, STAGES=5)
+ADD = Case("stream_add", {"A_FACTOR": 3, "B_FACTOR": -2, "OUT_WIDTH": 5, "STAGES": 2})
+MULTIPLY = Case("stream_multiply")
+FORK = Case("stream_fork", {"OUTPUTS": 3})
+CONCAT = Case("stream_concat")
+GRID = Case(
+    "coordinate_source",
+    {"AXES": 3, "LASTS": "48'h000200000001", "STARTS": "9'o357", "STEPS": "9'o431"},
+)
+BY_CHANNEL = {"WORDS": 3, "SCALES": vector((1, 2, 3), 2), "BIASES": vector((1, 6, 3), 3)}
+SINK = Case("sample_sink", BY_CHANNEL)
+# The least codes of the samples 0 to 3 of each channel, of 5 bits.
+LEAST = (9, 9, 9, 9, 29, 0, 2, 9, 0, 1, 30, 9)
+CORRECTED = Case(
+    "sample_sink",
+    {**BY_CHANNEL, "CORRECTED": 1, "STAGES": 6, "LEAST": vector(LEAST, 5)},
+    {"thresholds.mem": (*LEAST, 0, 0, 0, 0)},
+)
+PACKER = Case("sample_packer")
+LINES = Case("matrix_vector_memory", {"LINES": "12'h3a5"}, {"weights.mem": (5, 10, 3)})
+MULTIPLIER = Case("matrix_vector_multiplier")
+SIGN = Case("matrix_vector_multiplier", {"SIGNS": 1, "WIDE": 1})
+BUFFER = Case("matrix_vector_buffer")
+TRANSMITTER, RECEIVER = Case("uart_transmitter"), Case("uart_receiver")
+SERVER = Case("uart_server")
 
 FAST = (REGISTER, SKID, CONTROL, DELAY, SEQUENCER, WORDS, SMALLEST, CLIPPED, PER_CHANNEL)
+FAST += (ADD, FORK, CONCAT, GRID, PACKER)
 CASES = (
     *FAST,
     Case("pipeline_control", {"STAGES": 1}),
@@ -129,6 +152,53 @@ CASES = (
     lookup(ODD, 1, WRAP=0, OFFSET=-2, PE=2, STAGES=5),
     MVAU,
     MVAU_3,
+    Case("stream_add"),
+    Case("stream_add", {"PE": 2, "B_FACTOR": -4}),
+    MULTIPLY,
+    Case("stream_multiply", {"PE": 2, "A_WIDTH": 2}),
+    Case("stream_multiply", {"OUT_WIDTH": 3}),
+    Case("stream_fork"),
+    CONCAT,
+    Case("stream_concat", {"INPUTS": 3, "BEATS": "48'h000100030001"}),
+    Case("coordinate_source", {"LANES": 2}),
+    Case(
+        "coordinate_source",
+        {
+            **{"AXES": 4, "LANES": 2, "LASTS": "64'h0001000100000001"},
+            **{"STARTS": "12'o3571", "STEPS": "12'o4312"},
+        },
+    ),
+    Case(
+        "sample_sink",
+        {
+            **{"LANES": 2, "SCALES": vector((1, 3), 2), "BIASES": vector((7, 3), 3)},
+            **{"OUT_SIGNED": 1, "NARROW": 1},
+        },
+    ),
+    SINK,
+    Case("sample_sink", {"IN_SIGNED": 0, "OUT_SIGNED": 1}),
+    CORRECTED,
+    Case("sample_packer", {"GATHER": 1}),
+    Case("sample_packer", {"GATHER": 3, "LINE": 1, "WIDTH": 1}),
+    LINES,
+    replace(LINES, parameters={**LINES.parameters, "BLOCK": 0}),
+    MULTIPLIER,
+    Case("matrix_vector_multiplier", {"FIRST": 1}),
+    SIGN,
+    Case("matrix_vector_multiplier", {"SIGNS": 1, "WIDE": 2}),
+    BUFFER,
+    Case("matrix_vector_buffer", {"WORDS": 1, "DEPTH": 2, "PASSES": 1}),
+    Case("matrix_vector_buffer", {"LANES": 3, "IN_LANES": 3, "PASSES": 1}),
+    Case("matrix_vector_buffer", {"LANES": 1, "WORDS": 3, "CHAIN": 1}),
+    TRANSMITTER,
+    Case("uart_transmitter", {"BYTES": 2, "CYCLES": 3}, cycles=130),
+    RECEIVER,
+    # Two bytes, from a line that is as fast, 6 % faster and slower.
+    Case("uart_receiver", {"CYCLES": 5}, cycles=120),
+    Case("uart_receiver", {"CYCLES": 16, "LINE_CYCLES": 15}, cycles=330),
+    Case("uart_receiver", {"CYCLES": 16, "LINE_CYCLES": 17}, cycles=370),
+    SERVER,
+    Case("uart_server", {"BYTES": 2}, cycles=140),
 )
 
 
@@ -178,7 +248,7 @@ HANDSHAKE = {
     ),
 }
 BY_REGISTER = (REGISTER, LANES, WORDS, REQUANTIZER, SMALLEST)
-BY_CONTROL = (CONTROL, AFFINE, CLIPPED, LOOKUP)
+BY_CONTROL = (CONTROL, AFFINE, CLIPPED, LOOKUP, ADD, MULTIPLY, SINK)
 OWN = (
     (SKID, "a_value", "dhq_stream_register.sv", "spare_valid ? spare_data : s_data", "s_data"),
     (SKID, "a_capacity", "dhq_stream_register.sv", "s_ready = !spare_valid", "s_ready = 1'b1"),
@@ -215,19 +285,112 @@ OWN = (
         PER_TENSOR,
         "a_constant",
         "lookup_parameter.sv",
-        "{LANES{memory[0]}}",
-        "{~memory[0], memory[0]}",
+        "{LANES{VALUE}}",
+        "{~VALUE, VALUE}",
     ),
     (PER_TENSOR, "a_entry", "lookup_table.sv", "memory[address[port]]", "memory[address[0]]"),
     (LOOKUP, "a_value", "lookup_activation.sv", "(FOLDS - 1)", "(FOLDS - 2)"),
     (LOOKUP, "a_value", "lookup_activation.sv", "s_axis_tvalid && s_axis_tready", "s_axis_tready"),
     (LOOKUP, "a_value", "lookup_activation.sv", "if (enable[TABLE_STAGE]) negate", "negate"),
+    (ADD, "a_pair", "stream_add.sv", "{move && s_axis_tvalid[0], move", "{move, move"),
+    (ADD, "a_value", "stream_add.sv", "b * OUT_WIDTH'(B_FACTOR)", "b * OUT_WIDTH'(A_FACTOR)"),
+    (MULTIPLY, "a_pair", "stream_multiply.sv", "{move && s_axis_tvalid[0], move", "{move, move"),
+    (MULTIPLY, "a_value", "stream_multiply.sv", "if (enable[1]) product", "product"),
+    (SINK, "a_value", "sample_sink.sv", "word == WORD_WIDTH'(WORDS - 1)", "word == '1"),
+    (SINK, "a_value", "sample_sink.sv", "negative ? LOW : HIGH", "HIGH"),
+    (CORRECTED, "a_value", "sample_sink.sv", "code[ALL-2] >= least", "code[ALL-2] > least"),
+    (CORRECTED, "a_value", "sample_sink.sv", "if (enable[i]) channel[i]", "channel[i]"),
+    (LINES, "a_value", "matrix_vector_memory.sv", "if (enable) data", "data"),
+    (SIGN, "a_value", "matrix_vector_multiplier.sv", "|| sign[0]) && minus", "|| sign[0])"),
+)
+_ROOM, _VALID = "assign s_axis_tready = !m_axis_tvalid || m_axis_tready;", "take && last_part"
+PACKER_FAULTS = (
+    ("a_hold", "if (take || give) m_axis_tvalid", "m_axis_tvalid"),
+    ("a_stable", "if (take) m_axis_tdata", "if (s_axis_tvalid) m_axis_tdata"),
+    ("a_count", "m_axis_tvalid <= 1'b0;", "m_axis_tvalid <= 1'b1;"),
+    ("a_capacity", _ROOM, "assign s_axis_tready = 1'b1;"),
+    ("a_offer", f"<= {_VALID};", f"<= {_VALID} && m_axis_tready;"),
+    ("a_ready", _ROOM, "assign s_axis_tready = !m_axis_tvalid;"),
+    ("a_value", "word == WORD_WIDTH'(LINE - 1)", "word == WORD_WIDTH'(LINE - 2)"),
+    ("a_value", "line == LINE_WIDTH'(LINES - 1)", "line == LINE_WIDTH'(LINES)"),
+    ("a_value", "{s_axis_tdata, m_axis_tdata} >> WIDTH", "{m_axis_tdata, s_axis_tdata}"),
+)
+_STEP, _ALL = "m_axis_tvalid && m_axis_tready", "&(taken | m_axis_tready)"
+_TURN = f"else if ({_STEP}) begin"
+FORK_FAULTS = (
+    ("a_hold", "taken | m_axis_tready;", "'1;"),
+    ("a_stable", "= s_axis_tdata;", "= s_axis_tdata ^ {WIDTH{taken[0]}};"),
+    ("a_once", "~taken & ", ""),
+    ("a_all", _ALL, _ALL.replace("&", "|", 1)),
+    ("a_ready", _ALL, "&taken"),
+    ("a_value", "= s_axis_tdata;", "= s_axis_tdata ^ {WIDTH{taken[0]}};"),
+)
+CONCAT_FAULTS = (
+    ("a_hold", _TURN, "else if (m_axis_tvalid) begin"),
+    ("a_stable", _TURN, "else if (m_axis_tvalid) begin"),
+    ("a_offer", "|(source & s_axis_tvalid)", "|s_axis_tvalid"),
+    ("a_ready", "source & {INPUTS{m_axis_tready}}", "{INPUTS{m_axis_tready}}"),
+    ("a_value", "COUNT_WIDTH'(BEATS[i] - 1'b1)", "COUNT_WIDTH'(BEATS[i])"),
+)
+GRID_FAULTS = (
+    ("a_hold", "m_axis_tvalid <= rst_n;", "m_axis_tvalid <= rst_n && !m_axis_tvalid;"),
+    ("a_stable", f"{_STEP} && last_beat", "m_axis_tvalid && last_beat"),
+    ("a_offer", "m_axis_tvalid <= rst_n;", "m_axis_tvalid <= rst_n && m_axis_tready;"),
+    ("a_value", "wraps[i+1] && index[i] ==", "index[i] =="),
+    ("a_value", f"{_STEP} && last_beat", _STEP),
+)
+BUFFER_FAULTS = (
+    ("a_complete", "word == WW'(WORDS - 1)", "word == WW'(WORDS - 2)"),
+    ("a_complete", "enable && begin_vector && complete", "begin_vector && complete"),
+    ("a_capacity", "fill != FW'(DEPTH)", "1'b1"),
+    ("a_offer", "fill != FW'(DEPTH)", "fill == '0"),
+    ("a_value", "releasing[CHAIN-1]", "releasing[0]"),
+    ("a_value", "rewind && !done ? base", "rewind ? base"),
+    ("a_value", "CW'(lane / IN_LANES)", "'0"),
+)
+TRANSMITTER_FAULTS = (
+    ("a_ready", "left == '0;", "left[BIT_WIDTH-1:1] == '0;"),
+    ("a_value", "frame[BITS-1:1]}", "frame[BITS-1:2], 1'b1}"),
+    ("a_value", "shift ? CYCLE_WIDTH'(CYCLES - 1)", "shift ? CYCLE_WIDTH'(CYCLES - 2)"),
+)
+_SEEN = "seen <= {line, seen[1]};"
+RECEIVER_FAULTS = (
+    ("a_hold", "if (m_axis_tready) m_axis_tvalid <= 1'b0;", "m_axis_tvalid <= 1'b0;"),
+    ("a_stable", _SEEN, f"{_SEEN} m_axis_tdata <= bits;"),
+    ("a_count", "left == 4'd1 && seen[0]", "left == 4'd2 && seen[0]"),
+    ("a_offer", "m_axis_tvalid <= 1'b1;", "m_axis_tvalid <= m_axis_tready;"),
+    ("a_value", "{seen[0], bits[7:1]}", "{bits[6:0], seen[0]}"),
+    ("a_value", "CYCLES / 2 - 1", "CYCLES - 1"),
+)
+SERVER_FAULTS = (
+    ("a_busy", "&& s_axis_tready && s_axis_tlast", "&& s_axis_tlast"),
+    ("a_ready", "ready && busy", "ready"),
+    ("a_value", "s_axis_tvalid && busy", "s_axis_tvalid"),
+)
+MULTIPLIER_FAULTS = (
+    ("a_value", "SUM'(product)", "SUM'(difference * factor)"),
+    ("a_cascade", "assign sum_out = p;", "assign sum_out = previous;"),
 )
 # The depth that this package gives the queue, one word less, and FINN's.
 _DEEPER = "CORE_PIPELINE_DEPTH + 2;"
 FINNS_QUEUE = Mutant(MVAU, None, "mvu_vvu_axi.sv", _DEEPER, "CORE_PIPELINE_DEPTH;")
 MUTANTS = (
     *(Mutant(*given) for given in OWN),
+    *(
+        Mutant(case, prop, f"{case.kernel}.sv", before, after)
+        for case, faults in (
+            (PACKER, PACKER_FAULTS),
+            (FORK, FORK_FAULTS),
+            (CONCAT, CONCAT_FAULTS),
+            (GRID, GRID_FAULTS),
+            (BUFFER, BUFFER_FAULTS),
+            (MULTIPLIER, MULTIPLIER_FAULTS),
+            (TRANSMITTER, TRANSMITTER_FAULTS),
+            (RECEIVER, RECEIVER_FAULTS),
+            (SERVER, SERVER_FAULTS),
+        )
+        for prop, before, after in faults
+    ),
     FINNS_QUEUE,
     Mutant(MVAU_3, None, "mvu_vvu_axi.sv", _DEEPER, "CORE_PIPELINE_DEPTH + 1;"),
     *(
@@ -238,4 +401,4 @@ MUTANTS = (
     ),
 )
 # Each property once, and each kind of counter.
-FAST_MUTANTS = (*(m for m in MUTANTS if m.case in (REGISTER, WORDS, SEQUENCER)), FINNS_QUEUE)
+FAST_MUTANTS = (*(m for m in MUTANTS if m.case in (REGISTER, WORDS, SEQUENCER, FORK)), FINNS_QUEUE)

@@ -24,6 +24,8 @@ from dhq_brevitas.finn_flow.synthesis.yosys import Yosys
 HERE = Path(__file__).parent
 RTL = HERE.parents[2] / "finn_flow" / "rtl"
 ABC = Path(pyosys.__file__).with_name("yosys-abc")
+# What harnesses share.
+SHARED = ("transform_spec.sv", "stream_checker.sv", "serial_line.sv")
 GATES = (
     "proc",
     "flatten",
@@ -109,7 +111,7 @@ def decide(
     began = time.perf_counter()
     texts = {**(sources or case.sources())}
     top = f"prove_{case.kernel}"
-    for name in ("transform_spec.sv", "stream_checker.sv", f"{top}.sv"):
+    for name in (*SHARED, f"{top}.sv"):
         texts[name] = (HERE / name).read_text()
     for name, text in texts.items():
         (folder / name).write_text(text)

@@ -12,7 +12,7 @@ from pathlib import Path
 from cases import CASES, MUTANTS, Mutant
 from engine import Case, Verdict, decide
 
-SEARCH = 40
+SEARCH = 60
 
 
 def result(job: Case | Mutant) -> Verdict:

@@ -7,7 +7,7 @@ module prove_lookup_memory #(
     parameter bit PER_CHANNEL = 1,
     parameter bit BLOCK = 0,
     parameter bit [3:0][3:0] TABLE = '0,  // of table.mem
-    parameter bit [2:0][1:0][2:0] SCALES = '0  // of scale.mem: 3 folds of 2 channels, or the first
+    parameter bit [2:0][1:0][2:0] SCALES = '0  // of scale.mem: 3 folds of 2 channels; the first is the constant
 ) (
     input logic clk,
     input logic enable,
@@ -20,7 +20,8 @@ module prove_lookup_memory #(
   logic loaded;
 
   lookup_parameter #(
-      .PER_CHANNEL(PER_CHANNEL), .FOLDS(3), .LANES(2), .WIDTH(3), .FILE("scale.mem")
+      .PER_CHANNEL(PER_CHANNEL), .FOLDS(3), .LANES(2), .WIDTH(3), .FILE("scale.mem"),
+      .VALUE(SCALES[0][0])
   ) parameters (.*);
 
   lookup_table #(

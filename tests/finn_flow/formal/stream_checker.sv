@@ -9,8 +9,9 @@
 //   a_capacity no more than CAPACITY words are held: the kernel takes no word without room for it
 //   a_offer    whoever holds HELD words, enough for one more output, offers it within LATENCY cycles
 //              whatever the sink does: valid never waits for ready, and nothing gets stuck
-//   a_ready    as long as the sink was never slow, the kernel takes a word in every cycle
-//   a_value    the outputs of one block of WORDS words are what `expected` says of its inputs
+//   a_ready    with FULL_RATE: while the sink was never slow, the kernel takes a word in every cycle
+//   a_value    the outputs of one block of WORDS words are what `expected` says of its inputs; they
+//              are as many, or OUT_WORDS, the first of which needs the whole block
 //
 // a_value watches one block, chosen by the free input `pick`: as it may be any, all are right, each
 // once and in order. `block` holds its words, `word` is the output that is due, and `index` the
@@ -20,11 +21,14 @@ module stream_checker #(
     parameter int unsigned IN = 1,
     parameter int unsigned OUT = 1,
     parameter int unsigned WORDS = 1,
+    parameter int unsigned OUT_WORDS = WORDS,
     parameter int unsigned BLOCKS = 1,
     parameter int unsigned CAPACITY = 1,
     parameter int unsigned HELD = 1,
     parameter int unsigned LATENCY = 1,
-    localparam int unsigned WORD_WIDTH = dhq_rtl_pkg::index_width(WORDS),
+    parameter bit FULL_RATE = 1,
+    localparam int unsigned IN_WORD_WIDTH = dhq_rtl_pkg::index_width(WORDS),
+    localparam int unsigned WORD_WIDTH = dhq_rtl_pkg::index_width(OUT_WORDS),
     localparam int unsigned INDEX_WIDTH = dhq_rtl_pkg::index_width(BLOCKS)
 ) (
     input  logic                   clk,
@@ -53,11 +57,18 @@ module stream_checker #(
   assign give = m_valid && m_ready;
 
   logic [$clog2(CAPACITY + 2)-1:0] held, ahead;  // words inside; of these before the watched block
+  logic [$clog2(CAPACITY + 2)-1:0] left;  // that an output leaves no use for
   logic [$clog2(LATENCY + 1)-1:0] waited;
-  logic [WORD_WIDTH-1:0] in_word;
+  logic [IN_WORD_WIDTH-1:0] in_word;
   logic [INDEX_WIDTH-1:0] in_index;
-  logic watching, recording, slow, offered;
+  logic watching, recording, slow, offered, last_word;
   logic [OUT-1:0] last;
+
+  assign last_word = word == WORD_WIDTH'(OUT_WORDS - 1);
+  always_comb
+    if (!give) left = '0;
+    else if (OUT_WORDS == WORDS) left = 1;
+    else left = last_word ? $bits(left)'(WORDS) : '0;
 
   always_ff @(posedge clk) begin
     last <= m_data;
@@ -68,24 +79,23 @@ module stream_checker #(
     end else begin
       offered <= m_valid && !m_ready;
       slow <= slow || !m_ready;
-      held <= held + $bits(held)'(take) - $bits(held)'(give);
+      held <= held + $bits(held)'(take) - left;
       waited <= (m_valid || held < HELD) ? '0 : waited + 1'b1;
       if (take) begin
-        in_word <= (in_word == WORD_WIDTH'(WORDS - 1)) ? '0 : in_word + 1'b1;
-        if (in_word == WORD_WIDTH'(WORDS - 1)) begin
+        in_word <= (in_word == IN_WORD_WIDTH'(WORDS - 1)) ? '0 : in_word + 1'b1;
+        if (in_word == IN_WORD_WIDTH'(WORDS - 1)) begin
           in_index  <= (in_index == INDEX_WIDTH'(BLOCKS - 1)) ? '0 : in_index + 1'b1;
           recording <= 1'b0;
         end
       end
+      if (give) word <= last_word ? '0 : word + 1'b1;
       if (watching) begin
-        if (give && ahead != '0) ahead <= ahead - 1'b1;
-        else if (give && word == WORD_WIDTH'(WORDS - 1)) watching <= 1'b0;
-        else if (give) word <= word + 1'b1;
+        if (ahead != '0) ahead <= ahead - left;
+        else if (give && last_word) watching <= 1'b0;
       end else if (take && pick && in_word == '0) begin
         watching <= 1'b1;
         recording <= WORDS > 1;
-        ahead <= held - $bits(held)'(give);
-        word <= '0;
+        ahead <= held - left;
         index <= in_index;
       end
     end
@@ -95,10 +105,10 @@ module stream_checker #(
     if (started && rst_n) begin
       a_hold : assert (!offered || m_valid);
       a_stable : assert (!offered || m_data == last);
-      a_count : assert (!m_valid || held != '0);
+      a_count : assert (!m_valid || held >= ((OUT_WORDS == WORDS) ? 1 : WORDS));
       a_capacity : assert (held <= CAPACITY);
       a_offer : assert (waited < LATENCY);
-      a_ready : assert (slow || !m_ready || s_ready);
+      a_ready : assert (!FULL_RATE || slow || !m_ready || s_ready);
       a_value : assert (!(m_valid && watching && ahead == '0) || m_data == expected);
     end
 

@@ -48,7 +48,7 @@ MODULES = {
     "hadamard_word_stage": ["", "SIMD=4 DEPTH=8 WORDS=16 SWAPS=32'h1234 SKID=1", "DEPTH=512"],
     "lookup_activation": [
         "",
-        "HAS_SCALE=1",
+        "HAS_SCALE=1 SCALE_WIDTH=4 SCALE=4'd9",
         "HAS_BIAS=1 WRAP=0 OFFSET=-128",
         "HAS_SCALE=1 HAS_BIAS=1 CHANNELS=12 PE=3 SCALE_PER_CHANNEL=1 BIAS_PER_CHANNEL=1"
         " BIAS_WIDTH=60 IN_WIDTH=30 SHIFT=20",

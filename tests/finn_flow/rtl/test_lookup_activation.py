@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from simulate import Instance, build, simulate
+from simulate import Bits, Instance, build, simulate
 
 SCENARIOS = 5
 
@@ -101,15 +101,18 @@ def instance(
 
 
 def named(instances: list[Instance]) -> list[Instance]:
-    """The instances with memory files of their own."""
-    kinds = ("TABLE", "SCALE", "BIAS")
-    return [
-        replace(
-            one,
-            parameters={**one.parameters, **{f"{k}_FILE": f"{k.lower()}_{i}.mem" for k in kinds}},
-        )
-        for i, one in enumerate(instances)
-    ]
+    """The instances with memory files of their own, or constants."""
+    result = []
+    for i, one in enumerate(instances):
+        parameters = {**one.parameters, "TABLE_FILE": f"table_{i}.mem"}
+        for kind in ("SCALE", "BIAS"):
+            if parameters[f"{kind}_PER_CHANNEL"]:
+                parameters[f"{kind}_FILE"] = f"{kind.lower()}_{i}.mem"
+            elif parameters[f"HAS_{kind}"]:
+                width = int(parameters[f"{kind}_WIDTH"])
+                parameters[kind] = Bits(width, one.bench[kind.lower()][0] & ((1 << width) - 1))
+        result.append(replace(one, parameters=parameters))
+    return result
 
 
 def write_memories(work_dir: Path, instances: list[Instance]) -> None:
@@ -119,10 +122,9 @@ def write_memories(work_dir: Path, instances: list[Instance]) -> None:
         table = np.array(bench["table"][:stored], object)[:, None]
         (work_dir / str(p["TABLE_FILE"])).write_text(hexadecimal(table, int(p["OUT_WIDTH"])))
         for kind in ("SCALE", "BIAS"):
-            if p[f"HAS_{kind}"]:
-                values = np.array(bench[kind.lower()], object)
-                lanes = int(p["PE"]) if p[f"{kind}_PER_CHANNEL"] else 1
-                text = hexadecimal(values.reshape(-1, lanes), int(p[f"{kind}_WIDTH"]))
+            if p[f"HAS_{kind}"] and p[f"{kind}_PER_CHANNEL"]:
+                values = np.array(bench[kind.lower()], object).reshape(-1, int(p["PE"]))
+                text = hexadecimal(values, int(p[f"{kind}_WIDTH"]))
                 (work_dir / str(p[f"{kind}_FILE"])).write_text(text)
 
 

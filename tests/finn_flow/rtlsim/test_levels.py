@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from dhq_brevitas import finn_flow
+from dhq_brevitas.finn_flow import host
 from dhq_brevitas.run import cli
 from dhq_brevitas.run.records import RunFolder
 
@@ -80,6 +81,21 @@ def test_engine_writes_the_host_s_picture(out, capsys):
     assert "RTL, engine's samples" in capsys.readouterr().out
 
 
+def test_vivado_takes_the_same_design(out, capsys):
+    """With the part's slices it is the one that was simulated; what it gives is the picture."""
+    assert run("vivado", "--out", out, "--board", "Ultra96-V2") == 0
+    values, folder = summary(out), out / "vivado"
+    assert (values["vivado_part"], values["vivado_packet_bytes"]) == ("xczu3eg-sbva484-1-i", 960)
+    assert host.check(folder) == "320 points: values, received as they must be"
+    received = np.load(folder / "check.npz")["received"]
+    picture = np.asarray(Image.open(out / "finn.png"))
+    np.testing.assert_array_equal(received.reshape(picture.shape), picture)
+    assert "set TOP dhq_engine\n" in (folder / "settings.tcl").read_text()
+    assert {"package_ip.tcl", "run_on_board.py"} < {path.name for path in folder.iterdir()}
+    assert run("vivado", "--out", out, "--board", "Zybo") == 2
+    assert "--board 'Zybo' is not known: use Pynq-Z1," in capsys.readouterr().err
+
+
 def test_engine_needs_a_shell(out, tmp_path, capsys):
     folder = shutil.copytree(out, tmp_path / "out")
     options = ["--cycles-per-sample", 64, "--shell", "none"]
@@ -88,6 +104,12 @@ def test_engine_needs_a_shell(out, tmp_path, capsys):
     assert capsys.readouterr().err.strip().splitlines()[-1] == (
         "dhq: error: --level 'engine' needs a shell: repeat the build with --shell axis or pixels"
     )
+    # For Vivado it is a design that takes codes.
+    assert run("vivado", "--out", folder, "--board", "Ultra96-V2") == 0
+    record = host.read_record(folder / "vivado")
+    assert (record.given.size, record.given.channels, record.wanted.channels) == (640, 2, 3)
+    checked = "320 points: values, received, codes, codes sent as they must be"
+    assert host.check(folder / "vivado") == checked
 
 
 def test_node_level(out, capsys):

@@ -12,7 +12,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
 from dhq_brevitas.export import export_qonnx, set_batch_size
-from dhq_brevitas.finn_flow import FlowError, build_dataflow, execute_dataflow
+from dhq_brevitas.finn_flow import FlowError, build_dataflow, execute_dataflow, stitching
 from dhq_brevitas.finn_flow.rtlsim import SimulationError, enable_verilator
 from dhq_brevitas.finn_flow.stitching import (
     StitchedDesign,
@@ -22,6 +22,8 @@ from dhq_brevitas.finn_flow.stitching import (
     stitch,
 )
 from dhq_brevitas.finn_flow.stitching import nodes as nodes_module
+from dhq_brevitas.finn_flow.stitching import simulate as simulate_module
+from dhq_brevitas.finn_flow.stitching.simulate import run_signal
 from graphs import codes
 from layer_graphs import hadamard, requant
 from networks import grid_codes, sine_network
@@ -58,6 +60,32 @@ def test_equal_to_python_at_the_promised_rate(design, signal, expected):
     assert stats.cycles_per_sample == pytest.approx(CYCLES, rel=0.02)
     assert CYCLES < stats.latency_cycles < 5 * CYCLES
     assert stats.cycles == pytest.approx(499 * CYCLES + stats.latency_cycles, rel=0.02)
+
+
+def test_in_parts_at_once_the_same(design, signal, expected, monkeypatch):
+    monkeypatch.setattr(stitching, "processors", lambda: 3)
+    monkeypatch.setattr(simulate_module, "PART_SAMPLES", 100)
+    outputs, stats = simulate_stitched(design, signal, progress=False)
+    np.testing.assert_array_equal(outputs, expected)
+    assert stats.samples == 500
+    assert stats.cycles_per_sample == pytest.approx(CYCLES, rel=0.02)
+    # Three fillings of the pipeline.
+    assert stats.cycles == pytest.approx(497 * CYCLES + 3 * stats.latency_cycles, rel=0.02)
+
+
+def test_an_error_in_one_part_ends_the_others_and_is_told(design, monkeypatch):
+    run_part = simulate_module._run_part
+
+    def broken(library, signals, *args, **kwargs):
+        if signals[0][0, 0] == 1:
+            raise SimulationError("this one")
+        return run_part(library, signals, *args, **kwargs)
+
+    monkeypatch.setattr(simulate_module, "_run_part", broken)
+    monkeypatch.setattr(simulate_module, "PART_SAMPLES", 2)
+    ramp = np.repeat([0, 0, 1, 0], 500)[:, None] * [[1, 1]]
+    with pytest.raises(SimulationError, match=r"^this one$"):
+        run_signal(design.library(), ramp, design.input_formats, design.output_formats, parts=4)
 
 
 @pytest.mark.parametrize("stalls", [(200, 0), (0, 250), (128, 128)])

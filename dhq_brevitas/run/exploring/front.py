@@ -1,0 +1,169 @@
+# SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
+# SPDX-License-Identifier: BSD-3-Clause
+"""The front of an exploration as a table, as files, and as a picture."""
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dhq_brevitas.run.exploring.options import SEARCHED
+from dhq_brevitas.run.exploring.study import OBJECTIVES, Exploration
+from dhq_brevitas.run.html_report import data_address, environment
+from dhq_brevitas.util.figures import new_figure, save
+from dhq_brevitas.util.files import atomic_path, write_json, write_text
+from dhq_brevitas.util.tables import text_table
+
+__all__ = ["design_text", "front_text", "result_text", "write_front"]
+
+PICTURE, PAGE = "front.png", "front.html"
+COLUMNS = {
+    "trial": "trial",
+    "psnr": "PSNR dB",
+    "lut": "LUT",
+    "dsp": "DSP",
+    "bram18": "BRAM18",
+    "family": "family",
+    "hidden": "hidden",
+    "layers": "layers",
+    "weight_bits": "W bits",
+    "act_bits": "A bits",
+    "phase_bits": "table bits",
+    "rotation": "rotation",
+}
+FIGURES = ("psnr", "psnr_float", "lut", "dsp", "bram18", "uram", "cycles", "seconds", "given_up")
+
+
+def design_text(design: Mapping[str, Any]) -> str:
+    """A design in a few words."""
+    return (
+        f"{design['family']} {design['layers']} x {design['hidden']}, "
+        f"W{design['weight_bits']}A{design['act_bits']}, tables {design['phase_bits']}, "
+        f"rotation {design['rotation']}"
+    )
+
+
+def result_text(record: Mapping[str, Any]) -> str:
+    """What came of a trial."""
+    if record["given_up"]:
+        return f"given up: {record['given_up']}"
+    return (
+        f"{record['psnr']:.2f} dB, {record['lut']} LUT, {record['dsp']} DSP, "
+        f"{record['bram18']} BRAM18"
+    )
+
+
+def front_records(exploration: Exploration) -> list[dict[str, Any]]:
+    """The records of the front, the best PSNR first."""
+    numbers = set(exploration.front())
+    found = [record for record in exploration.records() if record["trial"] in numbers]
+    return sorted(found, key=lambda record: -record["psnr"])
+
+
+def front_text(exploration: Exploration) -> str:
+    """The front as a table, and how many trials it is of."""
+    front = front_records(exploration)
+    lines = [_counts(exploration, front)]
+    if front:
+        best = f"{exploration.folder}:{front[0]['trial']}"
+        lines += ["", text_table(_rows(front)), "(LUT, DSP and BRAM18 are estimates)"]
+        lines += ["", f"pictures, and all designs, in {exploration.folder / PAGE}"]
+        lines += [f"to build one: dhq run --from {best} --out DIR"]
+    return "\n".join(lines)
+
+
+def _counts(exploration: Exploration, front: Sequence[Mapping[str, Any]]) -> str:
+    records = exploration.records()
+    given_up = sum(bool(record["given_up"]) for record in records)
+    return f"{len(records)} designs, {given_up} of them given up; {len(front)} on the front"
+
+
+def _rows(records: Iterable[Mapping[str, Any]]) -> list[list[str]]:
+    rows = [list(COLUMNS.values())]
+    return rows + [[_cell(record, name) for name in COLUMNS] for record in records]
+
+
+def _cell(record: Mapping[str, Any], name: str) -> str:
+    value = record["design"].get(name, record.get(name, ""))
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+def write_front(exploration: Exploration) -> None:
+    """front.json, front.csv, trials.csv, front.png and front.html in the folder."""
+    folder, records = exploration.folder, exploration.records()
+    front = front_records(exploration)
+    write_json(folder / "front.json", {"objectives": OBJECTIVES, "front": front})
+    _write_csv(folder / "front.csv", front)
+    _write_csv(folder / "trials.csv", records)
+    measured = [record for record in records if not record["given_up"]]
+    if measured:
+        _draw(exploration, measured, front)
+    _write_page(exploration, front, records)
+
+
+def _write_page(
+    exploration: Exploration, front: list[dict[str, Any]], records: list[dict[str, Any]]
+) -> None:
+    """One page that needs nothing else."""
+    reasons = [["trial", "design", "given up, as it"]]
+    reasons += [
+        [str(record["trial"]), design_text(record["design"]), record["given_up"]]
+        for record in records
+        if record["given_up"]
+    ]
+    measured = [record for record in records if not record["given_up"]]
+    settings = exploration.settings
+    page = (
+        environment(Path(__file__).parent)
+        .get_template("front.html.j2")
+        .render(
+            title=f"Designs for {settings['signal']} on {settings['fpga_part']}, "
+            f"{settings['cycles_per_sample']} cycles of {settings['clk_ns']:g} ns a sample",
+            counts=_counts(exploration, front),
+            picture=data_address((exploration.folder / PICTURE).read_bytes()) if front else "",
+            tables=[("The front (estimates)", _rows(front)), ("All designs", _rows(measured))]
+            + ([("Given up", reasons)] if len(reasons) > 1 else []),
+            settings={name: value for name, value in settings.items() if value is not None},
+        )
+    )
+    write_text(exploration.folder / PAGE, page)
+
+
+def _write_csv(path: Any, records: Iterable[Mapping[str, Any]]) -> None:
+    names = ["trial", *FIGURES, *SEARCHED]
+    with atomic_path(path) as temporary, temporary.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, names, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({**record, **record["design"]} for record in records)
+
+
+def _draw(
+    exploration: Exploration,
+    measured: Sequence[Mapping[str, Any]],
+    front: Sequence[Mapping[str, Any]],
+) -> None:
+    """PSNR over each resource: all designs, and those of the front with their numbers."""
+    figure = new_figure((15, 5))
+    resources = [name for name in OBJECTIVES if name != "psnr"]
+    for place, name in enumerate(resources, start=1):
+        axes = figure.add_subplot(1, len(resources), place)
+        axes.scatter(*_points(measured, name), s=14, color="0.7", label="other designs")
+        axes.scatter(*_points(front, name), s=26, color="tab:orange", label="front")
+        for record in front:
+            axes.annotate(
+                str(record["trial"]),
+                (record[name], record["psnr"]),
+                xytext=(3, 3),
+                textcoords="offset points",
+                fontsize=7,
+            )
+        axes.set_xlabel(f"{COLUMNS[name]} (estimate)")
+        axes.set_ylabel("PSNR in dB")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.3)
+    figure.axes[0].legend()
+    save(figure, exploration.folder / PICTURE, dpi=100)
+
+
+def _points(records: Sequence[Mapping[str, Any]], name: str) -> tuple[list[float], list[float]]:
+    return [record[name] for record in records], [record["psnr"] for record in records]
