@@ -375,8 +375,8 @@ def test_transforms_of_more_than_24_bits_are_refused(tmp_path):
             build_dataflow(model, tmp_path / "taken", progress=False)
             continue
         sentence = (
-            r"HadamardTransform_rtl_0 \(HadamardTransform_rtl\): its inputs of INT25 have 25 bits .* "
-            "takes at most 24; quantize them before"
+            r"HadamardTransform_rtl_0 \(HadamardTransform_rtl\): its inputs of INT25 have 25 bits "
+            ".* takes at most 24; quantize them before"
         )
         with pytest.raises(FlowError, match=sentence):
             build_dataflow(model, tmp_path / "refused", progress=False)
