@@ -41,9 +41,20 @@ def on_files(files: Files, config: Any) -> Files:
         text = (ROOT / name).read_text().replace("](docs/", "](")
         files.append(File.generated(config, FIRST.get(name, name), content=text))
     for script in sorted(NOTEBOOKS.glob("*.py")):
-        text = jupytext.writes(jupytext.read(script), "md")
-        files.append(File.generated(config, f"notebooks/{script.stem}.md", content=text))
+        name = f"notebooks/{script.stem}.md"
+        files.append(File.generated(config, name, content=notebook_text(script)))
     return files
+
+
+def notebook_text(script: Path) -> str:
+    """A notebook as Markdown, without the lines about its license."""
+    shown = []
+    for cell in jupytext.read(script).cells:
+        if cell.cell_type == "markdown":
+            shown.append(cell.source)
+        elif "SPDX" not in cell.source:
+            shown.append(f"```python\n{cell.source}\n```")
+    return "\n\n".join(shown)
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
