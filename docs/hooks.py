@@ -7,6 +7,7 @@ examples/notebooks. The page of the command line gets the help of every command.
 """
 
 import argparse
+import contextlib
 import os
 import re
 from pathlib import Path
@@ -27,12 +28,15 @@ def on_startup(**_: Any) -> None:
     os.environ["COLUMNS"] = "100"  # of the commands' help
     package = ROOT / "build" / "docs" / "dhq_brevitas"
     package.mkdir(parents=True, exist_ok=True)
-    for link in package.iterdir():
-        link.unlink()
     siblings = [ROOT / "export", ROOT / "finn_flow"]
     inner = [p for p in (ROOT / "dhq_brevitas").iterdir() if p.name not in ("export", "finn_flow")]
-    for path in [*inner, *siblings]:
-        (package / path.name).symlink_to(path)
+    wanted = {package / path.name: path for path in [*inner, *siblings]}
+    for link in set(package.iterdir()) - set(wanted):
+        link.unlink(missing_ok=True)
+    for link, path in wanted.items():
+        # Another build may be under way, and have made it.
+        with contextlib.suppress(FileExistsError):
+            link.symlink_to(path)
 
 
 def on_files(files: Files, config: Any) -> Files:
