@@ -50,7 +50,7 @@ demo: $(READY)
 # MkDocs Material says that it has a successor; with --quiet, warnings would not count.
 docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
-	@echo "site/index.html"
+	@echo "site/index.html; to search in it, serve it: python3 -m http.server -d site"
 
 test: lint types test-finn test-core
 

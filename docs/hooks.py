@@ -7,6 +7,7 @@ examples/notebooks. The page of the command line gets the help of every command.
 """
 
 import argparse
+import contextlib
 import os
 import re
 from pathlib import Path
@@ -27,12 +28,15 @@ def on_startup(**_: Any) -> None:
     os.environ["COLUMNS"] = "100"  # of the commands' help
     package = ROOT / "build" / "docs" / "dhq_brevitas"
     package.mkdir(parents=True, exist_ok=True)
-    for link in package.iterdir():
-        link.unlink()
     siblings = [ROOT / "export", ROOT / "finn_flow"]
     inner = [p for p in (ROOT / "dhq_brevitas").iterdir() if p.name not in ("export", "finn_flow")]
-    for path in [*inner, *siblings]:
-        (package / path.name).symlink_to(path)
+    wanted = {package / path.name: path for path in [*inner, *siblings]}
+    for link in set(package.iterdir()) - set(wanted):
+        link.unlink(missing_ok=True)
+    for link, path in wanted.items():
+        # Another build may be under way, and have made it.
+        with contextlib.suppress(FileExistsError):
+            link.symlink_to(path)
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -41,9 +45,20 @@ def on_files(files: Files, config: Any) -> Files:
         text = (ROOT / name).read_text().replace("](docs/", "](")
         files.append(File.generated(config, FIRST.get(name, name), content=text))
     for script in sorted(NOTEBOOKS.glob("*.py")):
-        text = jupytext.writes(jupytext.read(script), "md")
-        files.append(File.generated(config, f"notebooks/{script.stem}.md", content=text))
+        name = f"notebooks/{script.stem}.md"
+        files.append(File.generated(config, name, content=notebook_text(script)))
     return files
+
+
+def notebook_text(script: Path) -> str:
+    """A notebook as Markdown, without the lines about its license."""
+    shown = []
+    for cell in jupytext.read(script).cells:
+        if cell.cell_type == "markdown":
+            shown.append(cell.source)
+        elif "SPDX" not in cell.source:
+            shown.append(f"```python\n{cell.source}\n```")
+    return "\n\n".join(shown)
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:

@@ -60,6 +60,21 @@ def test_nothing_comes_from_elsewhere(site):
             assert (page.parent / source.split("?")[0]).exists(), (page, source)
 
 
+def test_all_markdown_is_rendered(site):
+    """Fences, rows of tables and links that Markdown did not take for such."""
+    for page in site.rglob("*.html"):
+        text = re.sub(r"<(code|pre|script)\b.*?</\1>", "", page.read_text(), flags=re.DOTALL)
+        assert re.findall(r"```|^\s*\|.*|\]\([\w./#-]+\)", text, flags=re.MULTILINE) == [], page
+
+
+def test_notebooks_are_pages(site):
+    for script in (ROOT / "examples" / "notebooks").glob("*.py"):
+        text = (site / "notebooks" / f"{script.stem}.html").read_text()
+        assert "SPDX" not in text
+        codes = re.findall(r"^# %%(?: tags.*)?\n", script.read_text(), flags=re.MULTILINE)
+        assert text.count('<div class="highlight">') == len(codes)
+
+
 def test_the_reference_has_every_public_name(site):
     import dhq_brevitas as dhq
 
@@ -125,6 +140,9 @@ def test_versions_agree():
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text()
     assert f"\n## {version}\n" in (ROOT / "CHANGELOG.md").read_text()
+    command = ["git", "tag", "--points-at", "HEAD", "v*"]
+    tags = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert set(tags.stdout.split()) <= {f"v{version}"}
 
 
 # -- pictures --------------------------------------------------------------------------------------
