@@ -56,7 +56,7 @@ def test_what_is_missing_is_named(versions, capsys):
     assert run("doctor") == 0
     text = capsys.readouterr().out
     assert (
-        "finn-plus 1.0 is not ==1.6.1: needed for build, simulate, limits on hardware; "
+        "finn-plus 1.0 is not ==1.6.1: needed for build, simulate, vivado, limits on hardware; "
         "pip install 'dhq-brevitas[finn]'" in text
     )
     assert (
