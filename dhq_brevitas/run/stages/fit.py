@@ -32,8 +32,8 @@ class FitOptions(DeviceOptions):
     """The signal, the task, the network and its training."""
 
     signal: str = option(
-        help="file with a picture, sound or mesh, or a name: astronaut, chord, torus, shapes, …; of "
-        "dhq run also a folder, written with a slash, for each of its files",
+        help="file with a picture, sound or mesh, or a name: astronaut, chord, torus, shapes, …; "
+        "of dhq run also a folder, written with a slash, for each of its files",
         metavar="SIGNAL",
     )
     task: str = option("picture", f"what to do: {TASKS}; or a .py file", metavar="NAME")
