@@ -143,6 +143,8 @@ def _draw(
     front: Sequence[Mapping[str, Any]],
 ) -> None:
     """PSNR over each resource: all designs, and those of the front with their numbers."""
+    from matplotlib.ticker import MaxNLocator
+
     figure = new_figure((15, 5))
     resources = [name for name in OBJECTIVES if name != "psnr"]
     for place, name in enumerate(resources, start=1):
@@ -159,7 +161,7 @@ def _draw(
             )
         axes.set_xlabel(f"{COLUMNS[name]} (estimate)")
         axes.set_ylabel("PSNR in dB")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
     figure.axes[0].legend()
     save(figure, exploration.folder / PICTURE, dpi=100)

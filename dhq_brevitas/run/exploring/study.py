@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from filelock import FileLock, Timeout
 
@@ -31,7 +31,12 @@ if TYPE_CHECKING:
 __all__ = ["OBJECTIVES", "Claim", "Exploration", "trial_record"]
 
 #: What a design is judged by, and whether more of it is better.
-OBJECTIVES = {"psnr": "maximize", "lut": "minimize", "dsp": "minimize", "bram18": "minimize"}
+OBJECTIVES: dict[str, Literal["maximize", "minimize"]] = {
+    "psnr": "maximize",
+    "lut": "minimize",
+    "dsp": "minimize",
+    "bram18": "minimize",
+}
 Possible = Callable[[Mapping[str, Any]], bool]
 
 KIND = "study"

@@ -72,7 +72,7 @@ class Evaluator:
 
         self.folder, self.shared, self.problem = folder, dict(shared), problem
         self.cycles, part = int(shared["cycles_per_sample"]), str(shared["fpga_part"])
-        there = part_resources(part) or {}
+        there: Mapping[str, Any] = part_resources(part) or {}
         self.limits = Limits(**{name: there[name] for name in LIMITED})
         self.estimate = LayerEstimator(self.cycles, part)
 
@@ -85,7 +85,7 @@ class Evaluator:
     ) -> dict[str, Any]:
         """The record of a trial; ``finished``: records of others."""
         start = time.monotonic()
-        settings = self.shared | design
+        settings = {**self.shared, **design}
         record = {"design": dict(design), "settings": settings, "given_up": ""}
         try:
             record |= self._measured(number, settings, finished, say)
