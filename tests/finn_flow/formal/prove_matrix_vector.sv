@@ -31,9 +31,9 @@ module prove_matrix_vector #(
   localparam int unsigned STAGES =
       (WEIGHT_WIDTH <= 2 ? 3 : 4) + CHAIN - 1 + $clog2((SIMD + CHAIN - 1) / CHAIN);
   localparam int unsigned LATENCY = STAGES + (BUFFERED ? COLUMNS + 3 : 2) + CHAIN;
-  // The input memory, the pipeline; vectors of which results are held, two of them at the output.
+  // The input memory and the pipeline; vectors of which there are sums, results and two outputs.
   localparam int unsigned CAPACITY =
-      ((BUFFERED ? 32 : 0) + STAGES + 1) * SIMD / IN_LANES + 3 * MW / IN_LANES;
+      ((BUFFERED ? 32 : 0) + STAGES) * SIMD / IN_LANES + 4 * MW / IN_LANES;
 
   logic s_ready, m_valid;
   logic [OUT_LANES-1:0][ACC_WIDTH-1:0] m_data, expected;

@@ -1,13 +1,12 @@
 // SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// uart_receiver: the bytes of an ideal line, whose bits last LINE_CYCLES cycles, each once.
+// uart_receiver: the bytes of an ideal line, each once.
 //
 // The sender begins when it likes. A byte is taken before the next one is whole, as the kernel wants.
 
 module prove_uart_receiver #(
-    parameter int unsigned CYCLES = 4,
-    parameter int unsigned LINE_CYCLES = CYCLES
+    parameter int unsigned CYCLES = 4
 ) (
     input logic clk,
     input logic rst_n,
@@ -16,16 +15,15 @@ module prove_uart_receiver #(
     input logic m_ready
 );
 
-  // The stop bit may have begun, and has been read in its middle.
-  localparam int unsigned WHOLE = 9 * dhq_rtl_pkg::min_of(CYCLES, LINE_CYCLES);
-  localparam int unsigned LATENCY = 9 * CYCLES + CYCLES / 2 + 3 - WHOLE;
+  localparam int unsigned WHOLE = 9 * CYCLES;  // the stop bit begins
+  localparam int unsigned LATENCY = CYCLES / 2 + 3;  // until it was read in its middle
 
   logic line, idle, m_valid, started, offered, waits;
-  logic [$clog2(10*LINE_CYCLES)-1:0] at;
+  logic [$clog2(10*CYCLES)-1:0] at;
   logic [7:0] m_data, last, due;
   logic [$clog2(LATENCY+1)-1:0] waited;
 
-  serial_line #(.CYCLES(LINE_CYCLES)) sender (.*);
+  serial_line #(.CYCLES(CYCLES)) sender (.*);
   uart_receiver #(.CYCLES(CYCLES)) dut (
       .clk, .rst_n, .line, .m_axis_tdata(m_data), .m_axis_tvalid(m_valid), .m_axis_tready(m_ready)
   );
