@@ -400,7 +400,18 @@ def unsupported(*nodes) -> ModelWrapper:
     ("model", "message"),
     [
         (unsupported(("Softmax", {})), r"node Softmax_0 \(op_type Softmax\) has no hardware layer"),
-        (unsupported(("Sin", {})), r"node Sin_0 \(op_type Sin\) has no hardware layer: only"),
+        (
+            unsupported(("Sin", {})),
+            r"Sin_0 .* a function needs a quantizer on either side, .*Lookup",
+        ),
+        (
+            GraphBuilder(4, datatype="INT4")
+            .matmul(np.eye(4), 2)
+            .apply("Mul", 0.3)
+            .apply("Relu")
+            .model(4),
+            r"node Relu_0 \(op_type Relu\) has no hardware layer: a function",
+        ),
         (unsupported(("LpNormalization", {})), r"\(op_type LpNormalization\)"),
         (
             GraphBuilder(4).matmul(np.eye(4), 2).model(4),

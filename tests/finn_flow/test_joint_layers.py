@@ -18,7 +18,7 @@ from dhq_brevitas.finn_flow import FlowError, UnsupportedNodeError, build_datafl
 from dhq_brevitas.finn_flow.ops import DOMAIN, layer_kind
 from dhq_brevitas.finn_flow.ranges import integer_ranges
 from dhq_brevitas.finn_flow.transformations import InferForks, SetLayerFolding
-from joint_networks import NETWORKS, inputs_of, joint_network
+from joint_networks import NETWORKS, Joined, inputs_of, joint_network, linear
 
 SAMPLES = 200
 #: Layers with several streams that each network becomes.
@@ -220,6 +220,16 @@ def test_product_of_a_branch_with_a_bias(tmp_path):
     name = "product with a bias"
     graph = export_qonnx(joint_network(name), inputs_of(name, 4))
     with pytest.raises(UnsupportedNodeError, match=r"\(op_type Mul\).*in a product with a bias"):
+        build_dataflow(graph, tmp_path, progress=False)
+
+
+def test_one_result_as_two_outputs(tmp_path):
+    def join(network, h):
+        y = network.head(h)
+        return y, 2 * y
+
+    graph = export_qonnx(Joined(join, head=linear(8, 3)).eval(), inputs_of("residual", 4))
+    with pytest.raises(FlowError, match=r"the graph outputs \S+ and \S+ are one result"):
         build_dataflow(graph, tmp_path, progress=False)
 
 
