@@ -200,7 +200,7 @@ def kill_once(folder, seconds: float, *arguments, number=TRIALS) -> bool:
     """Whether it was at work when it was killed."""
     process = forked(folder, *arguments, number=number)
     process.join(seconds)
-    os.kill(process.pid, signal.SIGKILL)
+    process.kill()  # SIGKILL, if it did not end by itself
     process.join()
     return process.exitcode == -signal.SIGKILL
 
