@@ -11,7 +11,6 @@ from dhq_brevitas.finn_flow.ops.channelwise_rtl import ChannelwiseRtl, bit_liter
 from dhq_brevitas.finn_flow.ops.hadamard_transform import HadamardTransform
 from dhq_brevitas.finn_flow.ops.widths import signed_width
 
-
 #: Of the kernel's inputs, a sign among them.
 MAX_INPUT_BITS = 24
 

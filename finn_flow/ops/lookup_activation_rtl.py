@@ -11,7 +11,6 @@ from dhq_brevitas.finn_flow.errors import FlowError
 from dhq_brevitas.finn_flow.ops.channelwise_rtl import ChannelwiseRtl
 from dhq_brevitas.finn_flow.ops.lookup_activation import LookupActivation, table_fold
 
-
 #: Of the kernel's inputs and of its scale M.
 MAX_FACTOR_BITS = 48
 
