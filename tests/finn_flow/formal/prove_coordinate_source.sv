@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// coordinate_source: STARTS + STEPS·index, index the digits of the number of the point, the last axis lowest.
+// coordinate_source: STARTS + STEPS·index; the indices are the digits of the point's number, the
+// last axis lowest.
 
 module prove_coordinate_source #(
     parameter int unsigned AXES = 2,

@@ -3,8 +3,8 @@
 //
 // matrix_vector_buffer: every vector, as often as its parent passes over it, word by word.
 //
-// The parent is that of matrix_vector, stalled at any time: it begins a vector when one is complete,
-// passes over it PASSES times and begins the next one then or later. Watched is one vector, chosen
+// The parent is that of matrix_vector, stalled at any time: it begins a vector when one is
+// complete, passes over it PASSES times and begins the next one then or later. Watched is one vector, chosen
 // by `pick`; x must be its words when they are due, the more so if others come in meanwhile.
 
 module prove_matrix_vector_buffer #(
@@ -33,9 +33,10 @@ module prove_matrix_vector_buffer #(
       .LANES(LANES), .IN_LANES(IN_LANES), .WIDTH(WIDTH), .WORDS(WORDS), .CHAIN(CHAIN), .DEPTH(DEPTH)
   ) dut (.*);
 
-  logic started, watching, recording, current, take, begins, ends;
+  logic started, watching, recording, current, take, last_part, begins, ends;
   logic [$clog2(PARTS+1)-1:0] part;
-  logic [$clog2(DEPTH/WORDS+3)-1:0] whole, ahead;  // vectors complete and not begun; before the watched
+  // Vectors complete and not begun, and those of them before the watched one.
+  logic [$clog2(DEPTH/WORDS+3)-1:0] whole, ahead;
   logic [$clog2(DEPTH*LANES/IN_LANES+2)-1:0] held;  // parts of words that are due again
   logic [dhq_rtl_pkg::index_width(WORDS)-1:0] word;
   logic [dhq_rtl_pkg::index_width(PASSES)-1:0] pass;
@@ -45,6 +46,7 @@ module prove_matrix_vector_buffer #(
   logic [CHAIN-1:0][LANES-1:0][WIDTH-1:0] due_words;
 
   assign take = s_valid && s_ready;
+  assign last_part = part == $bits(part)'(PARTS - 1);
   assign block = parts;
   assign rewind = next && word == $bits(word)'(WORDS - 1);
   assign last_pass = pass == $bits(pass)'(PASSES - 1);
@@ -56,13 +58,15 @@ module prove_matrix_vector_buffer #(
   always_ff @(posedge clk) begin
     started <= 1'b1;
     if (take && (recording || !watching)) parts[part] <= s_data;
-    if (!rst_n) {part, whole, ahead, held, word, pass, watching, recording, current, next, due} <= '0;
-    else begin
-      if (take) part <= (part == $bits(part)'(PARTS - 1)) ? '0 : part + 1'b1;
-      whole <= whole + $bits(whole)'(take && part == $bits(part)'(PARTS - 1)) - $bits(whole)'(begins);
+    if (!rst_n) begin
+      {part, whole, ahead, held, word, pass} <= '0;
+      {watching, recording, current, next, due} <= '0;
+    end else begin
+      if (take) part <= last_part ? '0 : part + 1'b1;
+      whole <= whole + $bits(whole)'(take && last_part) - $bits(whole)'(begins);
       held <= held + $bits(held)'(take)
           - $bits(held)'((enable && next && last_pass) ? LANES / IN_LANES : 0);
-      if (take && part == $bits(part)'(PARTS - 1)) recording <= 1'b0;
+      if (take && last_part) recording <= 1'b0;
       if (take && part == '0 && pick && !watching) begin
         {watching, recording} <= '1;
         ahead <= whole - $bits(whole)'(begins);

@@ -17,7 +17,8 @@ module prove_sample_sink #(
     parameter bit OUT_SIGNED = 0,
     parameter bit NARROW = 0,
     parameter bit CORRECTED = 0,
-    parameter bit [WORDS*LANES-1:0][2**OUT_WIDTH-1:0][IN_WIDTH+1:0] LEAST = '0,  // of thresholds.mem
+    // Of thresholds.mem.
+    parameter bit [WORDS*LANES-1:0][2**OUT_WIDTH-1:0][IN_WIDTH+1:0] LEAST = '0,
     parameter int unsigned STAGES = 4
 ) (
     input logic clk,

@@ -4,8 +4,8 @@
 // stream_fork: every word goes to each output once.
 //
 // `has` are the outputs that got the word at the input. An output is offered it unless it has it
-// (a_once), and the input moves on when all have it (a_all): so each output's words are those of the
-// input, each once and in order. The source holds an offered word.
+// (a_once), and the input moves on when all have it (a_all): so each output's words are those of
+// the input, each once and in order. The source holds an offered word.
 
 module prove_stream_fork #(
     parameter int unsigned OUTPUTS = 2,

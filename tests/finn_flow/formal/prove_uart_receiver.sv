@@ -3,7 +3,7 @@
 //
 // uart_receiver: the bytes of an ideal line, each once.
 //
-// The sender begins when it likes. A byte is taken before the next one is whole, as the kernel wants.
+// The sender begins when it likes, but behind a byte that was taken: the kernel wants them taken.
 
 module prove_uart_receiver #(
     parameter int unsigned CYCLES = 4

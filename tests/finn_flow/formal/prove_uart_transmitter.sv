@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// uart_transmitter: the line is the ideal one, cycle by cycle, and a word is taken when it is at rest.
+// uart_transmitter: the line is the ideal one, cycle by cycle; it takes words when it is at rest.
 
 module prove_uart_transmitter #(
     parameter int unsigned BYTES = 1,

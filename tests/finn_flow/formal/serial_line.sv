@@ -33,7 +33,8 @@ module serial_line #(
   always_comb
     for (int i = 0; i < BYTES; i++)
       for (int j = 0; j < 10; j++)
-        levels[(10*i+j)*CYCLES+:CYCLES] = {CYCLES{(j == 0) ? 1'b0 : (j == 9) ? 1'b1 : sent[8*i+j-1]}};
+        levels[(10*i+j)*CYCLES+:CYCLES] =
+            {CYCLES{(j == 0) ? 1'b0 : (j == 9) ? 1'b1 : sent[8*i+j-1]}};
 
   assign line = idle || levels[at];
 
