@@ -102,7 +102,7 @@ class _IntQuant(nn.Module):
         self.passes_clipped = type(int_quant.tensor_clamp_impl) is TensorClampSte
 
     @staticmethod
-    def is_of(module: nn.Module) -> bool:
+    def is_of(module: Any) -> bool:
         """Whether ``module`` computes the same."""
         return (
             type(module) is IntQuant
