@@ -382,15 +382,6 @@ def test_transforms_of_more_than_24_bits_are_refused(tmp_path):
             build_dataflow(model, tmp_path / "refused", progress=False)
 
 
-def test_a_shift_that_leaves_nothing_is_no_requantizer(tmp_path):
-    """All codes are 0 then; the kernel's shift is less than the bits of its sums."""
-    model = GraphBuilder(2, datatype="INT3").hadamard(2).apply("Mul", 2.0**-4).quant(4).model(2)
-    samples = np.array([[-4, -4], [3, 3], [-4, 3]])
-    built = build_dataflow(model, tmp_path, verify_inputs=samples, progress=False)
-    assert layer_kinds(built.model) == ["HadamardTransform", "Thresholding"]
-    assert not np.any(execute_dataflow(built.model, samples, progress=False))
-
-
 def test_bounds_are_those_of_the_layers_that_nodes_become():
     """Else a decision could be taken in float32 on one side and in float64 on the other."""
     g = GraphBuilder(4, datatype="INT12").hadamard(4, [1, -1, 1, 1]).apply("Mul", 0.25).quant(9)

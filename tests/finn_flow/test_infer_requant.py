@@ -5,9 +5,10 @@
 import numpy as np
 import pytest
 from qonnx.custom_op.registry import getCustomOp
-from siren_graphs import GraphBuilder
+from siren_graphs import GraphBuilder, layer_kinds
 
 from dhq_brevitas.export import run_qonnx
+from dhq_brevitas.finn_flow import build_dataflow, execute_dataflow
 from dhq_brevitas.finn_flow.transformations import InferHadamardTransform, InferRequant
 
 
@@ -195,3 +196,12 @@ def test_left_alone(transformed, builder, reason):
     result = transformed(model, transformation)
     assert [n.op_type for n in result.graph.node] == [n.op_type for n in model.graph.node]
     assert any(reason in text for text in transformation.reasons.values())
+
+
+def test_a_shift_that_leaves_nothing_is_no_requantizer(tmp_path):
+    """All codes are 0 then; the kernel's shift is less than the bits of its sums."""
+    model = GraphBuilder(2, datatype="INT3").hadamard(2).apply("Mul", 2.0**-4).quant(4).model(2)
+    samples = np.array([[-4, -4], [3, 3], [-4, 3]])
+    built = build_dataflow(model, tmp_path, verify_inputs=samples, progress=False)
+    assert layer_kinds(built.model) == ["HadamardTransform", "Thresholding"]
+    assert not np.any(execute_dataflow(built.model, samples, progress=False))

@@ -9,8 +9,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from cases import CASES, MUTANTS, Mutant
+from cases import CASES
 from engine import Case, Verdict, decide
+from faults import MUTANTS, Mutant
 
 SEARCH = 60
 

@@ -4,8 +4,8 @@
 // matrix_vector_buffer: every vector, as often as its parent passes over it, word by word.
 //
 // The parent is that of matrix_vector, stalled at any time: it begins a vector when one is
-// complete, passes over it PASSES times and begins the next one then or later. Watched is one vector, chosen
-// by `pick`; x must be its words when they are due, the more so if others come in meanwhile.
+// complete, passes over it PASSES times and begins the next one then or later. Watched is one
+// vector, chosen by `pick`; x must be its words when they are due, whatever comes in meanwhile.
 
 module prove_matrix_vector_buffer #(
     parameter int unsigned LANES = 2,

@@ -7,8 +7,8 @@
 //   a_stable   its payload does not change meanwhile
 //   a_count    nothing is offered while no word is held
 //   a_capacity no more than CAPACITY words are held: the kernel takes no word without room for it
-//   a_offer    whoever holds HELD words, enough for one more output, offers it within LATENCY cycles
-//              whatever the sink does: valid never waits for ready, and nothing gets stuck
+//   a_offer    whoever holds HELD words, enough for one more output, offers it within LATENCY
+//              cycles whatever the sink does: valid never waits for ready, and nothing gets stuck
 //   a_ready    with FULL_RATE: until the sink is slow, the kernel takes a word in every cycle
 //   a_value    the outputs of one block of WORDS words are what `expected` says of its inputs; they
 //              are as many, or OUT_WORDS, the first of which needs the whole block

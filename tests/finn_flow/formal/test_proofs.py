@@ -8,8 +8,9 @@ import pytest
 
 pytest.importorskip("pyosys", reason="pip install 'dhq-brevitas[synth]'")
 
-from cases import CASES, FAST, FAST_MUTANTS, MUTANTS
+from cases import CASES, FAST
 from engine import HERE, RTL, decide
+from faults import FAST_MUTANTS, MUTANTS
 from prove import result
 
 HARNESSES = sorted(HERE.glob("prove_*.sv"))
