@@ -168,6 +168,7 @@ def test_resource_estimates(tmp_path, monkeypatch):
     assert text.count(f"largest error {error}, mean {error}") == 2
 
 
+@pytest.mark.exhaustive
 def test_finn_published_tests(tmp_path):
     """In place of the download, one test module of three parameter sets, of which each second."""
     modules = tmp_path / "tests" / "fpgadataflow"

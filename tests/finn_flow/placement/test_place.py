@@ -190,7 +190,7 @@ endmodule
 """
 
 
-@pytest.mark.bitstream
+@pytest.mark.exhaustive
 def test_device_too_small_for_the_router(tmp_path, monkeypatch):
     """39 squares do not fit 28 multipliers: nextpnr's own log says so."""
     monkeypatch.setenv("DHQ_SYNTHESIS_CACHE", str(tmp_path))

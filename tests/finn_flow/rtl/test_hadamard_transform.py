@@ -125,7 +125,13 @@ def run(model_cache: Path, work_dir: Path, instances: list[Instance]) -> None:
     outcome.check(SCENARIOS * len(instances))
 
 
-@pytest.mark.parametrize("group", DEFAULT)
+@pytest.mark.parametrize(
+    "group",
+    [
+        pytest.param(name, marks=pytest.mark.exhaustive if name == "128-256" else ())
+        for name in DEFAULT
+    ],
+)
 def test_equals_reference(group: str, model_cache: Path, tmp_path: Path) -> None:
     run(model_cache, tmp_path, DEFAULT[group])
 

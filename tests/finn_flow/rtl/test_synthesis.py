@@ -74,12 +74,14 @@ def test_adders_at_the_bound(order: int, lanes: int, tmp_path: Path) -> None:
     assert luts(cells) <= 1.1 * lanes * sum(widths) + 24 * stages
 
 
+@pytest.mark.exhaustive
 def test_signs_cost_no_adder(tmp_path: Path) -> None:
     plain = synthesize("hadamard_transform", "N=16 SIMD=4", tmp_path)
     signed = synthesize("hadamard_transform", "N=16 SIMD=4 SIGNS=16'h9d3c", tmp_path)
     assert signed["CARRY4"] <= plain["CARRY4"] + 4  # word counters of the sign tables
 
 
+@pytest.mark.exhaustive
 def test_delays_by_depth(tmp_path: Path) -> None:
     """N 1024, one lane: 512 and 256 words in block RAM, 128 to 2 in LUTRAM, 1 in registers."""
     cells = synthesize("hadamard_transform", "N=1024 SIMD=1", tmp_path)

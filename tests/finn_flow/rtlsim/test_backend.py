@@ -174,6 +174,7 @@ def _simulate_once(arguments: tuple[str, str, str]) -> tuple[list[int], int]:
     return simulate(Path(source), Path(folder), trace=trace)
 
 
+@pytest.mark.exhaustive
 def test_several_processes_compile_once_and_simulate_at_once(source, tmp_path, cache):
     """Each in a folder and with a waveform of its own."""
     jobs = []

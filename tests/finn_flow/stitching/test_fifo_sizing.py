@@ -45,7 +45,7 @@ def signal() -> np.ndarray:
 @pytest.fixture(
     scope="module",
     params=[
-        ("unequal", "finn"),
+        pytest.param(("unequal", "finn"), marks=pytest.mark.exhaustive),
         ("unequal", "matrix_vector"),
         pytest.param(("bursts", "finn"), marks=pytest.mark.exhaustive),
         pytest.param(("bursts", "matrix_vector"), marks=pytest.mark.exhaustive),

@@ -14,7 +14,7 @@ from joint_networks import NETWORKS, inputs_of, joint_network
 
 SAMPLES = 100
 CYCLES = 64
-SHOWN = ("residual sine", "nerf", "film")
+SHOWN = ("nerf",)
 SLOW = [pytest.param(n, marks=pytest.mark.exhaustive) for n in NETWORKS if n not in SHOWN]
 
 

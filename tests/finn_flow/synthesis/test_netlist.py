@@ -133,7 +133,7 @@ def test_resources_of_the_kernel_are_those_estimated(part):
     # Eight weights for one input: 27 bits, of which each further lane takes bits + input bits - 1.
     [
         (5, "INT7", True, 3),
-        (5, "INT7", False, 4),
+        pytest.param(5, "INT7", False, 4, marks=pytest.mark.exhaustive),
         pytest.param(4, "INT8", False, 3, marks=pytest.mark.exhaustive),
         pytest.param(4, "INT14", False, 4, marks=pytest.mark.exhaustive),
     ],
