@@ -29,6 +29,11 @@ def test_fault_is_found(mutant):
     assert mutant.prop in (None, verdict.prop)
 
 
+def test_every_fault_is_of_a_line_that_is_there():
+    for mutant in MUTANTS:
+        assert mutant.sources() != mutant.case.sources()
+
+
 def test_a_search_that_is_too_short_proves_nothing(tmp_path):
     """FINN's queue overflows in the 15th cycle; 14 show nothing, and are not called a proof."""
     (queue,) = (m for m in FAST_MUTANTS if m.case.kernel == "finn_mvau")
