@@ -95,14 +95,15 @@ class Fitted:
         on = resolve_device(device)
         if quant is not None and not isinstance(quant, QuantSpec):
             raise ArgumentError("quant", quant, "must be a QuantSpec, for example QuantSpec()")
+        quant = quant or QuantSpec()
         inputs = torch.from_numpy(self.codes).float()
-        model = QuantInr.from_float(
-            self.network, quant or QuantSpec(), self.grid.step, self.grid.bits, inputs
-        ).to(on)
+        model = QuantInr.from_float(self.network, quant, self.grid.step, self.grid.bits, inputs).to(
+            on
+        )
         if learning_rate is None:
             spec = self.network.spec
             rate = get_family(spec.family).rate(spec.hidden)
-            learning_rate = fine_tuning_rate(rate, quant or QuantSpec())
+            learning_rate = fine_tuning_rate(rate, quant)
         training = TrainSpec(steps, batch, learning_rate, seed=seed)
         target = torch.from_numpy(self.target).to(on)
         quantize_in_place(model, inputs.to(on), target, training, progress=progress)

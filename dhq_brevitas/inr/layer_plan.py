@@ -22,6 +22,7 @@ __all__ = [
     "check_bits",
     "check_plans",
     "member",
+    "weight_bits",
 ]
 
 MIN_BITS, MAX_BITS = 2, 12
@@ -188,3 +189,8 @@ def check_bits(name: str, bits: int | None, low: int, high: int) -> None:
     check_integer(name, bits, 0)
     if not low <= bits <= high:
         raise ArgumentError(name, bits, f"is out of range: use {low} to {high} bits")
+
+
+def weight_bits(layers: Sequence[LayerPlan]) -> int:
+    """Bits of all weights."""
+    return sum(layer.weights * layer.weight_bits for layer in layers)

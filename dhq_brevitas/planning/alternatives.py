@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from tqdm.auto import tqdm
 
-from dhq_brevitas.inr.layer_plan import MAX_BITS, MIN_BITS, LayerPlan, LayerShape
+from dhq_brevitas.inr.layer_plan import MAX_BITS, MIN_BITS, LayerPlan, LayerShape, weight_bits
 from dhq_brevitas.inr.layers import Layer
 from dhq_brevitas.inr.quant_spec import EXTRA_SINE_BITS
 from dhq_brevitas.nn.activations import MIN_PHASE_BITS
@@ -28,7 +28,6 @@ __all__ = [
     "measure_tables",
     "multipliable",
     "predicted_error",
-    "weight_bits",
 ]
 
 BIT_RANGE = 3  # widths tried on either side of the average, where layers are large
@@ -45,11 +44,6 @@ SIGNS_SEED = 1
 def multipliable(layer: LayerPlan) -> bool:
     """Whether a multiplier takes what the layer's weights are multiplied with."""
     return layer.rotation != Side.AFTER or layer.multiplied_bits <= MAX_MULTIPLIED_BITS
-
-
-def weight_bits(layers: Sequence[LayerPlan]) -> int:
-    """Bits of all weights."""
-    return sum(layer.weights * layer.weight_bits for layer in layers)
 
 
 def average_act_bits(layers: Sequence[LayerPlan]) -> float:

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import MISSING, asdict, fields
 from typing import Any
 
-from dhq_brevitas.inr.layer_plan import LayerPlan
-from dhq_brevitas.planning.alternatives import average_act_bits, weight_bits
+from dhq_brevitas.inr.layer_plan import LayerPlan, weight_bits
+from dhq_brevitas.planning.alternatives import average_act_bits
 from dhq_brevitas.planning.limits import Limits
 from dhq_brevitas.planning.search import Plan, decibels
 from dhq_brevitas.util.files import read_json

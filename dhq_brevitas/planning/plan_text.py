@@ -5,9 +5,9 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from dhq_brevitas.inr.layer_plan import LayerPlan
+from dhq_brevitas.inr.layer_plan import LayerPlan, weight_bits
 from dhq_brevitas.nn.rotation import Side
-from dhq_brevitas.planning.alternatives import Alternative, average_act_bits, weight_bits
+from dhq_brevitas.planning.alternatives import Alternative, average_act_bits
 from dhq_brevitas.planning.search import Plan, decibels
 from dhq_brevitas.util.tables import text_table
 

@@ -39,6 +39,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dhq_brevitas.inr.layer_plan import weight_bits
 from dhq_brevitas.inr.layers import fold_of, layers_of
 from dhq_brevitas.inr.quant_spec import QuantSpec
 from dhq_brevitas.inr.training import (
@@ -75,9 +76,7 @@ def fine_tuning_rate(learning_rate: float, quant: QuantSpec) -> float:
     """
     bits = float(quant.weight_bits)
     if quant.layers is not None:
-        weights = [plan.in_features * plan.out_features for plan in quant.layers]
-        stored = sum(n * plan.weight_bits for n, plan in zip(weights, quant.layers, strict=True))
-        bits = stored / sum(weights)
+        bits = weight_bits(quant.layers) / sum(plan.weights for plan in quant.layers)
     share = LEAST_SHARE * 2 ** ((8 - bits) / 2)
     return min(max(share, LEAST_SHARE), LARGEST_SHARE) * learning_rate
 

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """``dhq run FOLDER/``: a run for each file of a folder, and a table of them all."""
 
-import csv
 from argparse import Namespace
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import Any
 
 from dhq_brevitas.run.records import RunFolder
 from dhq_brevitas.run.sentences import sentence
-from dhq_brevitas.util.files import atomic_path, claim_folder
-from dhq_brevitas.util.tables import text_table
+from dhq_brevitas.util.files import claim_folder
+from dhq_brevitas.util.tables import shown, text_table, write_csv
 
 __all__ = ["is_folder", "run_many"]
 
@@ -58,13 +57,10 @@ def run_many(
         if reason:
             failures[file.name] = reason
         rows.append(_row(file.name, {} if reason else RunFolder(out / file.name).summary(), reason))
-    with atomic_path(out / TABLE) as temporary, temporary.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, ["signal", *COLUMNS, "failure"], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    shown = [name for name in COLUMNS if any(row[name] != "" for row in rows)]
-    table = [["signal", *(COLUMNS[name] for name in shown)]]
-    table += [[row["signal"], *(_cell(row[name]) for name in shown)] for row in rows]
+    write_csv(out / TABLE, ["signal", *COLUMNS, "failure"], rows)
+    there = [name for name in COLUMNS if any(row[name] != "" for row in rows)]
+    table = [["signal", *(COLUMNS[name] for name in there)]]
+    table += [[row["signal"], *(shown(row[name]) for name in there)] for row in rows]
     say(f"\n{text_table(table)}\n\n{len(rows)} signals, in {out / TABLE}, too")
     for name, reason in failures.items():
         say(f"{name} failed: {reason}")
@@ -87,7 +83,3 @@ def _failure(run_one: Callable[[Namespace], int], arguments: Namespace) -> str:
 def _row(name: str, summary: Mapping[str, Any], failure: str) -> dict[str, Any]:
     figures = {key: summary.get(key, "") for key in COLUMNS}
     return {"signal": name, **figures, "failure": failure}
-
-
-def _cell(value: Any) -> str:
-    return f"{value:.2f}" if isinstance(value, float) else str(value)

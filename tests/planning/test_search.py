@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from dhq_brevitas.inr.layer_plan import weight_bits
 from dhq_brevitas.inr.layers import layers_of
 from dhq_brevitas.inr.network import Inr
 from dhq_brevitas.inr.quant_spec import QuantSpec, plan_layers
@@ -25,7 +26,6 @@ from dhq_brevitas.planning.alternatives import (
     connected,
     measure_tables,
     predicted_error,
-    weight_bits,
 )
 from dhq_brevitas.planning.limits import Hardware, Limits, Resources
 from dhq_brevitas.planning.plan_file import (

@@ -49,7 +49,7 @@ def explore(folder: Path, options: ExploreOptions, given: Mapping[str, Any], say
     ``given``: the options of ``dhq run`` that all designs share. Raises ValueError for what cannot
     be, before any work.
     """
-    from dhq_brevitas.run.exploring.front import front_text, write_front
+    from dhq_brevitas.run.exploring.front import write_front
     from dhq_brevitas.run.exploring.study import Exploration
 
     options.check()
@@ -66,8 +66,7 @@ def explore(folder: Path, options: ExploreOptions, given: Mapping[str, Any], say
             helper.join()
     _work(exploration, options, problem, say)  # what a helper that was killed left behind
     busy = [trial.number for trial in exploration.trials() if not trial.state.is_finished()]
-    write_front(exploration)
-    say(front_text(exploration))
+    say(write_front(exploration))
     if busy:
         say(f"trials {busy} are at work in other processes: repeat the command when they are done")
 
@@ -117,9 +116,7 @@ def _work(exploration: "Exploration", options: ExploreOptions, problem: Any, say
         if claim is None:
             return
         evaluator = evaluator or Evaluator(exploration.folder, settings, problem)
-        record = evaluator.evaluate(
-            claim.number, claim.design, exploration.records(), lambda text: None
-        )
+        record = evaluator.evaluate(claim.number, claim.design, exploration.records())
         exploration.tell(claim, record)
         say(f"trial {claim.number}: {design_text(claim.design)}: {result_text(record)}")
 

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The front of an exploration as a table, as files, and as a picture."""
 
-import csv
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,10 @@ from dhq_brevitas.run.exploring.options import SEARCHED
 from dhq_brevitas.run.exploring.study import OBJECTIVES, Exploration
 from dhq_brevitas.run.html_report import data_address, environment
 from dhq_brevitas.util.figures import new_figure, save
-from dhq_brevitas.util.files import atomic_path, write_json, write_text
-from dhq_brevitas.util.tables import text_table
+from dhq_brevitas.util.files import write_json, write_text
+from dhq_brevitas.util.tables import shown, text_table, write_csv
 
-__all__ = ["design_text", "front_text", "result_text", "write_front"]
+__all__ = ["design_text", "result_text", "write_front"]
 
 PICTURE, PAGE = "front.png", "front.html"
 COLUMNS = {
@@ -53,27 +52,17 @@ def result_text(record: Mapping[str, Any]) -> str:
     )
 
 
-def front_records(exploration: Exploration) -> list[dict[str, Any]]:
-    """The records of the front, the best PSNR first."""
-    numbers = set(exploration.front())
-    found = [record for record in exploration.records() if record["trial"] in numbers]
-    return sorted(found, key=lambda record: -record["psnr"])
-
-
-def front_text(exploration: Exploration) -> str:
-    """The front as a table, and how many trials it is of."""
-    front = front_records(exploration)
-    lines = [_counts(exploration, front)]
+def _text(folder: Path, counts: str, front: Sequence[Mapping[str, Any]]) -> str:
+    lines = [counts]
     if front:
-        best = f"{exploration.folder}:{front[0]['trial']}"
+        best = f"{folder}:{front[0]['trial']}"
         lines += ["", text_table(_rows(front)), "(LUT, DSP and BRAM18 are estimates)"]
-        lines += ["", f"pictures, and all designs, in {exploration.folder / PAGE}"]
+        lines += ["", f"pictures, and all designs, in {folder / PAGE}"]
         lines += [f"to build one: dhq run --from {best} --out DIR"]
     return "\n".join(lines)
 
 
-def _counts(exploration: Exploration, front: Sequence[Mapping[str, Any]]) -> str:
-    records = exploration.records()
+def _counts(records: Sequence[Mapping[str, Any]], front: Sequence[Mapping[str, Any]]) -> str:
     given_up = sum(bool(record["given_up"]) for record in records)
     return f"{len(records)} designs, {given_up} of them given up; {len(front)} on the front"
 
@@ -84,25 +73,34 @@ def _rows(records: Iterable[Mapping[str, Any]]) -> list[list[str]]:
 
 
 def _cell(record: Mapping[str, Any], name: str) -> str:
-    value = record["design"].get(name, record.get(name, ""))
-    return f"{value:.2f}" if isinstance(value, float) else str(value)
+    return shown(record["design"].get(name, record.get(name, "")))
 
 
-def write_front(exploration: Exploration) -> None:
-    """front.json, front.csv, trials.csv, front.png and front.html in the folder."""
+def write_front(exploration: Exploration) -> str:
+    """front.json, front.csv, trials.csv, front.png and front.html in the folder.
+
+    Returns the front as a table, the best PSNR first, and how many trials it is of.
+    """
     folder, records = exploration.folder, exploration.records()
-    front = front_records(exploration)
+    numbers = set(exploration.front())
+    front = [record for record in records if record["trial"] in numbers]
+    front.sort(key=lambda record: -record["psnr"])
+    counts = _counts(records, front)
     write_json(folder / "front.json", {"objectives": OBJECTIVES, "front": front})
     _write_csv(folder / "front.csv", front)
     _write_csv(folder / "trials.csv", records)
     measured = [record for record in records if not record["given_up"]]
     if measured:
         _draw(exploration, measured, front)
-    _write_page(exploration, front, records)
+    _write_page(exploration, counts, front, records)
+    return _text(folder, counts, front)
 
 
 def _write_page(
-    exploration: Exploration, front: list[dict[str, Any]], records: list[dict[str, Any]]
+    exploration: Exploration,
+    counts: str,
+    front: list[dict[str, Any]],
+    records: list[dict[str, Any]],
 ) -> None:
     """One page that needs nothing else."""
     reasons = [["trial", "design", "given up, as it"]]
@@ -119,7 +117,7 @@ def _write_page(
         .render(
             title=f"Designs for {settings['signal']} on {settings['fpga_part']}, "
             f"{settings['cycles_per_sample']} cycles of {settings['clk_ns']:g} ns a sample",
-            counts=_counts(exploration, front),
+            counts=counts,
             picture=data_address((exploration.folder / PICTURE).read_bytes()) if front else "",
             tables=[("The front (estimates)", _rows(front)), ("All designs", _rows(measured))]
             + ([("Given up", reasons)] if len(reasons) > 1 else []),
@@ -129,12 +127,9 @@ def _write_page(
     write_text(exploration.folder / PAGE, page)
 
 
-def _write_csv(path: Any, records: Iterable[Mapping[str, Any]]) -> None:
-    names = ["trial", *FIGURES, *SEARCHED]
-    with atomic_path(path) as temporary, temporary.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, names, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({**record, **record["design"]} for record in records)
+def _write_csv(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
+    rows = [{**record, **record["design"]} for record in records]
+    write_csv(path, ["trial", *FIGURES, *SEARCHED], rows)
 
 
 def _draw(

@@ -16,7 +16,7 @@ Float networks are fitted once for all designs that share one, in run folders of
 
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -81,18 +81,15 @@ class Evaluator:
         number: int,
         design: Mapping[str, Any],
         finished: Sequence[Mapping[str, Any]],
-        say: Callable[[str], None],
     ) -> dict[str, Any]:
         """The record of a trial; ``finished``: records of others."""
         start = time.monotonic()
         settings = {**self.shared, **design}
         record = {"design": dict(design), "settings": settings, "given_up": ""}
         try:
-            record |= self._measured(number, settings, finished, say)
-        except _GivenUp as reason:
+            record |= self._measured(number, settings, finished)
+        except (_GivenUp, DivergedError) as reason:
             record["given_up"] = str(reason)
-        except DivergedError as error:
-            record["given_up"] = str(error)
         return record | {"seconds": round(time.monotonic() - start, 1)}
 
     def _measured(
@@ -100,7 +97,6 @@ class Evaluator:
         number: int,
         settings: Mapping[str, Any],
         finished: Sequence[Mapping[str, Any]],
-        say: Callable[[str], None],
     ) -> dict[str, Any]:
         options = stage_options(("fit", "quantize"), settings)
         fit, quantize = options["fit"], options["quantize"]
@@ -115,15 +111,15 @@ class Evaluator:
         ]
         _check_reachable(used, min(larger, default=MAX_PSNR), measured)
         folder = RunFolder(self.folder / "floats" / text_digest(asdict(fit))[:16], trust_code=True)
-        fitted, _ = run_stage(folder, "fit", fit, False, say)
+        fitted, _ = run_stage(folder, "fit", fit, False, _silent)
         psnr_float = fitted.results.get("psnr_float", MAX_PSNR)
         _check_reachable(used, psnr_float, measured)
         run = RunFolder(self.folder / "trials" / str(number), trust_code=True)
         if "fit" not in run.chain():
-            with folder.locked(say):
+            with folder.locked(_silent):
                 shutil.copytree(folder.path, run.path, dirs_exist_ok=True)
-        run_stage(run, "fit", fit, False, say)
-        quantized, _ = run_stage(run, "quantize", quantize, False, say)
+        run_stage(run, "fit", fit, False, _silent)
+        quantized, _ = run_stage(run, "quantize", quantize, False, _silent)
         used = self._fitting(load_quantized(run, fit, self.problem))
         psnr = min(quantized.results.get("psnr_quant", MAX_PSNR), MAX_PSNR)
         return {"psnr": psnr, "psnr_float": min(psnr_float, MAX_PSNR), **asdict(used)}
@@ -146,6 +142,10 @@ class Evaluator:
             there = self.limits.given()[name]
             raise _GivenUp(f"takes {there + more} {name}, the part has {there}")
         return used
+
+
+def _silent(text: str) -> None:
+    """What the stages of a trial say."""
 
 
 class _GivenUp(Exception):

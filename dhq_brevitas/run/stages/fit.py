@@ -23,8 +23,11 @@ __all__ = ["FLOAT", "SIGNAL", "STAGE", "FitOptions", "inr_spec", "train_spec"]
 # By the names of their modules, since importing them imports PyTorch.
 FAMILIES = ", ".join(module_names("dhq_brevitas.inr.families"))
 TASKS = ", ".join(module_names("dhq_brevitas.signals.tasks")).replace("_", "-")
-# Tasks whose data have one channel in any case.
-GREY = ("audio", "shape", "tomography")
+# Tasks whose data have the channels that they have, and why.
+COLORS = {
+    **{name: f"the data of {name} are grey" for name in ("audio", "shape", "tomography")},
+    "radiance": "a scene has its colors",
+}
 
 
 @dataclass(frozen=True)
@@ -129,10 +132,8 @@ def check(options: FitOptions, chosen: Chosen) -> None:
 def unused(options: FitOptions) -> dict[str, str]:
     """What the task or no training leave without effect."""
     names = {"learning_rate": "there are no steps"} if options.steps == 0 else {}
-    if options.task in GREY:
-        names["grey"] = f"the data of {options.task} are grey"
-    if options.task == "radiance":
-        names["grey"] = "a scene has its colors"
+    if options.task in COLORS:
+        names["grey"] = COLORS[options.task]
     return names
 
 

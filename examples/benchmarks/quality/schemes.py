@@ -35,14 +35,13 @@ from skimage.transform import resize
 from torch import Tensor
 
 from dhq_brevitas.inr.families import get_family
-from dhq_brevitas.inr.layer_plan import LayerPlan
+from dhq_brevitas.inr.layer_plan import LayerPlan, weight_bits
 from dhq_brevitas.inr.network import Inr
 from dhq_brevitas.inr.quant_spec import QuantSpec, Scheme
 from dhq_brevitas.inr.quantized import QuantInr
 from dhq_brevitas.inr.spec import InrSpec
 from dhq_brevitas.inr.training import TrainSpec, fit_float
 from dhq_brevitas.nn.scales import ScaleKind
-from dhq_brevitas.planning.alternatives import weight_bits
 from dhq_brevitas.planning.plan_file import plan_to_json, read_plan
 from dhq_brevitas.planning.search import make_plan
 from dhq_brevitas.quantization.fine_tuning import fine_tuning_rate, freeze_quantized
