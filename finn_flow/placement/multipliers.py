@@ -24,7 +24,7 @@ Bit = int | str  # a net, or a constant
 
 
 class _Register(NamedTuple):
-    """Flip-flops of one port: clock, enable, and by the port's bits the nets on their other side."""
+    """Flip-flops of one port: clock, enable, and by the port's bits their other sides."""
 
     clock: Bit
     enable: Bit
