@@ -18,6 +18,8 @@ from dhq_brevitas.finn_flow.vivado.boards import ZynqBoard
 from dhq_brevitas.util.files import atomic_path, write_text
 
 HERE = Path(__file__).parent
+#: Checks streams in simulation; nothing instantiates it where SYNTHESIS is defined.
+MONITOR = "dhq_stream_monitor.sv"
 SETTINGS_FILE = "settings.tcl"
 COPIED = (
     HERE / "package_ip.tcl",
@@ -65,7 +67,7 @@ def write_project(
     """
     _check_sizes(record)
     folder = design.folder
-    names = [path.name for path in design.sources]
+    names = [path.name for path in design.sources if path.name != MONITOR]
     headers = sorted(path.name for path in folder.glob("*.*vh"))
     settings = _SETTINGS.format(
         top=Path(names[-1]).stem,

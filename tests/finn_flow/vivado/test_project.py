@@ -26,7 +26,7 @@ from dhq_brevitas.finn_flow.rtlsim.sources import collect
 from dhq_brevitas.finn_flow.stitching import stitch
 from dhq_brevitas.finn_flow.stitching.simulate import StreamFormat, run_signal
 from dhq_brevitas.finn_flow.vivado import ZynqBoard, make_stream, write_project
-from dhq_brevitas.finn_flow.vivado.project import MAX_PACKET
+from dhq_brevitas.finn_flow.vivado.project import MAX_PACKET, MONITOR
 from dhq_brevitas.finn_flow.vivado.stream import dma_stream
 from dhq_brevitas.signals.grid import grid_codes
 from dhq_brevitas.signals.samples import PIXELS
@@ -77,7 +77,8 @@ def test_package_has_every_file_and_every_module_once(project):
     (added,) = (call for call in calls if call[0] == "add_files")
     paths = [Path(name) for name in added[-1].split()]
     texts = {path.name: path.read_text() for path in paths}
-    assert set(texts) == set((folder / "filelist.f").read_text().split())
+    assert set(texts) == set((folder / "filelist.f").read_text().split()) - {MONITOR}
+    assert ["set_property", "verilog_define", "SYNTHESIS", "current_fileset"] in calls
     modules = re.findall(r"^\s*(?:module|package)\s+(\w+)", "\n".join(texts.values()), re.M)
     assert len(modules) == len(set(modules))
     # All that is instantiated is there, by Verilator; and memory contents are, from anywhere.
@@ -94,7 +95,10 @@ def test_package_has_every_file_and_every_module_once(project):
 def lint(paths: list[Path], top: str) -> None:
     root = Path(verilator.__file__).parent
     subprocess.run(
-        [root / "bin" / "verilator", "--lint-only", "-Wno-fatal", "--top-module", top, *paths],
+        [
+            *(root / "bin" / "verilator", "--lint-only", "-DSYNTHESIS", "-Wno-fatal"),
+            *("--top-module", top, *paths),
+        ],
         check=True,
         capture_output=True,
         env={"VERILATOR_ROOT": str(root), "PATH": "/usr/bin:/bin"},
