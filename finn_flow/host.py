@@ -287,6 +287,7 @@ class Stream:
         bits, signed: of a value.
         lanes: values of a beat.
         beat_bytes: bytes of a beat.
+        order: channel of each value of a beat that is a whole point; empty: as they come.
     """
 
     points: int
@@ -295,6 +296,7 @@ class Stream:
     signed: bool
     lanes: int
     beat_bytes: int
+    order: tuple[int, ...] = ()
 
     @property
     def size(self) -> int:
@@ -312,13 +314,13 @@ class Stream:
                 f"values of shape {given.shape} must have {self.channels} channels and at most "
                 f"{self.points} points: send them in several packets"
             )
-        low, high = (
-            (-1 << (self.bits - 1), 1 << (self.bits - 1)) if self.signed else (0, 1 << self.bits)
-        )
+        half = 1 << (self.bits - 1)
+        low, high = (-half, half) if self.signed else (0, 2 * half)
         if given.size and not low <= given.min() <= given.max() < high:
             raise ValueError(f"values must lie in {low} to {high - 1}: encode the inputs")
         whole = np.zeros((self.points, self.channels), np.int64)
         whole[: len(given)] = given
+        whole = whole[:, list(self.order) or slice(None)]
         return pack(whole, self.bits, self.lanes, self.beat_bytes).reshape(-1)
 
     def unpack(self, content: np.ndarray) -> np.ndarray:
@@ -327,7 +329,8 @@ class Stream:
         if beats.size != self.size:
             raise ValueError(f"a packet has {self.size} bytes, not {beats.size}")
         values = unpack(beats.reshape(-1, self.beat_bytes), self.bits, self.signed, self.lanes)
-        return values.reshape(self.points, self.channels)
+        values = values.reshape(self.points, self.channels)
+        return values[:, np.argsort(self.order)] if self.order else values
 
 
 @dataclass(frozen=True)
@@ -340,6 +343,7 @@ class Record:
         given: codes that the design takes; None: it counts through the points by itself.
         wanted: what it gives, codes, or without ``given`` the samples of the signal.
         gain, offset: value = sample / gain - offset, without ``given``.
+        video: ``wanted`` is AXI4-Stream Video, for a video DMA.
     """
 
     host: Host
@@ -348,6 +352,7 @@ class Record:
     wanted: Stream
     gain: float
     offset: float
+    video: bool = False
 
     def decode(self, received: np.ndarray) -> np.ndarray:
         """float32 values [points, channels] of what the design gave."""
@@ -366,8 +371,7 @@ class Record:
 def read_record(folder: Path) -> Record:
     """``host.json`` of a folder; ValueError for another format."""
     fields = json.loads((folder / RECORD_FILE).read_text())
-    fields["host"] = Host.from_json(json.dumps(fields["host"]))
-    fields["shape"] = tuple(fields["shape"])
+    fields |= {"host": Host.from_json(json.dumps(fields["host"])), "shape": tuple(fields["shape"])}
     for name in ("given", "wanted"):
         fields[name] = None if fields[name] is None else Stream(**fields[name])
     return Record(**fields)

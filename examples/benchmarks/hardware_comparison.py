@@ -14,6 +14,7 @@ comparison.json and comparison.png; work that is done is not repeated.
 
 import argparse
 import shutil
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -22,7 +23,14 @@ from tqdm import tqdm
 from dhq_brevitas.finn_flow.synthesis import Yosys
 from dhq_brevitas.run import cli
 from dhq_brevitas.util.files import atomic_path, check_writable_folder, read_json, write_json
-from hardware.designs import MATRIX, Design, baseline_designs, matrix_design, quantized_design
+from hardware.designs import (
+    BASELINES,
+    MATRIX,
+    Design,
+    baseline_design,
+    matrix_design,
+    quantized_design,
+)
 from hardware.energy import energy_ratio
 from hardware.tables import CLAIMS, claims, draw, energy_table, parts_table, table
 
@@ -41,9 +49,11 @@ def run(*arguments: object) -> None:
         raise SystemExit(status)
 
 
-def quantized_runs(options: argparse.Namespace) -> dict[str, Path]:
+def quantized_runs(
+    options: argparse.Namespace, names: Iterable[str] = QUANTIZED
+) -> dict[str, Path]:
     """Run folders of the quantized networks, all from one float fit, simulated in RTL."""
-    folders = {name: options.out / _plain(name) for name in QUANTIZED}
+    folders = {name: options.out / plain(name) for name in names}
     first = folders["W8A8 DHQ"]
     network = [
         *("--size", options.size, "--hidden", options.hidden, "--layers", options.layers),
@@ -66,7 +76,8 @@ def quantized_runs(options: argparse.Namespace) -> dict[str, Path]:
     return folders
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
+    """As a file's name."""
     return name.replace(" ", "_").replace(",", "").replace("±", "pm").lower()
 
 
@@ -75,12 +86,13 @@ def all_designs(options: argparse.Namespace, folders: dict[str, Path]) -> list[D
     reference = folders["W8A8 DHQ"]
     designs: list[Design] = []
     with tqdm(total=3 + len(folders), desc="designs", unit="design") as bar:
-        designs += baseline_designs(reference, options.energy)
-        bar.update(2)
+        for name in BASELINES:
+            designs.append(baseline_design(name, reference, options.energy))
+            bar.update()
         for name, folder in folders.items():
             designs.append(quantized_design(name, folder, options.energy))
             bar.update()
-        work = options.out / _plain(MATRIX)
+        work = options.out / plain(MATRIX)
         matrix = matrix_design(reference, work, options.cycles_per_sample, options.energy)
         designs.insert(4, matrix)
         bar.update()

@@ -127,6 +127,16 @@ module hadamard_transform #(
   localparam int unsigned SUM_WIDTH = IN_WIDTH + LEVELS;
   localparam int unsigned FULL_WIDTH = SUM_WIDTH + (has_negated_row() ? 1 : 0);
 
+  // What enters the stages: lanes of IN_WIDTH + stage bits, without gaps.
+  // verilator lint_off UNUSEDSIGNAL
+  logic [SIMD*SUM_WIDTH-1:0] data[LEVELS+1]  /* verilator split_var */;
+  // verilator lint_on UNUSEDSIGNAL
+  logic valid[LEVELS+1]  /* verilator split_var */;
+  logic ready[LEVELS+1]  /* verilator split_var */;
+  assign valid[0] = s_axis_tvalid;
+  assign s_axis_tready = ready[0];
+  assign data[0] = (SIMD * SUM_WIDTH)'(s_axis_tdata);
+
   for (genvar stage = 0; stage < LEVELS; stage++) begin : g_stage
     localparam int unsigned DISTANCE = N >> (stage + 1);  // elements
     localparam int unsigned WIDTH = IN_WIDTH + stage;
@@ -136,20 +146,8 @@ module hadamard_transform #(
 
     logic [SIMD-1:0][WIDTH-1:0] s_data;
     logic [SIMD-1:0][WIDTH:0] m_data;
-    logic s_valid, s_ready, m_valid, m_ready;
-
-    if (stage == 0) begin : g_first
-      assign s_data = s_axis_tdata;
-      assign s_valid = s_axis_tvalid;
-      assign s_axis_tready = s_ready;
-    end else begin : g_next
-      assign s_data = g_stage[stage-1].m_data;
-      assign s_valid = g_stage[stage-1].m_valid;
-    end
-
-    if (stage < LEVELS - 1) begin : g_ready
-      assign m_ready = g_stage[stage+1].s_ready;
-    end
+    assign s_data = data[stage][SIMD*WIDTH-1:0];
+    assign data[stage+1] = (SIMD * SUM_WIDTH)'(m_data);
 
     if (DISTANCE >= SIMD) begin : g_word
       hadamard_word_stage #(
@@ -165,11 +163,11 @@ module hadamard_transform #(
           .clk,
           .rst_n,
           .s_data,
-          .s_valid,
-          .s_ready,
+          .s_valid(valid[stage]),
+          .s_ready(ready[stage]),
           .m_data,
-          .m_valid,
-          .m_ready
+          .m_valid(valid[stage+1]),
+          .m_ready(ready[stage+1])
       );
     end else begin : g_lane
       hadamard_lane_stage #(
@@ -184,19 +182,21 @@ module hadamard_transform #(
           .clk,
           .rst_n,
           .s_data,
-          .s_valid,
-          .s_ready,
+          .s_valid(valid[stage]),
+          .s_ready(ready[stage]),
           .m_data,
-          .m_valid,
-          .m_ready
+          .m_valid(valid[stage+1]),
+          .m_ready(ready[stage+1])
       );
     end
   end
 
+  logic [SIMD-1:0][SUM_WIDTH-1:0] last;
   logic [SIMD-1:0][FULL_WIDTH-1:0] sums;
+  assign last = data[LEVELS];
   always_comb begin
     for (int unsigned lane = 0; lane < SIMD; lane++)
-      sums[lane] = FULL_WIDTH'($signed(g_stage[LEVELS-1].m_data[lane]));
+      sums[lane] = FULL_WIDTH'($signed(last[lane]));
   end
 
   hadamard_requantizer #(
@@ -212,8 +212,8 @@ module hadamard_transform #(
       .clk,
       .rst_n,
       .s_data (sums),
-      .s_valid(g_stage[LEVELS-1].m_valid),
-      .s_ready(g_stage[LEVELS-1].m_ready),
+      .s_valid(valid[LEVELS]),
+      .s_ready(ready[LEVELS]),
       .m_data (m_axis_tdata),
       .m_valid(m_axis_tvalid),
       .m_ready(m_axis_tready)

@@ -326,37 +326,39 @@ module matrix_vector #(
     end
   end else begin : g_tree
     for (genvar row = 0; row < PE; row++) begin : g_row
-      for (genvar level = 0; level <= LEVELS; level++) begin : g_level
+      // Level by level; the upper ones have fewer values.
+      // verilator lint_off UNDRIVEN
+      // verilator lint_off UNUSEDSIGNAL
+      logic [LEVELS:0][SEGMENTS-1:0][ACC_WIDTH-1:0] value;
+      logic [LEVELS:0][SEGMENTS-1:0] plus;
+      // verilator lint_on UNUSEDSIGNAL
+      // verilator lint_on UNDRIVEN
+      assign value[0] = field[row];
+      assign plus[0]  = carry[row];
+      for (genvar level = 1; level <= LEVELS; level++) begin : g_level
         localparam int unsigned COUNT = (SEGMENTS + (1 << level) - 1) >> level;
-        logic [COUNT-1:0][ACC_WIDTH-1:0] value;
-        logic [COUNT-1:0] plus;
-        if (level == 0) begin : g_leaves
-          assign value = field[row];
-          assign plus  = carry[row];
-        end else begin : g_sums
-          localparam int unsigned BELOW = (SEGMENTS + (1 << (level - 1)) - 1) >> (level - 1);
-          for (genvar i = 0; i < COUNT; i++) begin : g_sum
-            if (2 * i + 1 < BELOW) begin : g_add
-              always_ff @(posedge clk) begin
-                if (enable) begin
-                  value[i] <= add(g_level[level-1].value[2*i], g_level[level-1].value[2*i+1],
-                                  g_level[level-1].plus[2*i]);
-                  plus[i] <= g_level[level-1].plus[2*i+1];
-                end
+        localparam int unsigned BELOW = (SEGMENTS + (1 << (level - 1)) - 1) >> (level - 1);
+        for (genvar i = 0; i < COUNT; i++) begin : g_sum
+          if (2 * i + 1 < BELOW) begin : g_add
+            always_ff @(posedge clk) begin
+              if (enable) begin
+                value[level][i] <= add(value[level-1][2*i], value[level-1][2*i+1],
+                                       plus[level-1][2*i]);
+                plus[level][i] <= plus[level-1][2*i+1];
               end
-            end else begin : g_pass
-              always_ff @(posedge clk) begin
-                if (enable) begin
-                  value[i] <= g_level[level-1].value[2*i];
-                  plus[i]  <= g_level[level-1].plus[2*i];
-                end
+            end
+          end else begin : g_pass
+            always_ff @(posedge clk) begin
+              if (enable) begin
+                value[level][i] <= value[level-1][2*i];
+                plus[level][i]  <= plus[level-1][2*i];
               end
             end
           end
         end
       end
-      assign term[row] = g_level[LEVELS].value[0];
-      assign term_carry[row] = g_level[LEVELS].plus[0];
+      assign term[row] = value[LEVELS][0];
+      assign term_carry[row] = plus[LEVELS][0];
     end
   end
 

@@ -7,6 +7,7 @@
 #   DDR ◄── S_AXI_HP0 ◄── memory (SmartConnect) ◄── dma ◄── accelerator   (◄── dma, with inputs)
 #           M_AXI ──► control (SmartConnect) ──► dma
 #
+# dma is AXI DMA, or for AXI4-Stream Video ($VIDEO) AXI VDMA, which writes one frame again and again.
 # Everything runs with the first clock of the processing system.
 
 set here [file dirname [file normalize [info script]]]
@@ -51,14 +52,23 @@ if {[string match xc7z* $PART]} {
 create_bd_cell -type ip -vlnv [latest proc_sys_reset] reset
 create_bd_cell -type ip -vlnv [latest smartconnect] control
 create_bd_cell -type ip -vlnv [latest smartconnect] memory
-create_bd_cell -type ip -vlnv [latest axi_dma] dma
 create_bd_cell -type ip -vlnv dhq_brevitas:dhq:$TOP:1.0 accelerator
 
-# A packet is a whole signal: 2^26 bytes are the most that a length of the DMA can have.
 set with_inputs [expr {$INPUT_BITS > 0}]
-set_property -dict [list CONFIG.c_include_sg 0 CONFIG.c_sg_include_stscntrl_strm 0 \
-    CONFIG.c_sg_length_width 26 CONFIG.c_include_mm2s $with_inputs CONFIG.c_include_s2mm 1 \
-    CONFIG.c_m_axi_s2mm_data_width [expr {max(32, $OUTPUT_BITS)}]] [get_bd_cells dma]
+if {$VIDEO} {
+    # Frames begin with TUSER, lines at any byte.
+    create_bd_cell -type ip -vlnv [latest axi_vdma] dma
+    set_property -dict [list CONFIG.c_include_mm2s 0 CONFIG.c_include_s2mm 1 \
+        CONFIG.c_num_fstores 1 CONFIG.c_use_s2mm_fsync 2 CONFIG.c_include_s2mm_dre 1 \
+        CONFIG.c_s2mm_genlock_mode 0 CONFIG.c_m_axi_s2mm_data_width 32] [get_bd_cells dma]
+    lappend clocked dma/s_axis_s2mm_aclk
+} else {
+    # A packet is a whole signal: 2^26 bytes are the most that a length of the DMA can have.
+    create_bd_cell -type ip -vlnv [latest axi_dma] dma
+    set_property -dict [list CONFIG.c_include_sg 0 CONFIG.c_sg_include_stscntrl_strm 0 \
+        CONFIG.c_sg_length_width 26 CONFIG.c_include_mm2s $with_inputs CONFIG.c_include_s2mm 1 \
+        CONFIG.c_m_axi_s2mm_data_width [expr {max(32, $OUTPUT_BITS)}]] [get_bd_cells dma]
+}
 if {$with_inputs} {
     set_property -dict [list CONFIG.c_m_axi_mm2s_data_width [expr {max(32, $INPUT_BITS)}] \
         CONFIG.c_m_axis_mm2s_tdata_width $INPUT_BITS] [get_bd_cells dma]

@@ -35,8 +35,8 @@ def check(options: VivadoOptions, chosen: Chosen) -> None:
 def run(stage: Stage, options: VivadoOptions) -> Results:
     """The folder vivado/: design, Tcl and host software.
 
-    With a shell the design is the engine, whose samples a DMA writes to memory; without, codes come
-    from the host, too.
+    With a shell the design is the engine, whose samples a DMA writes to memory, with the shell
+    pixels a video DMA; without, codes come from the host, too.
     """
     from dhq_brevitas.finn_flow import HostAffine
     from dhq_brevitas.finn_flow.host import Record, Stream
@@ -58,11 +58,10 @@ def run(stage: Stage, options: VivadoOptions) -> Results:
         record = Record(host, shape, given, wanted, 1.0, 0.0)
         received, values = codes, host.decode(codes)
     else:
-        stream = make_stage_engine(stage, design, host, "axis").stream
-        wanted = Stream(
-            *codes.shape, stream.sample_bits, form.signed, stream.lanes, stream.width // 8
-        )
-        record = Record(host, shape, None, wanted, form.gain, form.offset)
+        stream = make_stage_engine(stage, design, host).stream
+        layout = (stream.sample_bits, form.signed, stream.lanes, stream.width // 8)
+        wanted = Stream(*codes.shape, *layout, stream.order if stream.video else ())
+        record = Record(host, shape, None, wanted, form.gain, form.offset, stream.video)
         received = form.encode(host.decode(codes))
         values = form.decode(received)
     first = inputs[: CHECKED_INPUTS if record.given is None else len(inputs)]

@@ -12,6 +12,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 
 from dhq_brevitas.export import LowerHadamardToMatMul
 from dhq_brevitas.finn_flow import build_dataflow
+from dhq_brevitas.finn_flow.placement import Device, place_design, portable_sources
 from dhq_brevitas.finn_flow.rtlsim import enable_verilator
 from dhq_brevitas.finn_flow.rtlsim.sources import DATA_FOLDER, Sources
 from dhq_brevitas.finn_flow.stitching import open_stitched, simulate_stitched, stitch
@@ -27,7 +28,9 @@ from hardware.activity import Activity, measure_activity
 from hardware.baselines import SineLayer, fixed_baseline, float_baseline
 
 MATRIX = "W8A8 DHQ, ±1 matrix"
+BASELINES = {"float32": float_baseline, "16 bit fixed": fixed_baseline}
 CHECKED_SAMPLES = 48
+DEVICE = "LFE5U-85F-6BG381C"
 
 
 @dataclass
@@ -35,7 +38,7 @@ class Design:
     """One row of the table.
 
     ``resources`` as of :class:`Resources`; ``activity``, an :class:`Activity`; ``energy``, the
-    fields of :class:`EnergyRatio`, relative to float32.
+    fields of :class:`EnergyRatio`, relative to float32; ``placed``, those of a :class:`Placement`.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Design:
     netlist_compared: int = 0
     activity: Activity | None = None
     energy: dict[str, Any] = field(default_factory=dict)
+    placed: dict[str, Any] = field(default_factory=dict)
 
     def value(self, key: str) -> float:
         """A figure by its name."""
@@ -77,8 +81,14 @@ class Design:
         self.netlist_differing = int(np.count_nonzero(outputs != wanted))
         self.netlist_compared = outputs.size
 
+    def place(self, sources: Sources, top: str, mhz: float | None) -> None:
+        """Routes on ECP5 for ``mhz``; None: not at all."""
+        if mhz is not None:
+            placement = place_design(sources, top, Device.of(DEVICE), mhz)
+            self.placed = asdict(placement)
 
-def quantized_design(name: str, folder: Path, energy: bool) -> Design:
+
+def quantized_design(name: str, folder: Path, energy: bool, mhz: float | None = None) -> Design:
     """The row of a run folder."""
     run = load_run(folder)
     summary = run.summary
@@ -99,13 +109,27 @@ def quantized_design(name: str, folder: Path, energy: bool) -> Design:
         run.folder.array("finn.npz", "codes"),
         energy,
     )
+    design.place(portable_sources(stitched.sources), stitched.top, mhz)
     return design
 
 
 def matrix_design(folder: Path, work: Path, cycles_per_sample: int, energy: bool) -> Design:
     """The network of ``folder`` with its rotations as matrices of ±1, built in ``work``."""
-    enable_verilator()
     graph = ModelWrapper(str(folder / "model.onnx")).transform(LowerHadamardToMatMul())
+    return built_design(MATRIX, graph, folder, work, cycles_per_sample, energy)
+
+
+def built_design(
+    name: str,
+    graph: ModelWrapper,
+    folder: Path,
+    work: Path,
+    cycles_per_sample: int,
+    energy: bool,
+    mhz: float | None = None,
+) -> Design:
+    """``graph``, which computes what the network of ``folder`` does, folded anew in ``work``."""
+    enable_verilator()
     built = build_dataflow(graph, work, cycles_per_sample=cycles_per_sample)
     stitched = stitch(built.model, work / "stitched")
     run = load_run(folder)
@@ -113,7 +137,7 @@ def matrix_design(folder: Path, work: Path, cycles_per_sample: int, energy: bool
     outputs, stats = simulate_stitched(stitched, inputs)
     expected = run.folder.array("finn.npz", "codes")
     design = Design(
-        MATRIX,
+        name,
         _psnr(run.problem, built.host.decode(outputs)),
         float(stats.cycles_per_sample or math.nan),
         stats.latency_cycles,
@@ -123,6 +147,7 @@ def matrix_design(folder: Path, work: Path, cycles_per_sample: int, energy: bool
     formats = (stitched.input_format, stitched.output_format)
     sources = stitched_sources(stitched)
     design.synthesize(sources, stitched.top, formats, inputs, expected, energy)
+    design.place(portable_sources(stitched.sources), stitched.top, mhz)
     return design
 
 
@@ -152,29 +177,26 @@ def baseline_layers(run: Run) -> list[SineLayer]:
     return layers
 
 
-def baseline_designs(folder: Path, energy: bool) -> list[Design]:
-    """Float32 and 16 bit fixed point, folded as the layers of ``folder`` are."""
+def baseline_design(name: str, folder: Path, energy: bool, mhz: float | None = None) -> Design:
+    """One of :data:`BASELINES`, folded as the layers of ``folder`` are."""
     run = load_run(folder)
-    layers, codes = baseline_layers(run), run.problem.codes
-    designs = []
-    for name, make in (("float32", float_baseline), ("16 bit fixed", fixed_baseline)):
-        baseline = make(layers)
-        checked = codes[:: max(1, len(codes) // CHECKED_SAMPLES)]
-        outputs, stats = baseline.simulate(checked)
-        expected = baseline.reference(baseline.encode(codes))
-        differing = np.count_nonzero(outputs != expected[:: max(1, len(codes) // CHECKED_SAMPLES)])
-        design = Design(
-            name,
-            _psnr(run.problem, baseline.decode(expected)),
-            float(stats.cycles_per_sample or math.nan),
-            stats.latency_cycles,
-            int(differing),
-            outputs.size,
-        )
-        sources, inputs = patch_for_yosys(baseline.sources), baseline.encode(codes)
-        design.synthesize(sources, "baseline", baseline.formats, inputs, expected, energy)
-        designs.append(design)
-    return designs
+    codes = run.problem.codes
+    baseline = BASELINES[name](baseline_layers(run))
+    step = max(1, len(codes) // CHECKED_SAMPLES)
+    outputs, stats = baseline.simulate(codes[::step])
+    expected = baseline.reference(baseline.encode(codes))
+    design = Design(
+        name,
+        _psnr(run.problem, baseline.decode(expected)),
+        float(stats.cycles_per_sample or math.nan),
+        stats.latency_cycles,
+        int(np.count_nonzero(outputs != expected[::step])),
+        outputs.size,
+    )
+    sources, inputs = patch_for_yosys(baseline.sources), baseline.encode(codes)
+    design.synthesize(sources, "baseline", baseline.formats, inputs, expected, energy)
+    design.place(sources, "baseline", mhz)
+    return design
 
 
 def float_parts(folder: Path) -> list[tuple[str, Resources]]:

@@ -4,7 +4,7 @@
 
     E = Σ kinds  e · cells · toggles / (bits · RATE)        LUTs, flip-flops, memories in LUTs, DSPs
       + e_net · toggles / RATE  +  e_clock · clocked cells · cycles  +  e_bram · blocks · cycles
-    E_static = s / (1 - s) · E(reference) · (cycles / cycles of reference) · a
+    E_static = s / (1 - s) · E(reference) · (time of a sample / that of the reference) · a
 
 with the toggles of the mapped netlist (:mod:`hardware.activity`) and
 energies ``e`` of a cell in a clock cycle of which ``RATE`` of the outputs change. s is the share of
@@ -146,10 +146,13 @@ def dynamic_energy(
     return result
 
 
-def energy_ratio(design: Activity, reference: Activity) -> EnergyRatio:
+def energy_ratio(
+    design: Activity, reference: Activity, clocks: tuple[float, float] = (1.0, 1.0)
+) -> EnergyRatio:
     """Energy of a sample of ``design`` by that of ``reference``, and how uncertain the model is.
 
-    FlowError if the reference uses no energy.
+    ``clocks``: of both, in any unit; what leaks does so for the time of a sample. FlowError if the
+    reference uses no energy.
     """
     own, other = dynamic_energy(design), dynamic_energy(reference)
     if not sum(other.values()):
@@ -159,7 +162,7 @@ def energy_ratio(design: Activity, reference: Activity) -> EnergyRatio:
         total = sum(value * factors.get(kind, 1.0) for kind, value in own.items())
         base = sum(value * factors.get(kind, 1.0) for kind, value in other.items())
         leak = static / (1 - static) * base
-        slower = design.cycles / reference.cycles
+        slower = design.cycles / reference.cycles * clocks[1] / clocks[0]
         return (total + leak * slower * area) / (base + leak)
 
     luts = [a.cells["lut"] + a.cells["lutram"] + a.cells["srl"] for a in (design, reference)]

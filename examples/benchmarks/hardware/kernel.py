@@ -1,7 +1,9 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
-"""``synthesize_kernel``: one SystemVerilog kernel of this package by itself."""
+"""One SystemVerilog kernel of this package by itself: its resources, its longest path."""
 
+import re
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,7 +11,7 @@ from dhq_brevitas.finn_flow import rtl
 from dhq_brevitas.finn_flow.synthesis.design import read_resources
 from dhq_brevitas.finn_flow.synthesis.resources import Resources
 from dhq_brevitas.finn_flow.synthesis.sources import read_sources
-from dhq_brevitas.finn_flow.synthesis.yosys import Yosys
+from dhq_brevitas.finn_flow.synthesis.yosys import LOG, NETLIST, Yosys
 
 RTL_FOLDER = Path(str(rtl.__file__)).parent
 
@@ -24,3 +26,25 @@ def synthesize_kernel(
     yosys = yosys or Yosys()
     sources = read_sources(sorted(RTL_FOLDER.glob("*.sv")))
     return read_resources(yosys.synthesize(sources, kernel, family, parameters=parameters))
+
+
+def longest_path(yosys: Yosys, entry: Path) -> list[str]:
+    """Types of the LUTs, multiplexers, inverters and carry elements that are most in a row.
+
+    ``entry``: a folder that :meth:`Yosys.synthesize` left for a family of Xilinx.
+    """
+    netlist = (entry / NETLIST).read_text()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        commands = [
+            "read_verilog -lib +/xilinx/cells_sim.v",
+            f"read_verilog {entry / NETLIST}",
+            "ltp -noff w:* t:LUT* t:INV t:MUXF* t:CARRY4",
+        ]
+        yosys.run(commands, folder)
+        log = (folder / LOG).read_text()
+    if "Longest topological path" not in log:
+        raise SystemExit("Yosys did not report the longest path")
+    kinds = re.findall(r"^  (\w+) (?:#\((?:[^;]*?)\n  \) )?(\S+) +\($", netlist, re.M)
+    types = {name.removeprefix("\\"): kind for kind, name in kinds}
+    return [types[name] for name in re.findall(r"^ +\d+: \S.* \(via (\S+)\)", log, re.M)]

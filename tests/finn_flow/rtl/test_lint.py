@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Every module is free of Verilator warnings as top, and refuses parameters outside its range."""
 
+import re
 import subprocess
 
 import pytest
@@ -181,6 +182,20 @@ def test_refused(module: str, parameters: str, message: str) -> None:
     status, messages = lint(module, parameters)
     assert status != 0
     assert message in messages
+
+
+def hierarchical(text: str) -> list[str]:
+    """References into other scopes, but for comments, strings and what is not synthesized."""
+    code = re.sub(r'//[^\n]*|/\*.*?\*/|"[^"]*"', "", text, flags=re.DOTALL)
+    code = re.sub(r"`ifndef SYNTHESIS.*?`endif", "", code, flags=re.DOTALL)
+    return re.findall(r"\w+(?:\[[^]\n]*\])?\.[A-Za-z_]\w*", code)
+
+
+def test_no_hierarchical_references() -> None:
+    """Not all tools follow them; nor is the monitor instantiated where SYNTHESIS is defined."""
+    assert hierarchical("assign a = g_stage[i-1].data; // b.c") == ["g_stage[i-1].data"]
+    for path in rtl_sources():
+        assert hierarchical(path.read_text()) == [], path.name
 
 
 def test_every_module_is_linted() -> None:

@@ -107,6 +107,7 @@ def test_the_netlist_computes_what_the_layer_does(layer):
     inputs = codes(datatype, 40, model.get_tensor_shape("x")[-1])
     netlist, top = netlist_of(model)
     assert all(re.search(rf"^  {cell} ", netlist, re.M) for cell in cells)
+    assert "monitor" not in netlist  # of the streams, which is for simulation
     expected = execute_dataflow(model, inputs, progress=False)
     assert np.array_equal(simulate(netlist, top, model, inputs), expected)
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 STAND_INS = Path(__file__).parent / "stand_ins.tcl"
-#: Of the cells: inputs of clock, of reset, and interfaces that must be connected; PG021, PG164,
-#: PG247, PG082, PG201. "mm2s" and "S01_AXI" are there if the parameters say so.
+#: Of the cells: inputs of clock, of reset, and interfaces that must be connected; PG020, PG021,
+#: PG164, PG247, PG082, PG201. "mm2s" and "S01_AXI" are there if the parameters say so.
 CLOCKS = {
     "axi_dma": ["s_axi_lite_aclk", "m_axi_s2mm_aclk"],
+    "axi_vdma": ["s_axi_lite_aclk", "m_axi_s2mm_aclk", "s_axis_s2mm_aclk"],
     "smartconnect": ["aclk"],
     "proc_sys_reset": ["slowest_sync_clk"],
     "processing_system7": ["M_AXI_GP0_ACLK", "S_AXI_HP0_ACLK"],
@@ -21,6 +22,7 @@ CLOCKS = {
 }
 RESETS = {
     "axi_dma": ["axi_resetn"],
+    "axi_vdma": ["axi_resetn"],
     "smartconnect": ["aresetn"],
     "proc_sys_reset": ["ext_reset_in"],
     "processing_system7": [],
@@ -29,6 +31,7 @@ RESETS = {
 }
 INTERFACES = {
     "axi_dma": ["S_AXI_LITE", "M_AXI_S2MM", "S_AXIS_S2MM"],
+    "axi_vdma": ["S_AXI_LITE", "M_AXI_S2MM", "S_AXIS_S2MM"],
     "smartconnect": ["S00_AXI", "M00_AXI"],
     "proc_sys_reset": [],
     "processing_system7": ["M_AXI_GP0", "S_AXI_HP0"],
@@ -114,8 +117,15 @@ class BlockDesign:
         return found
 
     def _streams(self, ports: dict[str, int]) -> list[str]:
-        """Widths of what is connected to the DMA."""
+        """Widths of what is connected to the DMA, and marks of frames."""
         found = []
+        if (self.kinds["dma"] == "axi_vdma") != ("tuser" in ports):
+            found.append("TUSER is for a video DMA, and only for that")
+        if "tuser" in ports:
+            # Any whole bytes; frames that begin with TUSER.
+            if self.parameters["dma"].get("CONFIG.c_use_s2mm_fsync") != "2":
+                found.append("the video DMA does not begin frames with TUSER")
+            return found if ports["m_axis_0"] % 8 == 0 else [*found, "m_axis_0 is no whole bytes"]
         if self.parameter("dma", "c_m_axi_s2mm_data_width") < ports["m_axis_0"]:
             found.append("the memory side of S2MM is narrower than its stream")
         if ports["m_axis_0"] not in (8, 16, 32, 64, 128, 256, 512, 1024):
@@ -131,9 +141,10 @@ class BlockDesign:
 
 
 def stream_widths(text: str) -> dict[str, int]:
-    """Bits of the streams of a module by its Verilog."""
-    # What Vivado takes for TUSER, which the DMA lacks.
-    if re.search(r"(?<!\*\))\n\s*output wire m_axis_0_tuser", text):
-        raise ValueError("m_axis_0 has TUSER")
+    """Bits of the streams of a module by its Verilog; "tuser" if m_axis_0 has it."""
     found = re.findall(r"put\s+wire \[(\d+):0\] ([sm]_axis_0)_tdata", text)
-    return {name: int(high) + 1 for high, name in found}
+    widths = {name: int(high) + 1 for high, name in found}
+    # What Vivado takes for TUSER.
+    if re.search(r"(?<!\*\))\n\s*output wire m_axis_0_tuser", text):
+        widths["tuser"] = 1
+    return widths

@@ -3,10 +3,12 @@
 """What Vivado would be told, by its Tcl in a plain tclsh; the host's software in plain NumPy."""
 
 import re
+import runpy
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -24,12 +26,12 @@ from dhq_brevitas.finn_flow.rtlsim.sources import collect
 from dhq_brevitas.finn_flow.stitching import stitch
 from dhq_brevitas.finn_flow.stitching.simulate import StreamFormat, run_signal
 from dhq_brevitas.finn_flow.vivado import ZynqBoard, make_stream, write_project
-from dhq_brevitas.finn_flow.vivado.project import MAX_PACKET
+from dhq_brevitas.finn_flow.vivado.project import MAX_PACKET, MONITOR
 from dhq_brevitas.finn_flow.vivado.stream import dma_stream
 from dhq_brevitas.signals.grid import grid_codes
 from dhq_brevitas.signals.samples import PIXELS
 from dhq_brevitas.util.errors import ArgumentError
-from layer_graphs import lookup, sine_table
+from layer_graphs import lookup, matrix_vector, sine_table
 
 SHAPE = (2, 3, 2, 2)
 HOST = HostAffine(
@@ -75,7 +77,8 @@ def test_package_has_every_file_and_every_module_once(project):
     (added,) = (call for call in calls if call[0] == "add_files")
     paths = [Path(name) for name in added[-1].split()]
     texts = {path.name: path.read_text() for path in paths}
-    assert set(texts) == set((folder / "filelist.f").read_text().split())
+    assert set(texts) == set((folder / "filelist.f").read_text().split()) - {MONITOR}
+    assert ["set_property", "verilog_define", "SYNTHESIS", "current_fileset"] in calls
     modules = re.findall(r"^\s*(?:module|package)\s+(\w+)", "\n".join(texts.values()), re.M)
     assert len(modules) == len(set(modules))
     # All that is instantiated is there, by Verilator; and memory contents are, from anywhere.
@@ -92,7 +95,10 @@ def test_package_has_every_file_and_every_module_once(project):
 def lint(paths: list[Path], top: str) -> None:
     root = Path(verilator.__file__).parent
     subprocess.run(
-        [root / "bin" / "verilator", "--lint-only", "-Wno-fatal", "--top-module", top, *paths],
+        [
+            *(root / "bin" / "verilator", "--lint-only", "-DSYNTHESIS", "-Wno-fatal"),
+            *("--top-module", top, *paths),
+        ],
         check=True,
         capture_output=True,
         env={"VERILATOR_ROOT": str(root), "PATH": "/usr/bin:/bin"},
@@ -123,6 +129,86 @@ def test_block_design_is_whole(project):
     assert (record.given is None) == (kind == "engine")
     assert record.given is None or ports["s_axis_0"] == 8 * record.given.beat_bytes
     assert {path.name for path in folder.glob("zynq.*")} == {"zynq.bit", "zynq.hwh"}
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory) -> Path:
+    """A project of an engine of color pictures, for a video DMA."""
+    folder = tmp_path_factory.mktemp("video") / "design"
+    model, shape = matrix_vector(mw=2, mh=3, simd=2, pe=3, bits=4), (4, 6)
+    codes = grid_codes(shape)
+    design = stitch(model, folder, fifo_depths=[4, 4])
+    stream = make_engine(design, HOST, codes, shape, PIXELS, "pixels").stream
+    wanted = Stream(len(codes), 3, 8, False, stream.lanes, stream.width // 8, stream.order)
+    received = PIXELS.encode(HOST.decode(execute_dataflow(model, codes, progress=False)))
+    assert len(np.unique(received, axis=0)) > 20
+    record = Record(HOST, shape, None, wanted, PIXELS.gain, PIXELS.offset, video=True)
+    samples = {"received": received, "values": PIXELS.decode(received)}
+    write_project(design, ZynqBoard.of("Pynq-Z2"), 8.0, record, samples)
+    return folder
+
+
+@needs_tcl
+def test_block_design_with_video(video, tmp_path):
+    """And what is wrong if the DMA is another one: negative control."""
+    design = BlockDesign.of(run_tcl(video / "block_design.tcl"))
+    ports = stream_widths((video / "dhq_engine.v").read_text())
+    assert ports == {"m_axis_0": 24, "tuser": 1}
+    assert design.kinds["dma"] == "axi_vdma"
+    assert design.faults(ports) == []
+    shutil.copyfile(video / "block_design.tcl", tmp_path / "block_design.tcl")
+    settings = (video / "settings.tcl").read_text()
+    assert "set VIDEO 1\n" in settings
+    (tmp_path / "settings.tcl").write_text(settings.replace("set VIDEO 1\n", "set VIDEO 0\n"))
+    design = BlockDesign.of(run_tcl(tmp_path / "block_design.tcl"))
+    assert "TUSER is for a video DMA, and only for that" in design.faults(ports)
+
+
+class VideoDma:
+    """S2MM of AXI VDMA by PG020: what is written to LINES starts it, if it runs."""
+
+    def __init__(self, stream: np.ndarray, buffers: dict[int, np.ndarray]) -> None:
+        self.stream, self.buffers, self.registers = stream, buffers, {0x34: 0x1000}
+
+    def write(self, register: int, value: int) -> None:
+        self.registers[register] = value
+        if register == 0x34:
+            self.registers[register] = 0
+        if register == 0xA0 and self.registers[0x30] & 3 == 3:
+            line, stride = self.registers[0xA4], self.registers[0xA8]
+            for index, pixels in enumerate(self.stream.reshape(value, line)):
+                start = index * stride
+                self.buffers[self.registers[0xAC]][start : start + line] = pixels
+            self.registers[0x34] = 0x1000
+
+    def read(self, register: int) -> int:
+        return self.registers[register]
+
+
+def test_frame_of_the_video_dma(video, monkeypatch):
+    """Green, blue, red in memory, as AXI4-Stream Video has them; red, green, blue for the host."""
+    buffers = {}
+
+    class Buffer(np.ndarray):
+        physical_address = 0x1000
+
+        def invalidate(self) -> None:
+            self.fresh = True
+
+    def allocate(shape, dtype):
+        buffers[0x1000] = np.zeros(shape, dtype).view(Buffer)
+        return buffers[0x1000]
+
+    pynq = ModuleType("pynq")
+    pynq.allocate, pynq.MMIO, pynq.Overlay = allocate, None, None
+    monkeypatch.setitem(sys.modules, "pynq", pynq)
+    monkeypatch.syspath_prepend(str(video))
+    capture = runpy.run_path(str(video / "run_on_board.py"))["capture"]
+    record, received = read_record(video), np.load(video / "check.npz")["received"]
+    stream = received[:, [1, 2, 0]].astype(np.uint8).reshape(-1)
+    np.testing.assert_array_equal(capture(VideoDma(stream, buffers), record), received)
+    assert buffers[0x1000].fresh
+    np.testing.assert_array_equal(record.wanted.pack(received), stream)
 
 
 FAULTS = [
@@ -281,3 +367,6 @@ def test_what_no_dma_takes(tmp_path):
     record = Record(HOST, (MAX_PACKET,), None, long, 1.0, 0.0)
     with pytest.raises(FlowError, match="is more than the 67108863 of one transfer of AXI DMA"):
         write_project(design, ZynqBoard.of("Pynq-Z1"), 8.0, record, {})
+    tall = Record(HOST, (8192, 2), None, Stream(16384, 1, 8, False, 1, 1, (0,)), 1.0, 0.0, True)
+    with pytest.raises(FlowError, match="8192 lines of 2 bytes are more than the 8191 of 65535"):
+        write_project(design, ZynqBoard.of("Pynq-Z1"), 8.0, tall, {})
