@@ -11,24 +11,34 @@ nothing needs to be written back. Outputs are the same to the bit, gradients but
 import copy
 import warnings
 from collections.abc import Callable
+from functools import partial
+from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 import brevitas.nn as qnn
 import torch
 import torch.nn.functional as F
-from brevitas.core.scaling import ParameterFromRuntimeStatsScaling
+from brevitas.core.scaling import (
+    ConstScaling,
+    ParameterFromRuntimeStatsScaling,
+    ParameterScaling,
+)
 from brevitas.nn.mixin.base import QuantLayerMixin
 from brevitas.nn.quant_layer import QuantNonLinearActLayer
 from brevitas.quant_tensor import IntQuantTensor
 from torch import Tensor, nn
 
+from dhq_brevitas.nn.activation_kernel import Table, activation, in_kernel
 from dhq_brevitas.nn.activations import QuantLookupActivation
-from dhq_brevitas.nn.fused_quantizer import fused_quantizer, realized, recomputed
+from dhq_brevitas.nn.fused_quantizer import FusedIntQuant, fused_quantizer, realized, recomputed
 from dhq_brevitas.nn.proxies import HadamardActQuantProxy, weight_rotation
-from dhq_brevitas.nn.rotation import Side
+from dhq_brevitas.nn.rotation import Rotation, Side
 from dhq_brevitas.util.hooks import evaluating, hooked, pre_hooked
 
 __all__ = ["CompileWarning", "compiled", "training_form"]
+
+# Scales that are the same for every tensor, once they are not collected any more.
+OF_NO_TENSOR = (ConstScaling, ParameterFromRuntimeStatsScaling, ParameterScaling)
 
 
 def training_form(model: nn.Module, inputs: Tensor) -> nn.Module | None:
@@ -178,7 +188,10 @@ class _Activated(nn.Module):
         self.quantizer = fused_quantizer(fused.tensor_quant) if self.enabled else None
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        x = self.function(x)
+        return self.quantized(self.function(x))
+
+    def quantized(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Of values of the function."""
         if self.quantizer is None:
             return x, x.new_ones(())
         value, scale, _, _ = self.quantizer(x)
@@ -186,6 +199,20 @@ class _Activated(nn.Module):
 
     def value(self, x: Tensor) -> Tensor:
         return self(x)[0]
+
+    def int_quant(self) -> FusedIntQuant | None:
+        """The quantizer, if nothing that is computed of a tensor goes into it."""
+        found = getattr(self.quantizer, "int_quant", None)
+        if not isinstance(found, FusedIntQuant) or not isinstance(self.function, nn.Identity):
+            return None
+        return found if isinstance(self.quantizer.scaling_impl.module, OF_NO_TENSOR) else None
+
+    def takes(self, rotation: Rotation, proxy: HadamardActQuantProxy) -> bool:
+        """Whether the rotation of ``proxy`` became part of the quantizer."""
+        quantizer = self.int_quant()
+        if quantizer is not None:
+            quantizer.rotation, quantizer.after = rotation, proxy.rotates_after
+        return quantizer is not None
 
 
 class _Linear(nn.Module):
@@ -206,7 +233,9 @@ class _Linear(nn.Module):
         proxy = layer.input_quant
         rotates = isinstance(proxy, HadamardActQuantProxy)
         self.rotates_first = rotates and not proxy.rotates_after
-        self.rotates_behind = rotates and proxy.rotates_after
+        self.rotates_behind = self.scales_behind = rotates and proxy.rotates_after
+        if rotates and self.input is not None and self.input.takes(self.rotation, proxy):
+            self.rotates_first = self.rotates_behind = False
         external = quantizes_bias and layer.bias_quant.requires_input_scale
         if layer.output_quant.is_quant_enabled or (external and scale is None and not enabled):
             raise _NoForm
@@ -222,6 +251,7 @@ class _Linear(nn.Module):
             x, scale = recomputed(self.input, x)
         if self.rotates_behind:
             x = rotation.rotate_input(x)
+        if self.scales_behind:
             scale = None if scale is None else scale * rotation.other_scale
         weight, weight_scale = self._weight()
         bias = layer.bias
@@ -251,12 +281,47 @@ class _Lookup(nn.Module):
         self.layer = layer
         layer.lookup.addressed = layer.input_quant.is_quant_enabled
         self.phase, self.output = _Activated(layer.input_quant), _Activated(layer.act_quant)
+        self.table = self._table()
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.table is not None and in_kernel(x):
+            return activation(x, table=self.table)
         return recomputed(self._values, x if self.layer.unit == 1 else x / self.layer.unit)
 
     def _values(self, x: Tensor) -> Tensor:
         return self.output.value(self.phase.value(x))
+
+    def _table(self) -> Table | None:
+        """Values and slopes, if they are the same in each step: of a function without state."""
+        lookup, phase = self.layer.lookup, self.phase.int_quant()
+        if not lookup.addressed or phase is None or not phase.grid.floors or not _pure(lookup.fn):
+            return None
+        entries = torch.arange(len(lookup.table), device=lookup.table.device)
+        t = (entries / lookup.bins_per_unit - lookup.origin).requires_grad_()
+        with torch.enable_grad():
+            values = self.output.quantized(lookup.smooth(t))[0]
+            if self.output.quantized(lookup.smooth(t.detach()))[0].requires_grad:
+                return None  # for a scale that is learned
+            (slopes,) = torch.autograd.grad(values.sum(), t)
+        return Table(
+            values.detach(),
+            slopes / self.layer.unit,
+            self.layer.unit,
+            lookup.bins_per_unit,
+            phase.grid.low,
+            phase.grid.high,
+            0 if lookup.periodic else len(entries) // 2,
+            phase.grid.passes,
+        )
+
+
+def _pure(fn: Any) -> bool:
+    """Whether a function depends on nothing but its argument, globals and fixed numbers."""
+    while isinstance(fn, partial):
+        if not all(isinstance(x, int | float) for x in (*fn.args, *fn.keywords.values())):
+            return False
+        fn = fn.func
+    return isinstance(fn, FunctionType | BuiltinFunctionType) and not getattr(fn, "__closure__", ())
 
 
 class _Identity(nn.Module):
