@@ -3,19 +3,20 @@
 """What stands between two matrix products in training, as one operator: ``activation``.
 
     u = values[code(x)]          a function by its table (:class:`Table`), or u = x
-    v = u R                      R = D (I ⊗ H) · factor (:class:`Turn`), or v = u
+    v = u R                      R = D (I ⊗ H) · factor, or v = u
     y = s · clip(round(v / s))   (:class:`Grid`); with ``after`` u is quantized, and then rotated
 
 activation.cpp takes each block of numbers through all of it while that is in the cache, and keeps
 nothing but x for the gradients, which pass straight through the rounding:
 
     dy/dv = 1 where the code is not clipped, or everywhere (``passes``), and 0 elsewhere
-    dy/ds = clip(round(v / s)) - dy/dv · v / s;   du/dx = slopes[code(x)], 0 where that is clipped
+    dy/ds = clip(round(v / s)) - dy/dv · v / s;   du/dx = slopes[code(x)]
 
 It is compiled like the transform's (:mod:`dhq_brevitas.nn.hadamard_kernel`).
 """
 
 import ctypes
+import math
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -38,10 +39,10 @@ STAGES = (
 
 @dataclass(frozen=True)
 class Table:
-    """f(x) = values[((clip(⌊x / unit · bins⌋, least, most)) + offset) mod len(values)].
+    """A function that depends on x by its code ⌊x / unit · bins⌋ alone.
 
-    ``values`` and ``slopes`` (of f in x) are float32 [2^P]; ``passes``: clipped codes have
-    gradients, too.
+    ``values`` and ``slopes`` (of f in x) are float32 [2^P + 3]: at (code + offset) mod 2^P those of
+    a code, and behind them those of all codes below ``least``, above ``most``, and of NaN.
     """
 
     values: Tensor
@@ -51,12 +52,37 @@ class Table:
     least: float
     most: float
     offset: int
-    passes: bool
+
+    @classmethod
+    def of(
+        cls,
+        values: Tensor,
+        slopes: Tensor,
+        *,
+        unit: float,
+        bins: float,
+        least: float,
+        most: float,
+        offset: int,
+        passes: bool,
+    ) -> "Table":
+        """Of values and slopes [2^P] of all codes; the others are clipped to ``least``, ``most``.
+
+        Clipped codes have gradients with ``passes``, else none.
+        """
+        ends = [int(least) + offset, int(most) + offset]
+        ends = [end % len(values) for end in ends]
+        outside = values.new_tensor([math.nan])
+        kept = slopes[ends] if passes else torch.zeros_like(slopes[ends])
+        values = torch.cat([values, values[ends], outside]).to(torch.float32)
+        slopes = torch.cat([slopes, kept, outside]).to(torch.float32)
+        if math.frexp(unit)[0] == 0.5:  # a power of two: the same numbers without a division
+            unit, bins = 1.0, bins / unit
+        return cls(values, slopes, unit, bins, least, most, offset)
 
     @property
     def numbers(self) -> list[float]:
-        sizes = self.unit, self.bins, self.least, self.most
-        return [*sizes, float(self.offset), float(self.passes)]
+        return [self.unit, self.bins, self.least, self.most, float(self.offset)]
 
 
 @dataclass(frozen=True)
@@ -98,7 +124,7 @@ def activation(
     ``rotation`` acts on the last axis; ``scale`` holds one number, or (without ``rotation`` and
     ``table``) one for each of as many equal parts of ``x``. Compiles, and differentiates backwards.
     """
-    rotates = rotation is not None and rotation.order > 1
+    rotates = rotation is not None and rotation.side.of_inputs and rotation.order > 1
     return torch.ops.dhq_brevitas.activation(
         x,
         *((None, None, []) if table is None else (table.values, table.slopes, table.numbers)),
@@ -120,7 +146,6 @@ class _Stages(ctypes.Structure):
         *((name, ctypes.c_float) for name in ("unit", "bins", "least", "most")),
         ("offset", ctypes.c_int32),
         ("mask", ctypes.c_int32),
-        ("table_passes", ctypes.c_bool),
         ("signs", ctypes.c_void_p),
         ("order", ctypes.c_int64),
         ("period", ctypes.c_int64),
@@ -146,9 +171,9 @@ def _stages(x: Tensor, *stages: Any) -> tuple[_Stages, list[Tensor | None]]:
     found = _Stages(signs=pointers[2], order=order, factor=factor, after=after, scale=pointers[3])
     found.period = x.shape[-1] // order if order else 1
     if values is not None:
-        found.values, found.slopes, found.mask = *pointers[:2], len(values) - 1
+        found.values, found.slopes, found.mask = *pointers[:2], len(values) - 4
         found.unit, found.bins, found.least, found.most = table[:4]
-        found.offset, found.table_passes = int(table[4]), bool(table[5])
+        found.offset = int(table[4])
     if scale is not None:
         found.scales, found.low, found.high = scale.numel(), *grid[:2]
         found.floors, found.passes = map(bool, grid[2:])

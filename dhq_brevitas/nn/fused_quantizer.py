@@ -20,7 +20,7 @@ from brevitas.core.zero_point import ZeroZeroPoint
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from dhq_brevitas.nn.activation_kernel import Grid, activation, in_kernel
+from dhq_brevitas.nn.activation_kernel import Grid, Table, activation, in_kernel
 from dhq_brevitas.nn.rotation import Rotation
 
 __all__ = ["FusedIntQuant", "fused_quantizer", "realized", "recomputed"]
@@ -92,7 +92,10 @@ class _Fixed(nn.Module):
 
 
 class FusedIntQuant(nn.Module):
-    """An IntQuant without zero point, of a fixed bit width, and a rotation before or ``after`` it.
+    """An IntQuant without zero point, of a fixed bit width.
+
+    It may have a rotation, before or ``after`` it, and the ``values`` of a function before all,
+    which ``table`` has, too.
 
     Runs as one operator where there is one (:mod:`dhq_brevitas.nn.activation_kernel`).
     """
@@ -107,6 +110,8 @@ class FusedIntQuant(nn.Module):
             passes=type(int_quant.tensor_clamp_impl) is TensorClampSte,
         )
         self.rotation, self.after = Rotation(), False
+        self.table: Table | None = None
+        self.values: Callable[[Tensor], Tensor] | None = None
 
     @staticmethod
     def is_of(module: Any) -> bool:
@@ -121,7 +126,9 @@ class FusedIntQuant(nn.Module):
     def forward(self, scale: Tensor, zero_point: Tensor, bit_width: Tensor, x: Tensor) -> Tensor:
         x, rotation = self.view(x), self.rotation
         if in_kernel(x) and _shares_out(scale, x):
-            return activation(x, rotation=rotation, after=self.after, scale=scale, grid=self.grid)
+            turn = {"rotation": rotation, "after": self.after}
+            return activation(x, table=self.table, **turn, scale=scale, grid=self.grid)
+        x = x if self.values is None else self.values(x)
         x = x if self.after else rotation.rotate_input(x)
         y = _FakeQuantize.apply(x, scale, self.grid)
         return rotation.rotate_input(y) if self.after else y

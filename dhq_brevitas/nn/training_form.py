@@ -32,7 +32,7 @@ from dhq_brevitas.nn.activation_kernel import Table, activation, in_kernel
 from dhq_brevitas.nn.activations import QuantLookupActivation
 from dhq_brevitas.nn.fused_quantizer import FusedIntQuant, fused_quantizer, realized, recomputed
 from dhq_brevitas.nn.proxies import HadamardActQuantProxy, weight_rotation
-from dhq_brevitas.nn.rotation import Rotation, Side
+from dhq_brevitas.nn.rotation import Side
 from dhq_brevitas.util.hooks import evaluating, hooked, pre_hooked
 
 __all__ = ["CompileWarning", "compiled", "training_form"]
@@ -53,12 +53,16 @@ def training_form(model: nn.Module, inputs: Tensor) -> nn.Module | None:
         return None
     if not any(isinstance(module, QuantLayerMixin) for module in model.modules()):
         return model
-    scales = _given_scales(model, inputs)
-    try:
-        form = _in_form(model, scales)
-        return form.train() if _same(model, form, inputs) else None
-    except Exception:  # whatever a network does that expects a QuantTensor
-        return None
+    scales, tables = _given(model, inputs)
+    # A table that becomes part of the next layer must not be used by anything else.
+    for joined in (tables, {}) if tables and in_kernel(inputs) else ({},):
+        try:
+            form = _in_form(model, scales, _Tables(joined))
+            if _same(model, form, inputs):
+                return form.train()
+        except Exception:  # whatever a network does that expects a QuantTensor
+            continue
+    return None
 
 
 class CompileWarning(UserWarning):
@@ -100,49 +104,70 @@ def _is_collecting(module: nn.Module) -> bool:
 Given = Tensor | Any | None
 
 
-def _given_scales(model: nn.Module, inputs: Tensor) -> dict[nn.Module, Given]:
-    """For each linear layer the scale of the integers that it is given.
+def _given(
+    model: nn.Module, inputs: Tensor
+) -> tuple[dict[nn.Module, Given], dict[nn.Module, QuantLookupActivation]]:
+    """For each linear layer the scale of the integers that it is given, and what made them.
 
-    A constant, the activation proxy that learns it, or None where the layer is given others.
+    The scale is a constant, the activation proxy that learns it, or None where the layer is given
+    others. What made them is only there if it is a table.
     """
     scales: dict[nn.Module, Given] = {}
+    tables: dict[nn.Module, QuantLookupActivation] = {}
     made: list[tuple[Tensor, Any]] = []
 
     def note_made(layer: Any, args: Any, output: Any) -> None:
-        if isinstance(output, IntQuantTensor):
-            made.append((output.value, layer.act_quant))
+        made.append((getattr(output, "value", output), layer))
 
     def note_given(layer: nn.Module, args: tuple[Any, ...]) -> None:
         given = args[0]
+        learns = isinstance(given, IntQuantTensor) and given.scale.requires_grad
         scales[layer] = None
-        if not isinstance(given, IntQuantTensor):
-            return
-        if not given.scale.requires_grad:
+        if isinstance(given, IntQuantTensor) and not learns:
             scales[layer] = given.scale.detach()
-        for value, proxy in made:
-            if given.scale.requires_grad and value.data_ptr() == given.value.data_ptr():
-                scales[layer] = proxy
+        for value, maker in made:
+            if value.data_ptr() != getattr(given, "value", given).data_ptr():
+                continue
+            if learns:
+                scales[layer] = maker.act_quant
+            if isinstance(maker, QuantLookupActivation):
+                tables[layer] = maker
 
     modules = list(model.modules())
     linears = [(m, note_given) for m in modules if isinstance(m, qnn.QuantLinear)]
     acts = [(m, note_made) for m in modules if isinstance(m, QuantNonLinearActLayer)]
     with evaluating(model), pre_hooked(linears), hooked(acts):
         model(inputs)
-    return scales
+    return scales, tables
 
 
-def _in_form(module: nn.Module, scales: dict[nn.Module, Given]) -> nn.Module:
+class _Tables:
+    """Forms of tables, of which those in ``joined`` become part of the layer that they feed."""
+
+    def __init__(self, joined: dict[nn.Module, QuantLookupActivation]) -> None:
+        self.joined, self.forms = joined, dict[nn.Module, _Lookup]()
+
+    def form(self, layer: QuantLookupActivation) -> "_Lookup":
+        return self.forms.setdefault(layer, _Lookup(layer))
+
+    def before(self, linear: nn.Module) -> "_Lookup | None":
+        """What becomes part of ``linear``, if it can."""
+        layer = self.joined.get(linear)
+        return None if layer is None or self.form(layer).table is None else self.form(layer)
+
+
+def _in_form(module: nn.Module, scales: dict[nn.Module, Given], tables: _Tables) -> nn.Module:
     if isinstance(module, qnn.QuantLinear):
-        return _Linear(module, scales.get(module))
+        return _Linear(module, scales.get(module), tables.before(module))
     if isinstance(module, QuantLookupActivation):
-        return _Lookup(module)
+        return tables.form(module)
     if type(module) is qnn.QuantIdentity:
         return _Identity(module)
     if type(module).__module__.startswith("brevitas."):
         raise _NoForm
     form = copy.copy(module)
     form._modules = {
-        name: None if child is None else _in_form(child, scales)
+        name: None if child is None else _in_form(child, scales, tables)
         for name, child in module._modules.items()
     }
     return form
@@ -207,18 +232,11 @@ class _Activated(nn.Module):
             return None
         return found if isinstance(self.quantizer.scaling_impl.module, OF_NO_TENSOR) else None
 
-    def takes(self, rotation: Rotation, proxy: HadamardActQuantProxy) -> bool:
-        """Whether the rotation of ``proxy`` became part of the quantizer."""
-        quantizer = self.int_quant()
-        if quantizer is not None:
-            quantizer.rotation, quantizer.after = rotation, proxy.rotates_after
-        return quantizer is not None
-
 
 class _Linear(nn.Module):
     """A QuantLinear, its input quantizer included."""
 
-    def __init__(self, layer: Any, scale: Given) -> None:
+    def __init__(self, layer: Any, scale: Given, lookup: "_Lookup | None") -> None:
         super().__init__()
         enabled = layer.input_quant.is_quant_enabled
         self.layer = layer
@@ -234,8 +252,14 @@ class _Linear(nn.Module):
         rotates = isinstance(proxy, HadamardActQuantProxy)
         self.rotates_first = rotates and not proxy.rotates_after
         self.rotates_behind = self.scales_behind = rotates and proxy.rotates_after
-        if rotates and self.input is not None and self.input.takes(self.rotation, proxy):
-            self.rotates_first = self.rotates_behind = False
+        quantizer = None if self.input is None else self.input.int_quant()
+        if quantizer is not None:
+            if rotates:
+                quantizer.rotation, quantizer.after = self.rotation, proxy.rotates_after
+                self.rotates_first = self.rotates_behind = False
+            if lookup is not None:
+                quantizer.table, quantizer.values = lookup.table, lookup.values
+                lookup.joined = True
         external = quantizes_bias and layer.bias_quant.requires_input_scale
         if layer.output_quant.is_quant_enabled or (external and scale is None and not enabled):
             raise _NoForm
@@ -282,8 +306,12 @@ class _Lookup(nn.Module):
         layer.lookup.addressed = layer.input_quant.is_quant_enabled
         self.phase, self.output = _Activated(layer.input_quant), _Activated(layer.act_quant)
         self.table = self._table()
+        self.joined = False  # with the layer that it feeds, which then computes the values
 
     def forward(self, x: Tensor) -> Tensor:
+        return x if self.joined else self.values(x)
+
+    def values(self, x: Tensor) -> Tensor:
         if self.table is not None and in_kernel(x):
             return activation(x, table=self.table)
         return recomputed(self._values, x if self.layer.unit == 1 else x / self.layer.unit)
@@ -303,15 +331,15 @@ class _Lookup(nn.Module):
             if self.output.quantized(lookup.smooth(t.detach()))[0].requires_grad:
                 return None  # for a scale that is learned
             (slopes,) = torch.autograd.grad(values.sum(), t)
-        return Table(
+        return Table.of(
             values.detach(),
             slopes / self.layer.unit,
-            self.layer.unit,
-            lookup.bins_per_unit,
-            phase.grid.low,
-            phase.grid.high,
-            0 if lookup.periodic else len(entries) // 2,
-            phase.grid.passes,
+            unit=self.layer.unit,
+            bins=lookup.bins_per_unit,
+            least=phase.grid.low,
+            most=phase.grid.high,
+            offset=0 if lookup.periodic else len(entries) // 2,
+            passes=phase.grid.passes,
         )
 
 
