@@ -96,24 +96,31 @@ void quantize(const Stages &s, float scale, const float *v, float *y, int64_t n)
         y[i] = clipped(rounded<FLOORS>(v[i] / scale), s.low, s.high) * scale;
 }
 
-// grad becomes that of v; returns that of the scale, added up in so many lanes.
+constexpr int LANES = 16;
+
 template <bool FLOORS>
-double quantize_back(const Stages &s, float scale, const float *v, float *grad, int64_t n) {
-    constexpr int LANES = 16;
+inline __attribute__((always_inline)) void quantize_lanes_back(
+    const Stages &s, float scale, const float *v, float *grad, float *sums, int64_t lanes) {
     const float low = s.low, high = s.high;
     const bool passes = s.passes;
-    float sums[LANES] = {};
-    for (int64_t from = 0; from < n; from += LANES) {
-        const int64_t lanes = std::min<int64_t>(LANES, n - from);
-        float *g = grad + from;
 #pragma omp simd
-        for (int64_t i = 0; i < lanes; ++i) {
-            const float ratio = v[from + i] / scale, code = rounded<FLOORS>(ratio);
-            const float kept = clipped(code, low, high), given = g[i];
-            g[i] = passes || kept == code ? given : 0.0f;
-            sums[i] += given * kept - g[i] * ratio;
-        }
+    for (int64_t i = 0; i < lanes; ++i) {
+        const float ratio = v[i] / scale, code = rounded<FLOORS>(ratio);
+        const float kept = clipped(code, low, high), given = grad[i];
+        const float through = passes || kept == code ? given : 0.0f;
+        sums[i] += given * kept - through * ratio;
+        grad[i] = through;
     }
+}
+
+// grad becomes that of v; returns that of the scale.
+template <bool FLOORS>
+double quantize_back(const Stages &s, float scale, const float *v, float *grad, int64_t n) {
+    float sums[LANES] = {};
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        quantize_lanes_back<FLOORS>(s, scale, v + i, grad + i, sums, LANES);
+    quantize_lanes_back<FLOORS>(s, scale, v + i, grad + i, sums, n - i);
     return std::accumulate(sums, sums + LANES, 0.0);
 }
 

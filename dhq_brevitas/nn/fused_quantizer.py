@@ -23,7 +23,7 @@ from torch.utils.checkpoint import checkpoint
 from dhq_brevitas.nn.activation_kernel import Grid, Table, activation, in_kernel
 from dhq_brevitas.nn.rotation import Rotation
 
-__all__ = ["FusedIntQuant", "fused_quantizer", "realized", "recomputed"]
+__all__ = ["FusedIntQuant", "fused_quantizer", "quantized", "realized", "recomputed"]
 
 REALIZED = "dhq_brevitas::realized"
 
@@ -44,6 +44,12 @@ def recomputed(function: Callable[..., Any], *args: Tensor) -> Any:
     if torch.compiler.is_compiling():
         return checkpoint(function, *args, use_reentrant=False, preserve_rng_state=False)
     return function(*args)
+
+
+def quantized(quantizer: nn.Module, x: Tensor) -> Any:
+    """``quantizer(x)``, :func:`recomputed` unless it is one operator, which needs ``x`` alone."""
+    is_operator = isinstance(getattr(quantizer, "int_quant", None), FusedIntQuant) and in_kernel(x)
+    return quantizer(x) if is_operator else recomputed(quantizer, x)
 
 
 def fused_quantizer(tensor_quant: nn.Module) -> nn.Module:

@@ -30,7 +30,13 @@ from torch import Tensor, nn
 
 from dhq_brevitas.nn.activation_kernel import Table, activation, in_kernel
 from dhq_brevitas.nn.activations import QuantLookupActivation
-from dhq_brevitas.nn.fused_quantizer import FusedIntQuant, fused_quantizer, realized, recomputed
+from dhq_brevitas.nn.fused_quantizer import (
+    FusedIntQuant,
+    fused_quantizer,
+    quantized,
+    realized,
+    recomputed,
+)
 from dhq_brevitas.nn.proxies import HadamardActQuantProxy, weight_rotation
 from dhq_brevitas.nn.rotation import Side
 from dhq_brevitas.util.hooks import evaluating, hooked, pre_hooked
@@ -213,13 +219,10 @@ class _Activated(nn.Module):
         self.quantizer = fused_quantizer(fused.tensor_quant) if self.enabled else None
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return self.quantized(self.function(x))
-
-    def quantized(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Of values of the function."""
+        x = self.function(x)
         if self.quantizer is None:
             return x, x.new_ones(())
-        value, scale, _, _ = self.quantizer(x)
+        value, scale, _, _ = quantized(self.quantizer, x)
         return value, scale
 
     def value(self, x: Tensor) -> Tensor:
@@ -272,7 +275,7 @@ class _Linear(nn.Module):
         if self.rotates_first:
             x = rotation.rotate_input(x)
         if self.input is not None:
-            x, scale = recomputed(self.input, x)
+            x, scale = self.input(x)
         if self.rotates_behind:
             x = rotation.rotate_input(x)
         if self.scales_behind:
@@ -291,7 +294,7 @@ class _Linear(nn.Module):
         layer, rotation = self.layer, self.rotation
         weight, scale = rotation.rotate_weight(layer.weight), torch.ones(())
         if self.weight is not None:
-            weight, scale, _, _ = recomputed(self.weight, weight)
+            weight, scale, _, _ = quantized(self.weight, weight)
         if rotation.side == Side.OUTPUT:
             return rotation.unrotate_weight(weight), scale * rotation.other_scale
         return weight, scale
@@ -319,6 +322,10 @@ class _Lookup(nn.Module):
     def _values(self, x: Tensor) -> Tensor:
         return self.output.value(self.phase.value(x))
 
+    def _quantized(self, values: Tensor) -> Tensor:
+        quantizer = self.output.quantizer
+        return values if quantizer is None else quantizer(values)[0]
+
     def _table(self) -> Table | None:
         """Values and slopes, if they are the same in each step: of a function without state."""
         lookup, phase = self.layer.lookup, self.phase.int_quant()
@@ -327,9 +334,9 @@ class _Lookup(nn.Module):
         entries = torch.arange(len(lookup.table), device=lookup.table.device)
         t = (entries / lookup.bins_per_unit - lookup.origin).requires_grad_()
         with torch.enable_grad():
-            values = self.output.quantized(lookup.smooth(t))[0]
-            if self.output.quantized(lookup.smooth(t.detach()))[0].requires_grad:
-                return None  # for a scale that is learned
+            if self._quantized(lookup.smooth(t.detach())).requires_grad:
+                return None  # a parameter of the function, or a scale, is learned
+            values = self._quantized(lookup.smooth(t))
             (slopes,) = torch.autograd.grad(values.sum(), t)
         return Table.of(
             values.detach(),
@@ -362,4 +369,4 @@ class _Identity(nn.Module):
             raise _NoForm
 
     def forward(self, x: Tensor) -> Tensor:
-        return recomputed(self.output.value, x)
+        return self.output.value(x)
