@@ -96,7 +96,7 @@ class LookupTable(nn.Module):
         start = torch.floor(t) if self.periodic else -1.0
         t = t - start
         if self.training:
-            return self._smooth(t - self.origin)
+            return self.smooth(t - self.origin)
         code = (t * self.bins_per_unit).to(torch.int64)
         if captured:
             value = self.table[code]
@@ -106,11 +106,12 @@ class LookupTable(nn.Module):
             code = code.clamp(0, len(self.table) - 1)
             value = torch.where(t.isnan(), t, self.table[code])
         if t.requires_grad:
-            smooth = self._smooth(t - self.origin)
+            smooth = self.smooth(t - self.origin)
             value = value + (smooth - smooth.detach())
         return value
 
-    def _smooth(self, t: Tensor) -> Tensor:
+    def smooth(self, t: Tensor) -> Tensor:
+        """f in the middle of the bin that starts at position ``t``, with its gradient."""
         return self.fn((t + self.half_bin) * self.unit)
 
 

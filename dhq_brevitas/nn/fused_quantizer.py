@@ -20,7 +20,10 @@ from brevitas.core.zero_point import ZeroZeroPoint
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-__all__ = ["fused_quantizer", "realized", "recomputed"]
+from dhq_brevitas.nn.activation_kernel import Grid, Table, activation, in_kernel
+from dhq_brevitas.nn.rotation import Rotation
+
+__all__ = ["FusedIntQuant", "fused_quantizer", "quantized", "realized", "recomputed"]
 
 REALIZED = "dhq_brevitas::realized"
 
@@ -43,6 +46,12 @@ def recomputed(function: Callable[..., Any], *args: Tensor) -> Any:
     return function(*args)
 
 
+def quantized(quantizer: nn.Module, x: Tensor) -> Any:
+    """``quantizer(x)``, :func:`recomputed` unless it is one operator, which needs ``x`` alone."""
+    is_operator = isinstance(getattr(quantizer, "int_quant", None), FusedIntQuant) and in_kernel(x)
+    return quantizer(x) if is_operator else recomputed(quantizer, x)
+
+
 def fused_quantizer(tensor_quant: nn.Module) -> nn.Module:
     """A ``tensor_quant`` of Brevitas, on its own parameters and with its own hooks.
 
@@ -61,8 +70,8 @@ def fused_quantizer(tensor_quant: nn.Module) -> nn.Module:
     quantizer.msb_clamp_bit_width_impl = _Fixed(bit_width())
     quantizer.int_scaling_impl = _Fixed(tensor_quant.int_scaling_impl(bit_width()))
     has_no_zero_point = isinstance(tensor_quant.zero_point_impl, ZeroZeroPoint)
-    if has_no_zero_point and _IntQuant.is_of(tensor_quant.int_quant):
-        quantizer.int_quant = _IntQuant(tensor_quant.int_quant, bit_width())
+    if has_no_zero_point and FusedIntQuant.is_of(tensor_quant.int_quant):
+        quantizer.int_quant = FusedIntQuant(tensor_quant.int_quant, bit_width())
     return quantizer
 
 
@@ -88,18 +97,27 @@ class _Fixed(nn.Module):
         return torch.full((), self.number, dtype=self.dtype, device=self.device)
 
 
-class _IntQuant(nn.Module):
-    """An IntQuant without zero point, of a fixed bit width."""
+class FusedIntQuant(nn.Module):
+    """An IntQuant without zero point, of a fixed bit width.
+
+    It may have a rotation, before or ``after`` it, and the ``values`` of a function before all,
+    which ``table`` has, too.
+
+    Runs as one operator where there is one (:mod:`dhq_brevitas.nn.activation_kernel`).
+    """
 
     def __init__(self, int_quant: IntQuant, bit_width: Tensor) -> None:
         super().__init__()
         self.view = int_quant.input_view_impl
-        self.low = float(int_quant.min_int(bit_width))
-        self.high = float(int_quant.max_int(bit_width))
-        self.rounding = (
-            torch.floor if type(int_quant.float_to_int_impl) is FloorSte else torch.round
+        self.grid = Grid(
+            float(int_quant.min_int(bit_width)),
+            float(int_quant.max_int(bit_width)),
+            floors=type(int_quant.float_to_int_impl) is FloorSte,
+            passes=type(int_quant.tensor_clamp_impl) is TensorClampSte,
         )
-        self.passes_clipped = type(int_quant.tensor_clamp_impl) is TensorClampSte
+        self.rotation, self.after = Rotation(), False
+        self.table: Table | None = None
+        self.values: Callable[[Tensor], Tensor] | None = None
 
     @staticmethod
     def is_of(module: Any) -> bool:
@@ -112,9 +130,21 @@ class _IntQuant(nn.Module):
         )
 
     def forward(self, scale: Tensor, zero_point: Tensor, bit_width: Tensor, x: Tensor) -> Tensor:
-        return _FakeQuantize.apply(
-            self.view(x), scale, self.low, self.high, self.rounding, self.passes_clipped
-        )
+        x, rotation = self.view(x), self.rotation
+        if in_kernel(x) and _shares_out(scale, x):
+            turn = {"rotation": rotation, "after": self.after}
+            return activation(x, table=self.table, **turn, scale=scale, grid=self.grid)
+        x = x if self.values is None else self.values(x)
+        x = x if self.after else rotation.rotate_input(x)
+        y = _FakeQuantize.apply(x, scale, self.grid)
+        return rotation.rotate_input(y) if self.after else y
+
+
+def _shares_out(scale: Tensor, x: Tensor) -> bool:
+    """Whether ``x`` has one scale, or one for each row."""
+    if scale.numel() == 1:
+        return scale.ndim <= x.ndim
+    return scale.ndim == x.ndim and scale.numel() == scale.shape[0] == x.shape[0]
 
 
 class _FakeQuantize(torch.autograd.Function):
@@ -125,27 +155,24 @@ class _FakeQuantize(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        scale: Tensor,
-        low: float,
-        high: float,
-        rounding: Callable[[Tensor], Tensor],
-        passes_clipped: bool,
-    ) -> Tensor:
+    def forward(ctx: Any, x: Tensor, scale: Tensor, grid: Grid) -> Tensor:
         ctx.save_for_backward(x, scale)
-        ctx.settings = low, high, rounding, passes_clipped
-        return rounding(x / scale).clamp(low, high) * scale
+        ctx.grid = grid
+        return _rounded(x / scale, grid).clamp(grid.low, grid.high) * scale
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, scale = ctx.saved_tensors
-        low, high, rounding, passes_clipped = ctx.settings
+        (x, scale), grid = ctx.saved_tensors, ctx.grid
         ratio = x / scale
-        codes = rounding(ratio)
-        passes = grad if passes_clipped else torch.where((codes < low) | (codes > high), 0, grad)
+        codes = _rounded(ratio, grid)
+        clipped = (codes < grid.low) | (codes > grid.high)
+        passes = grad if grid.passes else torch.where(clipped, 0, grad)
         grad_scale = None
         if ctx.needs_input_grad[1]:
-            grad_scale = (grad * codes.clamp(low, high) - passes * ratio).sum_to_size(scale.shape)
-        return passes, grad_scale, None, None, None, None
+            terms = grad * codes.clamp(grid.low, grid.high) - passes * ratio
+            grad_scale = terms.sum_to_size(scale.shape)
+        return passes, grad_scale, None
+
+
+def _rounded(x: Tensor, grid: Grid) -> Tensor:
+    return torch.floor(x) if grid.floors else torch.round(x)

@@ -5,6 +5,7 @@
 hadamard.cpp is compiled once for each kind of processor, by ``CXX`` or g++, into the folder
 ``dhq_brevitas/kernels`` in ``XDG_CACHE_HOME`` or ~/.cache; ``DHQ_KERNELS_CACHE`` names another one.
 It shares PyTorch's OpenMP threads. Where that is not possible, :func:`on_cpu` says why, once.
+:func:`built` does the same for other sources.
 """
 
 import ctypes
@@ -27,10 +28,11 @@ from torch import Tensor
 
 from dhq_brevitas.util.files import text_digest
 
-__all__ = ["KernelWarning", "on_cpu", "on_cuda", "transform"]
+__all__ = ["KernelWarning", "built", "on_cpu", "on_cuda", "transform"]
 
 SOURCE = Path(__file__).with_name("hadamard.cpp")
-FLAGS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-fopenmp")
+# No operation of ours traps, and with such a reservation few loops with a choice are vectorized.
+FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-trapping-math", "-fPIC", "-fopenmp")
 COMPILE_SECONDS = 120
 # The CUDA kernel works on multiples of eight elements.
 CUDA_MIN_ORDER = 8
@@ -38,7 +40,7 @@ OPERATOR = "dhq_brevitas::hadamard"
 
 
 class KernelWarning(UserWarning):
-    """The transform runs without its compiled kernel."""
+    """The transform, or a training, runs without its compiled kernel."""
 
 
 # A compiler that captures a graph takes the answer for a constant.
@@ -129,39 +131,49 @@ if not hasattr(torch.ops.dhq_brevitas, "hadamard"):  # this module may be import
 @cache
 def _library() -> ctypes.CDLL | None:
     """The compiled kernel, from the cache if it is there; None, with a warning, if it cannot be."""
+    library = built(SOURCE, "the Hadamard transform", "several times slower")
+    if library is not None:
+        for function in (library.dhq_hadamard_float, library.dhq_hadamard_double):
+            pointers, sizes = [ctypes.c_void_p] * 2, [ctypes.c_int64] * 3
+            function.argtypes = [*pointers, *sizes, *pointers, ctypes.c_double, ctypes.c_int]
+            function.restype = None
+    return library
+
+
+def built(source: Path, what: str, cost: str) -> ctypes.CDLL | None:
+    """The library made of a C++ file, which may include others beside it, compiled at most once.
+
+    None where it cannot be; a warning then says that ``what`` runs without it, at which ``cost``.
+    """
     try:
-        path = _cache_folder() / f"hadamard-{text_digest(_identity())[:32]}.so"
+        digest = text_digest(_identity(source))[:32]
+        path = _cache_folder() / f"{source.stem}-{digest}.so"
         if not path.exists():
-            _compile(path)
-        library = ctypes.CDLL(str(path))
+            _compile(source, path)
+        return ctypes.CDLL(str(path))
     except (OSError, subprocess.SubprocessError, _Unusable) as error:
         warnings.warn(
-            f"the Hadamard transform runs without its compiled kernel, several times slower: "
-            f"{_reason(error)}",
+            f"{what} runs without its compiled kernel, {cost}: {_reason(error)}",
             KernelWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
         return None
-    for function in (library.dhq_hadamard_float, library.dhq_hadamard_double):
-        pointers, sizes = [ctypes.c_void_p] * 2, [ctypes.c_int64] * 3
-        function.argtypes = [*pointers, *sizes, *pointers, ctypes.c_double, ctypes.c_int]
-        function.restype = None
-    return library
 
 
 class _Unusable(Exception):
     """Why there is no kernel, as the end of a sentence."""
 
 
-def _identity() -> list[str]:
-    """What the library depends on: its source, the flags, and what ``-march=native`` means."""
+def _identity(source: Path) -> list[str]:
+    """What a library depends on: its source and what lies beside it, the flags, the processor."""
     try:
         with open("/proc/cpuinfo") as lines:
             kinds = ("model name", "flags", "Features", "CPU part")
             processor = sorted({line.strip() for line in lines if line.startswith(kinds)})
     except OSError:
         processor = [platform.processor()]
-    return [SOURCE.read_text(), *FLAGS, platform.machine(), *processor]
+    included = [path.read_text() for path in sorted(source.parent.glob("*.cpp")) if path != source]
+    return [source.read_text(), *included, *FLAGS, platform.machine(), *processor]
 
 
 def _cache_folder() -> Path:
@@ -179,15 +191,15 @@ def _cache_folder() -> Path:
     return folder
 
 
-def _compile(path: Path) -> None:
+def _compile(source: Path, path: Path) -> None:
     compiler = os.environ.get("CXX") or "g++"
     if shutil.which(compiler) is None:
         raise _Unusable(f"there is no compiler {compiler}; install g++, or name another with CXX")
-    with tempfile.TemporaryDirectory(prefix=".hadamard-", dir=path.parent) as folder:
+    with tempfile.TemporaryDirectory(prefix=".kernel-", dir=path.parent) as folder:
         # Linked without the flag for OpenMP: its symbols are those of the library of PyTorch.
         for command in (
-            [compiler, *FLAGS, "-c", str(SOURCE), "-o", "hadamard.o"],
-            [compiler, "-shared", "hadamard.o", "-o", "hadamard.so"],
+            [compiler, *FLAGS, "-c", str(source), "-o", "kernel.o"],
+            [compiler, "-shared", "kernel.o", "-o", "kernel.so"],
         ):
             done = subprocess.run(
                 command,
@@ -200,7 +212,7 @@ def _compile(path: Path) -> None:
             if done.returncode:
                 first = (done.stderr.strip() or f"it ended with {done.returncode}").splitlines()[0]
                 raise _Unusable(f"{compiler} failed ({first}); use g++ 9 or newer")
-        os.replace(Path(folder) / "hadamard.so", path)
+        os.replace(Path(folder) / "kernel.so", path)
 
 
 def _reason(error: Exception) -> str:

@@ -11,24 +11,40 @@ nothing needs to be written back. Outputs are the same to the bit, gradients but
 import copy
 import warnings
 from collections.abc import Callable
+from functools import partial
+from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 import brevitas.nn as qnn
 import torch
 import torch.nn.functional as F
-from brevitas.core.scaling import ParameterFromRuntimeStatsScaling
+from brevitas.core.scaling import (
+    ConstScaling,
+    ParameterFromRuntimeStatsScaling,
+    ParameterScaling,
+)
 from brevitas.nn.mixin.base import QuantLayerMixin
 from brevitas.nn.quant_layer import QuantNonLinearActLayer
 from brevitas.quant_tensor import IntQuantTensor
 from torch import Tensor, nn
 
+from dhq_brevitas.nn.activation_kernel import Table, activation, in_kernel
 from dhq_brevitas.nn.activations import QuantLookupActivation
-from dhq_brevitas.nn.fused_quantizer import fused_quantizer, realized, recomputed
+from dhq_brevitas.nn.fused_quantizer import (
+    FusedIntQuant,
+    fused_quantizer,
+    quantized,
+    realized,
+    recomputed,
+)
 from dhq_brevitas.nn.proxies import HadamardActQuantProxy, weight_rotation
 from dhq_brevitas.nn.rotation import Side
 from dhq_brevitas.util.hooks import evaluating, hooked, pre_hooked
 
 __all__ = ["CompileWarning", "compiled", "training_form"]
+
+# Scales that are the same for every tensor, once they are not collected any more.
+OF_NO_TENSOR = (ConstScaling, ParameterFromRuntimeStatsScaling, ParameterScaling)
 
 
 def training_form(model: nn.Module, inputs: Tensor) -> nn.Module | None:
@@ -43,12 +59,16 @@ def training_form(model: nn.Module, inputs: Tensor) -> nn.Module | None:
         return None
     if not any(isinstance(module, QuantLayerMixin) for module in model.modules()):
         return model
-    scales = _given_scales(model, inputs)
-    try:
-        form = _in_form(model, scales)
-        return form.train() if _same(model, form, inputs) else None
-    except Exception:  # whatever a network does that expects a QuantTensor
-        return None
+    scales, tables = _given(model, inputs)
+    # A table that becomes part of the next layer must not be used by anything else.
+    for joined in (tables, {}) if tables and in_kernel(inputs) else ({},):
+        try:
+            form = _in_form(model, scales, _Tables(joined))
+            if _same(model, form, inputs):
+                return form.train()
+        except Exception:  # whatever a network does that expects a QuantTensor
+            continue
+    return None
 
 
 class CompileWarning(UserWarning):
@@ -90,49 +110,70 @@ def _is_collecting(module: nn.Module) -> bool:
 Given = Tensor | Any | None
 
 
-def _given_scales(model: nn.Module, inputs: Tensor) -> dict[nn.Module, Given]:
-    """For each linear layer the scale of the integers that it is given.
+def _given(
+    model: nn.Module, inputs: Tensor
+) -> tuple[dict[nn.Module, Given], dict[nn.Module, QuantLookupActivation]]:
+    """For each linear layer the scale of the integers that it is given, and what made them.
 
-    A constant, the activation proxy that learns it, or None where the layer is given others.
+    The scale is a constant, the activation proxy that learns it, or None where the layer is given
+    others. What made them is only there if it is a table.
     """
     scales: dict[nn.Module, Given] = {}
+    tables: dict[nn.Module, QuantLookupActivation] = {}
     made: list[tuple[Tensor, Any]] = []
 
     def note_made(layer: Any, args: Any, output: Any) -> None:
-        if isinstance(output, IntQuantTensor):
-            made.append((output.value, layer.act_quant))
+        made.append((getattr(output, "value", output), layer))
 
     def note_given(layer: nn.Module, args: tuple[Any, ...]) -> None:
         given = args[0]
+        learns = isinstance(given, IntQuantTensor) and given.scale.requires_grad
         scales[layer] = None
-        if not isinstance(given, IntQuantTensor):
-            return
-        if not given.scale.requires_grad:
+        if isinstance(given, IntQuantTensor) and not learns:
             scales[layer] = given.scale.detach()
-        for value, proxy in made:
-            if given.scale.requires_grad and value.data_ptr() == given.value.data_ptr():
-                scales[layer] = proxy
+        for value, maker in made:
+            if value.data_ptr() != getattr(given, "value", given).data_ptr():
+                continue
+            if learns:
+                scales[layer] = maker.act_quant
+            if isinstance(maker, QuantLookupActivation):
+                tables[layer] = maker
 
     modules = list(model.modules())
     linears = [(m, note_given) for m in modules if isinstance(m, qnn.QuantLinear)]
     acts = [(m, note_made) for m in modules if isinstance(m, QuantNonLinearActLayer)]
     with evaluating(model), pre_hooked(linears), hooked(acts):
         model(inputs)
-    return scales
+    return scales, tables
 
 
-def _in_form(module: nn.Module, scales: dict[nn.Module, Given]) -> nn.Module:
+class _Tables:
+    """Forms of tables, of which those in ``joined`` become part of the layer that they feed."""
+
+    def __init__(self, joined: dict[nn.Module, QuantLookupActivation]) -> None:
+        self.joined, self.forms = joined, dict[nn.Module, _Lookup]()
+
+    def form(self, layer: QuantLookupActivation) -> "_Lookup":
+        return self.forms.setdefault(layer, _Lookup(layer))
+
+    def before(self, linear: nn.Module) -> "_Lookup | None":
+        """What becomes part of ``linear``, if it can."""
+        layer = self.joined.get(linear)
+        return None if layer is None or self.form(layer).table is None else self.form(layer)
+
+
+def _in_form(module: nn.Module, scales: dict[nn.Module, Given], tables: _Tables) -> nn.Module:
     if isinstance(module, qnn.QuantLinear):
-        return _Linear(module, scales.get(module))
+        return _Linear(module, scales.get(module), tables.before(module))
     if isinstance(module, QuantLookupActivation):
-        return _Lookup(module)
+        return tables.form(module)
     if type(module) is qnn.QuantIdentity:
         return _Identity(module)
     if type(module).__module__.startswith("brevitas."):
         raise _NoForm
     form = copy.copy(module)
     form._modules = {
-        name: None if child is None else _in_form(child, scales)
+        name: None if child is None else _in_form(child, scales, tables)
         for name, child in module._modules.items()
     }
     return form
@@ -181,17 +222,24 @@ class _Activated(nn.Module):
         x = self.function(x)
         if self.quantizer is None:
             return x, x.new_ones(())
-        value, scale, _, _ = self.quantizer(x)
+        value, scale, _, _ = quantized(self.quantizer, x)
         return value, scale
 
     def value(self, x: Tensor) -> Tensor:
         return self(x)[0]
 
+    def int_quant(self) -> FusedIntQuant | None:
+        """The quantizer, if nothing that is computed of a tensor goes into it."""
+        found = getattr(self.quantizer, "int_quant", None)
+        if not isinstance(found, FusedIntQuant) or not isinstance(self.function, nn.Identity):
+            return None
+        return found if isinstance(self.quantizer.scaling_impl.module, OF_NO_TENSOR) else None
+
 
 class _Linear(nn.Module):
     """A QuantLinear, its input quantizer included."""
 
-    def __init__(self, layer: Any, scale: Given) -> None:
+    def __init__(self, layer: Any, scale: Given, lookup: "_Lookup | None") -> None:
         super().__init__()
         enabled = layer.input_quant.is_quant_enabled
         self.layer = layer
@@ -206,7 +254,15 @@ class _Linear(nn.Module):
         proxy = layer.input_quant
         rotates = isinstance(proxy, HadamardActQuantProxy)
         self.rotates_first = rotates and not proxy.rotates_after
-        self.rotates_behind = rotates and proxy.rotates_after
+        self.rotates_behind = self.scales_behind = rotates and proxy.rotates_after
+        quantizer = None if self.input is None else self.input.int_quant()
+        if quantizer is not None:
+            if rotates:
+                quantizer.rotation, quantizer.after = self.rotation, proxy.rotates_after
+                self.rotates_first = self.rotates_behind = False
+            if lookup is not None:
+                quantizer.table, quantizer.values = lookup.table, lookup.values
+                lookup.joined = True
         external = quantizes_bias and layer.bias_quant.requires_input_scale
         if layer.output_quant.is_quant_enabled or (external and scale is None and not enabled):
             raise _NoForm
@@ -219,9 +275,10 @@ class _Linear(nn.Module):
         if self.rotates_first:
             x = rotation.rotate_input(x)
         if self.input is not None:
-            x, scale = recomputed(self.input, x)
+            x, scale = self.input(x)
         if self.rotates_behind:
             x = rotation.rotate_input(x)
+        if self.scales_behind:
             scale = None if scale is None else scale * rotation.other_scale
         weight, weight_scale = self._weight()
         bias = layer.bias
@@ -237,7 +294,7 @@ class _Linear(nn.Module):
         layer, rotation = self.layer, self.rotation
         weight, scale = rotation.rotate_weight(layer.weight), torch.ones(())
         if self.weight is not None:
-            weight, scale, _, _ = recomputed(self.weight, weight)
+            weight, scale, _, _ = quantized(self.weight, weight)
         if rotation.side == Side.OUTPUT:
             return rotation.unrotate_weight(weight), scale * rotation.other_scale
         return weight, scale
@@ -251,12 +308,55 @@ class _Lookup(nn.Module):
         self.layer = layer
         layer.lookup.addressed = layer.input_quant.is_quant_enabled
         self.phase, self.output = _Activated(layer.input_quant), _Activated(layer.act_quant)
+        self.table = self._table()
+        self.joined = False  # with the layer that it feeds, which then computes the values
 
     def forward(self, x: Tensor) -> Tensor:
+        return x if self.joined else self.values(x)
+
+    def values(self, x: Tensor) -> Tensor:
+        if self.table is not None and in_kernel(x):
+            return activation(x, table=self.table)
         return recomputed(self._values, x if self.layer.unit == 1 else x / self.layer.unit)
 
     def _values(self, x: Tensor) -> Tensor:
         return self.output.value(self.phase.value(x))
+
+    def _quantized(self, values: Tensor) -> Tensor:
+        quantizer = self.output.quantizer
+        return values if quantizer is None else quantizer(values)[0]
+
+    def _table(self) -> Table | None:
+        """Values and slopes, if they are the same in each step: of a function without state."""
+        lookup, phase = self.layer.lookup, self.phase.int_quant()
+        if not lookup.addressed or phase is None or not phase.grid.floors or not _pure(lookup.fn):
+            return None
+        entries = torch.arange(len(lookup.table), device=lookup.table.device)
+        t = (entries / lookup.bins_per_unit - lookup.origin).requires_grad_()
+        with torch.enable_grad():
+            if self._quantized(lookup.smooth(t.detach())).requires_grad:
+                return None  # a parameter of the function, or a scale, is learned
+            values = self._quantized(lookup.smooth(t))
+            (slopes,) = torch.autograd.grad(values.sum(), t)
+        return Table.of(
+            values.detach(),
+            slopes / self.layer.unit,
+            unit=self.layer.unit,
+            bins=lookup.bins_per_unit,
+            least=phase.grid.low,
+            most=phase.grid.high,
+            offset=0 if lookup.periodic else len(entries) // 2,
+            passes=phase.grid.passes,
+        )
+
+
+def _pure(fn: Any) -> bool:
+    """Whether a function depends on nothing but its argument, globals and fixed numbers."""
+    while isinstance(fn, partial):
+        if not all(isinstance(x, int | float) for x in (*fn.args, *fn.keywords.values())):
+            return False
+        fn = fn.func
+    return isinstance(fn, FunctionType | BuiltinFunctionType) and not getattr(fn, "__closure__", ())
 
 
 class _Identity(nn.Module):
@@ -269,4 +369,4 @@ class _Identity(nn.Module):
             raise _NoForm
 
     def forward(self, x: Tensor) -> Tensor:
-        return recomputed(self.output.value, x)
+        return self.output.value(x)
