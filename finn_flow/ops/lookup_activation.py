@@ -315,7 +315,7 @@ def ramb18(words: int, bits: int, shapes: Sequence[tuple[int, int]] = RAMB18_SHA
 
 
 def table_luts(table: np.ndarray, bits: int) -> int:
-    """LUTs for an int64 table of ``bits`` bits, as :mod:`~dhq_brevitas.finn_flow.synthesis.techmaps`.
+    """LUTs for an int64 table of ``bits`` bits, mapped as synthesis.techmaps says.
 
     One for 64 entries of a bit that is not constant among them, and one for every three more words
     of 256 to choose from.
