@@ -134,6 +134,8 @@ def _add_run(commands: Any, defaults: Mapping[str, Any]) -> None:
     _add_run_options(run, chain, nargs="?")
     run.set_defaults(**defaults)
     run.add_argument("--until", choices=chain, default=chain[-1], help="last stage to run" + SHOWN)
+    workers = "signals at a time, where SIGNAL is a folder" + SHOWN
+    run.add_argument("--workers", type=int, default=1, metavar="N", help=workers)
     run.add_argument(
         "--from",
         dest="origin",

@@ -14,9 +14,7 @@ interrupted, repeated and extended. OUT/results.md and OUT/results.png show what
 """
 
 import argparse
-import functools
 import itertools
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 import torch
@@ -27,6 +25,7 @@ from dhq_brevitas.inr.network import Inr
 from dhq_brevitas.inr.spec import InrSpec
 from dhq_brevitas.inr.training import TrainSpec, fit_float
 from dhq_brevitas.util.files import atomic_path, check_writable_folder, read_json, write_json
+from dhq_brevitas.util.processes import in_processes
 from quality.report import write_report
 from quality.schemes import SCHEMES, Job, run_cell
 
@@ -88,23 +87,13 @@ def main() -> None:
             key = cell_key(job, bits, scheme, arguments.qat)
             if key not in results and SCHEMES[scheme].applies(bits):
                 jobs[key] = (job, bits, scheme, arguments.qat)
-    work = functools.partial(collect, jobs, arguments.jobs)
-    for key, cell in tqdm(work(), total=len(jobs), desc="cells", unit="cell"):
+    done = in_processes(run_cell, jobs, arguments.jobs)
+    for key, cell in tqdm(done, total=len(jobs), desc="cells", unit="cell"):
+        if isinstance(cell, Exception):
+            raise cell
         results[key] = cell
         write_json(results_file, results)
     print(write_report(arguments.out, results))
-
-
-def collect(jobs, processes):
-    """(key, cell) of every job, as they are finished."""
-    if processes == 1:
-        for key, job in jobs.items():
-            yield key, run_cell(*job)
-        return
-    with ProcessPoolExecutor(processes) as pool:
-        futures = {pool.submit(run_cell, *job): key for key, job in jobs.items()}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
 
 
 if __name__ == "__main__":

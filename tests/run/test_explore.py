@@ -30,12 +30,13 @@ if find_spec("finn") is None or find_spec("optuna") is None:
 
 from dhq_brevitas.run.exploring import trial as trials
 from dhq_brevitas.run.exploring.options import (
+    DIRECTIONS,
     SEARCHED,
     ExploreOptions,
     cycles_per_sample,
     parse_range,
 )
-from dhq_brevitas.run.exploring.study import OBJECTIVES, Exploration
+from dhq_brevitas.run.exploring.study import Exploration
 from dhq_brevitas.util.errors import ArgumentError
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -45,8 +46,9 @@ TINY = ["camera", "--size", "16", "--part", PART, "--target-fps", "60", "--hidde
 TINY += ["--family", "siren", "--layers", "1", "--steps", "20", "--qat-steps", "0"]
 TINY += ["--workers", "1"]
 TRIALS = 3
+OBJECTIVES = {name: DIRECTIONS[name] for name in ExploreOptions().judged_by()}
 SPACE = {"family": ("siren",), "hidden": range(8, 65), "layers": (1,), "weight_bits": range(3, 9)}
-SPACE |= {"act_bits": (8,), "phase_bits": (8,), "rotation": ("none",)}
+SPACE |= {"act_bits": (8,), "phase_bits": (8,), "rotation": ("none",), "speed": (1,)}
 
 
 def explore(folder, *arguments, number=TRIALS) -> int:
@@ -70,7 +72,8 @@ def opened(folder, storage=None) -> Exploration:
     asked = json.loads(Path(folder, "exploration.json").read_text())["asked"]
     del asked["storage"]
     space = {name: asked.pop(name) for name in SEARCHED}
-    return Exploration(Path(folder), asked, space, storage)
+    objectives = asked.pop("objectives")
+    return Exploration(Path(folder), asked, space, objectives, storage=storage)
 
 
 def check_each_once(folder, number=TRIALS, storage=None) -> None:

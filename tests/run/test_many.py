@@ -48,6 +48,17 @@ def test_one_of_three_fails(pictures, tmp_path, capsys):
     assert run(*command) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines.count("fit: unchanged, skipped") == 2
+    # Nothing is left to do for several workers; the new file is done by one of them.
+    shutil.copy(pictures / "c.png", pictures / "d.png")
+    (pictures / "e.png").write_text("no picture")
+    assert run(*command, "--workers", 2) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert sorted(lines[:5]) == [*(f"{x}.png: done" for x in "abcd"), "e.png: failed"]
+    assert lines[-1].startswith("e.png failed: cannot read")
+    with (out / "runs.csv").open() as stream:
+        again = {row["signal"]: row for row in csv.DictReader(stream)}
+    assert [again[name] for name in ("a.png", "c.png")] == [rows[n] for n in ("a.png", "c.png")]
+    assert again["d.png"]["psnr_quant"] == again["c.png"]["psnr_quant"]
 
 
 def test_folders_that_cannot_be(pictures, tmp_path, capsys):

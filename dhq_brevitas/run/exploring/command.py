@@ -9,9 +9,8 @@ folder; a scheduler would be a second queue.
 
 import importlib.util
 import multiprocessing
-import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +24,7 @@ from dhq_brevitas.run.exploring.options import (
 )
 from dhq_brevitas.run.interrupts import handle_interrupts
 from dhq_brevitas.run.sentences import sentence
+from dhq_brevitas.util.processes import use_cores
 
 if TYPE_CHECKING:
     from dhq_brevitas.run.exploring.study import Exploration
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["check_installed", "explore"]
 
 Say = Callable[[str], None]
+Designs = Sequence[Mapping[str, Any]]
 
 
 def check_installed() -> None:
@@ -43,14 +44,19 @@ def check_installed() -> None:
     check_finn("explore needs FINN for what a design takes", "choose a design by dhq run")
 
 
-def explore(folder: Path, options: ExploreOptions, given: Mapping[str, Any], say: Say) -> None:
+def explore(
+    folder: Path,
+    options: ExploreOptions,
+    given: Mapping[str, Any],
+    say: Say,
+    first: Designs | None = None,
+) -> None:
     """Tries designs until there are ``options.trials``, and writes and prints the front.
 
-    ``given``: the options of ``dhq run`` that all designs share. Raises ValueError for what cannot
-    be, before any work.
+    ``given``: the options of ``dhq run`` that all designs share. ``first``: designs to try before
+    others (those that the options suggest). Raises ValueError for what cannot be, before any work.
     """
     from dhq_brevitas.run.exploring.front import write_front
-    from dhq_brevitas.run.exploring.study import Exploration
 
     options.check()
     problem = _problem(options, given)
@@ -59,8 +65,8 @@ def explore(folder: Path, options: ExploreOptions, given: Mapping[str, Any], say
         f"{settings['cycles_per_sample']} cycles a sample: {options.target_fps:g} times "
         f"{len(problem.codes)} samples a second at {1e3 / options.clk_ns:g} MHz"
     )
-    exploration = Exploration(folder, settings, options.space(), options.storage)
-    with _helpers(folder, options, settings) as helpers:
+    exploration = _exploration(folder, options, settings, first)
+    with _helpers(options, (folder, options, settings, first)) as helpers:
         _work(exploration, options, problem, say)
         for helper in helpers:
             helper.join()
@@ -69,6 +75,21 @@ def explore(folder: Path, options: ExploreOptions, given: Mapping[str, Any], say
     say(write_front(exploration))
     if busy:
         say(f"trials {busy} are at work in other processes: repeat the command when they are done")
+
+
+def _exploration(
+    folder: Path, options: ExploreOptions, settings: Mapping[str, Any], first: Designs | None
+) -> "Exploration":
+    from dhq_brevitas.run.exploring.study import Exploration
+
+    return Exploration(
+        folder,
+        settings,
+        options.space(),
+        options.judged_by(),
+        options.suggested() if first is None else first,
+        options.storage,
+    )
 
 
 def _problem(options: ExploreOptions, given: Mapping[str, Any]) -> Any:
@@ -98,13 +119,10 @@ def _problem(options: ExploreOptions, given: Mapping[str, Any]) -> Any:
 
 def _work(exploration: "Exploration", options: ExploreOptions, problem: Any, say: Say) -> None:
     """Takes trials until none is left."""
-    import torch
-
     from dhq_brevitas.run.exploring.front import design_text, result_text
     from dhq_brevitas.run.exploring.trial import Evaluator, possible
 
-    cores = len(os.sched_getaffinity(0))
-    torch.set_num_threads(min(torch.get_num_threads(), max(1, cores // options.processes)))
+    use_cores(options.processes)
     settings = exploration.settings
     evaluator = None
     while _wanted():
@@ -115,7 +133,9 @@ def _work(exploration: "Exploration", options: ExploreOptions, problem: Any, say
         )
         if claim is None:
             return
-        evaluator = evaluator or Evaluator(exploration.folder, settings, problem)
+        evaluator = evaluator or Evaluator(
+            exploration.folder, settings, problem, exploration.objectives
+        )
         record = evaluator.evaluate(claim.number, claim.design, exploration.records())
         exploration.tell(claim, record)
         say(f"trial {claim.number}: {design_text(claim.design)}: {result_text(record)}")
@@ -128,15 +148,10 @@ def _wanted() -> bool:
 
 
 @contextmanager
-def _helpers(
-    folder: Path, options: ExploreOptions, settings: Mapping[str, Any]
-) -> Iterator[list[Any]]:
-    """The other workers of this command, ended when it is interrupted."""
+def _helpers(options: ExploreOptions, arguments: tuple[Any, ...]) -> Iterator[list[Any]]:
+    """The other workers of this command, ended when it is interrupted; ``arguments`` of _help."""
     context = multiprocessing.get_context("spawn")
-    helpers = [
-        context.Process(target=_help, args=(folder, options, dict(settings)))
-        for _ in range(options.processes - 1)
-    ]
+    helpers = [context.Process(target=_help, args=arguments) for _ in range(options.processes - 1)]
     try:
         for helper in helpers:
             helper.start()
@@ -149,18 +164,19 @@ def _helpers(
             helper.join()
 
 
-def _help(folder: Path, options: ExploreOptions, settings: Mapping[str, Any]) -> None:
+def _help(
+    folder: Path, options: ExploreOptions, settings: Mapping[str, Any], first: Designs | None
+) -> None:
     """A worker in a process of its own."""
     import warnings
 
-    from dhq_brevitas.run.exploring.study import Exploration
     from dhq_brevitas.run.stages import stage_options
     from dhq_brevitas.run.stages.fit import load
 
     handle_interrupts()
     warnings.simplefilter("ignore")
     try:
-        exploration = Exploration(folder, settings, options.space(), options.storage)
+        exploration = _exploration(folder, options, settings, first)
         problem = load(stage_options(("fit",), settings)["fit"])
         _work(exploration, options, problem, lambda text: print(text, flush=True))
     except KeyboardInterrupt:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import Field, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from dhq_brevitas.planning.limits import DEFAULT_FPGA_PART
 from dhq_brevitas.planning.parts import PARTS, part_resources
@@ -19,11 +19,30 @@ from dhq_brevitas.run.stage import option
 from dhq_brevitas.run.stages import STAGES
 from dhq_brevitas.util.errors import ArgumentError, check_integer
 
-__all__ = ["SEARCHED", "ExploreOptions", "common_fields", "cycles_per_sample", "shared_settings"]
+__all__ = [
+    "DIRECTIONS",
+    "SEARCHED",
+    "ExploreOptions",
+    "common_fields",
+    "cycles_per_sample",
+    "shared_settings",
+]
 
 #: What a design is made of; numbers but for the two that are names.
 SEARCHED = ("family", "hidden", "layers", "weight_bits", "act_bits", "phase_bits", "rotation")
+SEARCHED += ("speed",)
 NAMES = ("family", "rotation")
+#: What designs may be judged by, and whether more of it is better.
+DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {
+    "psnr": "maximize",
+    "lut": "minimize",
+    "dsp": "minimize",
+    "bram18": "minimize",
+    "samples_per_second": "maximize",
+    "bits_per_sample": "minimize",
+}
+#: Most widths that are suggested.
+MAX_SUGGESTED = 4
 #: Stages that are run for each design. Their options that are not searched can be given, too,
 STAGES_RUN = ("fit", "quantize")
 #: but for those of the planner, and what follows from the part and the rate.
@@ -60,6 +79,12 @@ class ExploreOptions:
     act_bits: str = _range("4-8", "bits of the activations")
     phase_bits: str = _range("8-12:2", "address bits of the tables")
     rotation: str = option("none,input,after,output", "sides of the rotations", metavar="SIDE,…")
+    speed: str = _range("1", "times the target rate that designs are folded for")
+    objectives: str = option(
+        "psnr,lut,dsp,bram18",
+        f"what designs are judged by, of {', '.join(DIRECTIONS)}",
+        metavar="NAME,…",
+    )
     storage: str | None = option(
         None,
         "SQL server with the study, such as postgresql+psycopg://USER@HOST/NAME (SQLite in DIR)",
@@ -70,6 +95,38 @@ class ExploreOptions:
     def space(self) -> dict[str, Sequence[Any]]:
         """The values of each option that is searched."""
         return {name: parse_range(name, getattr(self, name)) for name in SEARCHED}
+
+    def judged_by(self) -> tuple[str, ...]:
+        """The objectives; ArgumentError for one that there is not, twice, or without PSNR."""
+        names = tuple(word.strip() for word in self.objectives.split(","))
+        if unknown := [name for name in names if name not in DIRECTIONS]:
+            problem = f"has {unknown[0]!r}: choose of {', '.join(DIRECTIONS)}"
+            raise ArgumentError("objectives", self.objectives, problem)
+        if len(set(names)) < len(names) or len(names) < 2 or "psnr" not in names:
+            problem = "must have psnr and something else, each once"
+            raise ArgumentError("objectives", self.objectives, problem)
+        return names
+
+    def suggested(self) -> list[dict[str, Any]]:
+        """Designs to try before others: of all widths, first at the most bits, then at fewer.
+
+        Everything else is the first name, or the number in the middle.
+        """
+        space = self.space()
+        widths = sorted(space["hidden"])
+        widths = widths[:: math.ceil(len(widths) / MAX_SUGGESTED)]
+        common = {
+            name: values[0] if name in NAMES else sorted(values)[(len(values) - 1) // 2]
+            for name, values in space.items()
+        }
+        designs = []
+        for place in (1.0, 0.4):
+            bits = {
+                name: sorted(space[name])[round(place * (len(space[name]) - 1))]
+                for name in ("weight_bits", "act_bits", "phase_bits")
+            }
+            designs += [{**common, "hidden": width, **bits} for width in widths]
+        return designs
 
     @property
     def processes(self) -> int:
@@ -89,6 +146,7 @@ class ExploreOptions:
             problem = f"has resources that are not known: use one that begins with {known}"
             raise ArgumentError("part", self.part, problem)
         self.space()
+        self.judged_by()
         longest_side(self.size)
 
 

@@ -16,27 +16,21 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from dhq_brevitas.run.exploring.options import SEARCHED
+from dhq_brevitas.run.exploring.options import DIRECTIONS, SEARCHED
 from dhq_brevitas.util.files import START_OVER, claim_folder, read_json, write_json
 
 if TYPE_CHECKING:
+    from optuna.samplers import BaseSampler
     from optuna.storages import BaseStorage
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
-__all__ = ["OBJECTIVES", "Claim", "Exploration", "trial_record"]
+__all__ = ["Claim", "Exploration", "trial_record"]
 
-#: What a design is judged by, and whether more of it is better.
-OBJECTIVES: dict[str, Literal["maximize", "minimize"]] = {
-    "psnr": "maximize",
-    "lut": "minimize",
-    "dsp": "minimize",
-    "bram18": "minimize",
-}
 Possible = Callable[[Mapping[str, Any]], bool]
 
 KIND = "study"
@@ -69,6 +63,8 @@ class Exploration:
         folder: marked as one of an exploration, new or empty.
         settings: what all designs have in common; the same as when the study was made.
         space: values of each parameter of a design.
+        objectives: what designs are judged by, of DIRECTIONS.
+        first: designs to try before others.
         storage: SQLAlchemy's URL of a database; None: SQLite in the folder.
 
     ValueError for a folder of other files, or of a study with other settings; OSError for a
@@ -80,19 +76,23 @@ class Exploration:
         folder: Path,
         settings: Mapping[str, Any],
         space: Mapping[str, Sequence[Any]],
+        objectives: Sequence[str],
+        first: Sequence[Mapping[str, Any]] = (),
         storage: str | None = None,
     ) -> None:
         self.lock = FileLock(claim_folder(folder, KIND))
-        self.folder, self.space = folder, space
+        self.folder, self.space, self.first = folder, space, first
+        self.objectives = {name: DIRECTIONS[name] for name in objectives}
         for name in ("floats", "trials", "locks"):
             (folder / name).mkdir(exist_ok=True)
         url = storage or f"sqlite:///{(folder / DATABASE).resolve()}"
         self.database = _shown(url)
-        ranges = {name: list(space[name]) for name in SEARCHED}
+        asked = {name: list(space[name]) for name in SEARCHED}
+        asked["objectives"] = list(objectives)
         self.settings = dict(settings)
         with self.lock, self._one_sentence():
-            name = self._identify({**settings, **ranges, "storage": self.database})
-            self.study = _open(url, name)
+            name = self._identify({**settings, **asked, "storage": self.database})
+            self.study = _open(url, name, list(self.objectives.values()))
 
     def _identify(self, asked: Mapping[str, Any]) -> str:
         """The name of the study; ValueError if it is one of other things than are ``asked``."""
@@ -169,22 +169,25 @@ class Exploration:
     def _draw(
         self, trials: Sequence["FrozenTrial"], seed: int, possible: Possible
     ) -> dict[str, Any] | None:
-        """A design that was not tried, drawn in a copy of the study; None if none is found.
+        """A design that was not tried: the first ones, then drawn in a copy of the study.
 
-        It depends on the trials and the seed alone, so that a search that was interrupted goes on
-        as if it had not been.
+        None if none is found. It depends on the trials and the seed alone, so that a search that
+        was interrupted goes on as if it had not been.
         """
         import optuna
 
-        sampler = optuna.samplers.TPESampler(seed=seed + len(trials))
-        copy = optuna.create_study(directions=list(OBJECTIVES.values()), sampler=sampler)
-        copy.add_trials(trials)
         tried = [trial.params for trial in trials]
-        distributions = self._distributions()
-        for _ in range(MAX_DRAWS):
-            design = copy.ask(distributions).params
+        for design in self.first:
             if design not in tried and possible(design):
-                return design
+                return dict(design)
+        distributions = self._distributions()
+        for sampler, draws in _samplers(seed + len(trials)):
+            copy = optuna.create_study(directions=list(self.objectives.values()), sampler=sampler)
+            copy.add_trials(trials)
+            for _ in range(draws):
+                design = copy.ask(distributions).params
+                if design not in tried and possible(design):
+                    return design
         return None
 
     def _distributions(self) -> dict[str, Any]:
@@ -221,7 +224,7 @@ class Exploration:
             if record["given_up"]:
                 self.study.tell(claim.number, state=TrialState.PRUNED)
             else:
-                self.study.tell(claim.number, [record[name] for name in OBJECTIVES])
+                self.study.tell(claim.number, [record[name] for name in self.objectives])
         claim.lock.release()
 
     def records(self) -> list[dict[str, Any]]:
@@ -234,6 +237,14 @@ class Exploration:
         """Numbers of the trials that no other one is at least as good as in everything."""
         with self._one_sentence():
             return [trial.number for trial in self.study.best_trials]
+
+
+def _samplers(seed: int) -> Iterator[tuple["BaseSampler", int]]:
+    """What draws designs, and how often: one that learns, then chance, where it repeats itself."""
+    import optuna
+
+    yield optuna.samplers.TPESampler(seed=seed), MAX_DRAWS
+    yield optuna.samplers.RandomSampler(seed=seed), MAX_DRAWS
 
 
 def _shown(url: str) -> str:
@@ -250,7 +261,7 @@ def _shown(url: str) -> str:
         ) from None
 
 
-def _open(url: str, name: str) -> "Study":
+def _open(url: str, name: str, directions: Sequence[str]) -> "Study":
     import optuna
     from sqlalchemy.pool import NullPool
 
@@ -264,7 +275,7 @@ def _open(url: str, name: str) -> "Study":
     return optuna.create_study(
         storage=storage,
         study_name=name,
-        directions=list(OBJECTIVES.values()),
+        directions=directions,
         load_if_exists=True,
         sampler=optuna.samplers.RandomSampler(),
     )
