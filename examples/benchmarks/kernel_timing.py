@@ -12,9 +12,6 @@ and carry elements (4 bits each) in a row between registers and memories.
 
 import argparse
 import dataclasses
-import re
-import tempfile
-from pathlib import Path
 
 from dhq_brevitas.finn_flow.ops.channelwise_rtl import kernel_sources
 from dhq_brevitas.finn_flow.placement import (
@@ -25,7 +22,8 @@ from dhq_brevitas.finn_flow.placement import (
     tool_versions,
 )
 from dhq_brevitas.finn_flow.synthesis.sources import read_sources
-from dhq_brevitas.finn_flow.synthesis.yosys import LOG, NETLIST, Yosys
+from dhq_brevitas.finn_flow.synthesis.yosys import Yosys
+from hardware.kernel import cells_in_a_row
 
 KERNEL = "hadamard_transform"
 DEVICE = "LFE5U-85F-6BG381C"
@@ -70,20 +68,7 @@ def placed(parameters: dict[str, int], target_mhz: int) -> Placement:
 def logic_depth(parameters: dict[str, int], yosys: Yosys) -> int:
     """Cells in a row in the netlist for UltraScale+."""
     sources = read_sources(kernel_sources(KERNEL))
-    entry = yosys.synthesize(sources, KERNEL, "xcup", parameters=parameters)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        commands = [
-            "read_verilog -lib +/xilinx/cells_sim.v",
-            f"read_verilog {entry / NETLIST}",
-            "ltp -noff w:* t:LUT* t:INV t:MUXF* t:CARRY4",
-        ]
-        yosys.run(commands, folder)
-        log = (folder / LOG).read_text()
-    found = re.search(r"Longest topological path in \S+ \(length=(\d+)\)", log)
-    if found is None:
-        raise SystemExit("Yosys did not report the longest path")
-    return int(found[1])
+    return cells_in_a_row(yosys.synthesize(sources, KERNEL, "xcup", parameters=parameters), yosys)
 
 
 def main() -> None:
