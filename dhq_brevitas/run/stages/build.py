@@ -9,7 +9,7 @@ from dhq_brevitas.planning.limits import Limits
 from dhq_brevitas.run.folder import LAYERS, Folder
 from dhq_brevitas.run.stage import Chosen, Results, Stage, StageKind, option
 from dhq_brevitas.run.stages.export import GRAPH
-from dhq_brevitas.run.stages.plan import cycles_option, part_option
+from dhq_brevitas.run.stages.plan import cycles_option, mvau_option, part_option
 from dhq_brevitas.util.errors import ArgumentError
 
 __all__ = ["DATAFLOW", "STAGE", "BuildOptions", "load_dataflow", "stitched"]
@@ -33,11 +33,7 @@ class BuildOptions:
         "Video (pixels); none: nothing",
         choices=SHELLS,
     )
-    mvau: str = option(
-        "matrix_vector",
-        "Verilog of matrix products: this package's kernel, or FINN's",
-        choices=("matrix_vector", "finn"),
-    )
+    mvau: str = mvau_option()
 
 
 def check(options: BuildOptions, chosen: Chosen) -> None:
@@ -81,7 +77,11 @@ def run(stage: Stage, options: BuildOptions) -> Results:
     from dhq_brevitas.planning.plan_file import read_limits
 
     planned = read_limits(stage.folder.file(LAYERS))
-    this = Limits(cycles_per_sample=options.cycles_per_sample, fpga_part=options.fpga_part)
+    this = Limits(
+        cycles_per_sample=options.cycles_per_sample,
+        fpga_part=options.fpga_part,
+        mvau=options.mvau,
+    )
     if planned is not None and planned.build != this.build:
         stage.say(f"warning: the plan's limits are for {planned.build}, this build is {this.build}")
     codes = stage.problem.inputs.numpy()

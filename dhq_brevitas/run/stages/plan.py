@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dhq_brevitas.planning.limits import (
     DEFAULT_CYCLES_PER_SAMPLE,
     DEFAULT_FPGA_PART,
+    DEFAULT_MVAU,
     LIMITED,
 )
 from dhq_brevitas.run.backends import check_finn
@@ -35,6 +36,7 @@ __all__ = [
     "check_limits",
     "check_widths",
     "cycles_option",
+    "mvau_option",
     "part_option",
     "uniform_spec",
     "with_estimator",
@@ -56,6 +58,15 @@ def cycles_option() -> Any:
 def part_option() -> Any:
     """``--fpga-part``, of the build, too."""
     return option(DEFAULT_FPGA_PART, "FPGA part", metavar="PART")
+
+
+def mvau_option() -> Any:
+    """``--mvau``, of the build, too."""
+    return option(
+        DEFAULT_MVAU,
+        "Verilog of matrix products: this package's kernel, or FINN's",
+        choices=(DEFAULT_MVAU, "finn"),
+    )
 
 
 @dataclass(frozen=True)
@@ -92,6 +103,7 @@ class PlanOptions(DeviceOptions):
     max_uram: int | None = _limit("UltraRAMs")
     cycles_per_sample: int = cycles_option()
     fpga_part: str = part_option()
+    mvau: str = mvau_option()
 
 
 def uniform_spec(options: PlanOptions) -> QuantSpec:
@@ -119,6 +131,7 @@ def hardware_limits(options: PlanOptions) -> Limits:
         **{name: getattr(options, f"max_{name}") for name in LIMITED},
         cycles_per_sample=options.cycles_per_sample,
         fpga_part=options.fpga_part,
+        mvau=options.mvau,
     )
 
 
@@ -130,7 +143,8 @@ def with_estimator(limits: Limits | None) -> Hardware | None:
     from dhq_brevitas.finn_flow.estimates import LayerEstimator
     from dhq_brevitas.planning.limits import Hardware
 
-    return Hardware(limits, LayerEstimator(limits.cycles_per_sample, limits.fpga_part))
+    estimate = LayerEstimator(limits.cycles_per_sample, limits.fpga_part, limits.mvau)
+    return Hardware(limits, estimate)
 
 
 def check_limits(options: PlanOptions, planned: bool = True) -> None:
@@ -171,8 +185,10 @@ def check(options: PlanOptions, chosen: Chosen) -> None:
 
 
 def determines(stage: Stage, options: PlanOptions) -> dict[str, Any]:
-    """Cycles and part only where there are limits for them."""
+    """Cycles and part only where there are limits for them; the kernel if it is not our own."""
     values = asdict(options)
+    if options.mvau == DEFAULT_MVAU:
+        del values["mvau"]
     if not hardware_limits(options).given():
         del values["cycles_per_sample"], values["fpga_part"]
     return values
@@ -180,7 +196,7 @@ def determines(stage: Stage, options: PlanOptions) -> dict[str, Any]:
 
 def run(stage: Stage, options: PlanOptions) -> Results:
     """layer_plan.json, which may be edited, and layer_plan.txt, which says why."""
-    from dhq_brevitas.planning.alternatives import Budget
+    from dhq_brevitas.planning.alternatives import MULTIPLIED_BITS, Budget
     from dhq_brevitas.planning.plan_file import layers_to_json, plan_to_json
     from dhq_brevitas.planning.plan_text import plan_to_text
     from dhq_brevitas.planning.search import make_plan
@@ -189,7 +205,9 @@ def run(stage: Stage, options: PlanOptions) -> Results:
 
     problem, spec = stage.problem, uniform_spec(options)
     network = load_float(stage.folder, stage.earlier(FitOptions), problem)
-    budget = None if options.budget is None else Budget(options.budget, options.act_bits)
+    budget = None
+    if options.budget is not None:
+        budget = Budget(options.budget, options.act_bits, MULTIPLIED_BITS[options.mvau])
     plan = make_plan(
         make_quantized(network, spec, problem).to(stage.device),
         problem.inputs.to(stage.device),
@@ -197,6 +215,7 @@ def run(stage: Stage, options: PlanOptions) -> Results:
         budget,
         stage.progress,
         hardware=with_estimator(hardware_limits(options)),
+        mvau=options.mvau,
     )
     text = plan_to_text(plan)
     stage.say(text)

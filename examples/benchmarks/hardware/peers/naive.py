@@ -35,7 +35,7 @@ def unrolled_design(layers: Sequence[IntegerLayer], bits: int) -> Peer:
     for index, layer in enumerate(layers):
         own = sum_bits(layer, low, high)
         sums = [
-            " + ".join([str(b), *(f"{own}'sd0 + x{index}[{i}] * ({w})" for i, w in enumerate(row))])
+            " + ".join([str(b), *(f"{own}'sd0 + x{index}_{i} * ({w})" for i, w in enumerate(row))])
             for row, b in zip(layer.weight.tolist(), layer.bias.tolist(), strict=True)
         ]
         body.append(_register(f"sum{index}", own, len(sums), sums))
@@ -45,7 +45,7 @@ def unrolled_design(layers: Sequence[IntegerLayer], bits: int) -> Peer:
             low, high = int(layer.table.min()), int(layer.table.max())
             body.append(_table(index, layer, width, sources))
             latency += 2
-    packed = ", ".join(f"{wanted}'(sum{len(layers) - 1}[{i}])" for i in reversed(range(rows)))
+    packed = ", ".join(f"{wanted}'(sum{len(layers) - 1}_{i})" for i in reversed(range(rows)))
     text = (
         f"module {CORE} (input logic clk, input logic [{columns * bits - 1}:0] model_inp,\n"
         f"    output logic [{rows * wanted - 1}:0] model_out);\n"
@@ -61,9 +61,10 @@ def unrolled_design(layers: Sequence[IntegerLayer], bits: int) -> Peer:
 
 
 def _register(name: str, width: int, count: int, values: Sequence[str]) -> str:
-    lines = [f"    {name}[{i}] <= {value};\n" for i, value in enumerate(values)]
+    names = ", ".join(f"{name}_{i}" for i in range(count))
+    lines = [f"    {name}_{i} <= {value};\n" for i, value in enumerate(values)]
     return (
-        f"  logic signed [{width - 1}:0] {name}[{count}];\n"
+        f"  logic signed [{width - 1}:0] {names};\n"
         "  always_ff @(posedge clk) begin\n" + "".join(lines) + "  end\n"
     )
 
@@ -73,20 +74,18 @@ def _table(index: int, layer: IntegerLayer, width: int, sources: Sources) -> str
     file = f"peer/table{index}.mem"
     sources.data[file] = memory_text(layer.table, width).encode()
     rows, bits = len(layer.weight), layer.table_bits
-    text = f"  logic [{bits - 1}:0] at{index}[{rows}];\n  logic signed [{width - 1}:0] x{index + 1}[{rows}];\n"
-    for row in range(0, rows, 2):
-        lanes = range(row, min(row + 2, rows))
-        text += (
-            f'  (* rom_style = "block" *) logic [{width - 1}:0] table{index}_{row}[{1 << bits}];\n'
-            f'  initial $readmemh("{DATA_FOLDER}/{file}", table{index}_{row});\n'
-        )
-        for lane in lanes:
-            text += (
-                "  always_ff @(posedge clk) begin\n"
-                f"    at{index}[{lane}] <= sum{index}[{lane}][{layer.shift} +: {bits}];\n"
-                f"    x{index + 1}[{lane}] <= table{index}_{row}[at{index}[{lane}]];\n  end\n"
-            )
-    return text
+    addresses = [f"sum{index}_{row}[{layer.shift} +: {bits}]" for row in range(rows)]
+    found = [f"table{index}_{row // 2}[at{index}_{row}]" for row in range(rows)]
+    memories = "".join(
+        f'  (* rom_style = "block" *) logic [{width - 1}:0] table{index}_{pair}[{1 << bits}];\n'
+        f'  initial $readmemh("{DATA_FOLDER}/{file}", table{index}_{pair});\n'
+        for pair in range((rows + 1) // 2)
+    )
+    return (
+        memories
+        + _register(f"at{index}", bits, rows, addresses)
+        + _register(f"x{index + 1}", width, rows, found)
+    )
 
 
 def serial_design(layers: Sequence[IntegerLayer], bits: int) -> Peer:
