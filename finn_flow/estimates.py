@@ -61,9 +61,7 @@ class LayerEstimator:
     where the target is so low that one layer's weight stream raises the limit for all.
     """
 
-    def __init__(
-        self, cycles_per_sample: int, fpga_part: str, mvau: str = MATRIX_VECTOR
-    ) -> None:
+    def __init__(self, cycles_per_sample: int, fpga_part: str, mvau: str = MATRIX_VECTOR) -> None:
         self.cycles_per_sample, self.fpga_part, self.mvau = cycles_per_sample, fpga_part, mvau
 
     def __call__(self, layers: Sequence[LayerCodes]) -> list[Resources]:

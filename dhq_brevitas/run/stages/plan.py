@@ -30,12 +30,15 @@ if TYPE_CHECKING:
     from dhq_brevitas.planning.limits import Hardware, Limits
 
 __all__ = [
+    "AUTO_CYCLES",
     "PLAN_FILE",
     "STAGE",
     "PlanOptions",
     "check_limits",
     "check_widths",
     "cycles_option",
+    "limit_option",
+    "limits_of",
     "mvau_option",
     "part_option",
     "uniform_spec",
@@ -44,15 +47,25 @@ __all__ = [
 
 PLAN_FILE = "layer_plan.json"
 PLAN_TABLE = "layer_plan.txt"
+#: As cycles: those of the fastest network within the limits.
+AUTO_CYCLES = "auto"
 
 
-def _limit(what: str) -> Any:
-    return option(None, f"most {what} that a plan is estimated to take (no limit)", metavar="N")
+def limit_option(what: str) -> Any:
+    """``--max-…``, of the build, too."""
+    meant = f"most {what} that a plan, or a build at automatic cycles, is estimated to take"
+    return option(None, f"{meant} (no limit)", metavar="N")
 
 
 def cycles_option() -> Any:
     """``--cycles-per-sample``, of the build, too."""
-    return option(DEFAULT_CYCLES_PER_SAMPLE, "clock cycles a sample may take", metavar="N")
+    meant = "clock cycles a sample may take; auto: as few as the limits, or else the part, allow"
+    return option(DEFAULT_CYCLES_PER_SAMPLE, meant, metavar="N", parse=cycles)
+
+
+def cycles(text: str) -> int | str:
+    """A number, or "auto"."""
+    return AUTO_CYCLES if text == AUTO_CYCLES else int(text)
 
 
 def part_option() -> Any:
@@ -97,11 +110,11 @@ class PlanOptions(DeviceOptions):
         "--first-weight-bits make)",
         metavar="N",
     )
-    max_lut: int | None = _limit("LUTs")
-    max_dsp: int | None = _limit("DSPs")
-    max_bram18: int | None = _limit("block RAMs of 18 kbit")
-    max_uram: int | None = _limit("UltraRAMs")
-    cycles_per_sample: int = cycles_option()
+    max_lut: int | None = limit_option("LUTs")
+    max_dsp: int | None = limit_option("DSPs")
+    max_bram18: int | None = limit_option("block RAMs of 18 kbit")
+    max_uram: int | None = limit_option("UltraRAMs")
+    cycles_per_sample: int | str = cycles_option()
     fpga_part: str = part_option()
     mvau: str = mvau_option()
 
@@ -123,16 +136,26 @@ def uniform_spec(options: PlanOptions) -> QuantSpec:
     )
 
 
-def hardware_limits(options: PlanOptions) -> Limits:
-    """The limits; ValueError for what no build can have."""
+def limits_of(options: Any, cycles: int) -> Limits:
+    """The limits among the options of a plan or a build, for ``cycles`` a sample."""
     from dhq_brevitas.planning.limits import Limits
 
     return Limits(
         **{name: getattr(options, f"max_{name}") for name in LIMITED},
-        cycles_per_sample=options.cycles_per_sample,
+        cycles_per_sample=cycles,
         fpga_part=options.fpga_part,
         mvau=options.mvau,
     )
+
+
+def hardware_limits(options: PlanOptions) -> Limits:
+    """The limits; ValueError for what no build can have."""
+    cycles: Any = options.cycles_per_sample
+    if cycles == AUTO_CYCLES:
+        raise ArgumentError(
+            "cycles_per_sample", cycles, "is for a build: plan for a number of cycles"
+        )
+    return limits_of(options, cycles)
 
 
 def with_estimator(limits: Limits | None) -> Hardware | None:
@@ -152,6 +175,8 @@ def check_limits(options: PlanOptions, planned: bool = True) -> None:
 
     ModuleNotFoundError if there are limits and FINN, which estimates, is missing.
     """
+    if not planned and options.cycles_per_sample == AUTO_CYCLES:
+        return  # the limits are the build's
     given: dict[str, int] = {f"max_{n}": v for n, v in hardware_limits(options).given().items()}
     if not planned:
         if options.budget is not None:
