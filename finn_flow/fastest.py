@@ -15,7 +15,6 @@ from dhq_brevitas.finn_flow.build import load_graph, prepared
 from dhq_brevitas.finn_flow.logs import finn_log_to_file
 from dhq_brevitas.finn_flow.ops import ChannelwiseOp, layer_kind
 from dhq_brevitas.finn_flow.ops.channelwise_rtl import KernelRtl
-from dhq_brevitas.finn_flow.ops.mvau_rtl import MATRIX_VECTOR
 from dhq_brevitas.finn_flow.report import RESOURCES, missed_dsps
 from dhq_brevitas.finn_flow.steps import (
     DHQ_BUILD_STEPS,

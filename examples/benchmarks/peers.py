@@ -5,8 +5,8 @@
     pip install da4ml
     python examples/benchmarks/peers.py --out runs/peers
 
-For each width a network 2-N-N-3 is fitted to a picture for a few steps (the figures hardly depend on
-how well) and quantized to W8A8 without rotations. Every design is simulated on every pixel and
+For each width a network 2-N-N-3 is fitted to a picture for a few steps (the figures hardly depend
+on how well) and quantized to W8A8 without rotations. Every design is simulated on every pixel and
 synthesized for UltraScale+. What is done before is taken from the run folders and the caches.
 """
 

@@ -20,33 +20,17 @@ module matrix_vector_memory #(
     output logic [        WIDTH-1:0] data
 );
 
-  // Fewer lines are a LUT a bit wherever they stand, and one line is constants.
-  localparam int unsigned TABLE_LINES = 33;
-
-  if (STYLE != "block" && STYLE != "distributed") begin : g_check
-    $fatal(1, "STYLE=%s must be distributed or block", STYLE);
-  end
-
-  if (STYLE == "distributed" && LINES >= TABLE_LINES) begin : g_table
-    matrix_vector_table #(
-        .LINES(LINES),
-        .WIDTH(WIDTH),
-        .FILE (FILE)
-    ) words (
-        .clk,
-        .enable,
-        .line,
-        .data
-    );
+  if (STYLE == "block") begin : g_block
+    (* rom_style = "block" *) logic [WIDTH-1:0] memory[LINES];
+    initial $readmemh(FILE, memory);
+    always_ff @(posedge clk) if (enable) data <= memory[line];
   end else if (STYLE == "distributed") begin : g_distributed
     // As in lookup_table: Vivado follows rom_style, Yosys ram_style.
     (* ram_style = "registers", rom_style = "distributed" *) logic [WIDTH-1:0] memory[LINES];
     initial $readmemh(FILE, memory);
     always_ff @(posedge clk) if (enable) data <= memory[line];
-  end else begin : g_block
-    (* rom_style = "block" *) logic [WIDTH-1:0] memory[LINES];
-    initial $readmemh(FILE, memory);
-    always_ff @(posedge clk) if (enable) data <= memory[line];
+  end else begin : g_check
+    $fatal(1, "STYLE=%s must be distributed or block", STYLE);
   end
 
 endmodule

@@ -25,8 +25,6 @@ from dhq_brevitas.finn_flow.rtlsim.sources import Sources
 
 PRIMITIVES = ("DSP48E1", "DSP48E2", "LUT6_2")
 READ_OPTIONS = ("--threads 1", "--allow-use-before-declare", "--ignore-assertions")
-# read_slang puts all modules into one unless told; synth_xilinx flattens what is not to be kept.
-HIERARCHY = "--best-effort-hierarchy"
 XILINX_CELLS = ("xilinx/cells_sim.v", "xilinx/cells_xtra.v")
 NETLIST = "netlist.v"
 CELLS = "cells.json"
@@ -146,16 +144,11 @@ class Yosys:
 
         def script(names: Sequence[str]) -> list[str]:
             return [
-                f"read_slang {' '.join(READ_OPTIONS)} {HIERARCHY} {boxes} --top {top} {chosen} "
+                f"read_slang {' '.join(READ_OPTIONS)} {boxes} --top {top} {chosen} "
                 f"{_PRIMITIVES_FILE} {' '.join(names)}",
                 f"techmap -map {_SHIFT_MAP_FILE}",
                 f"synth_xilinx -top {top} -family {family} -flatten -noiopad -noclkbuf "
                 + " ".join(options),
-                # What was to be mapped by itself (keep_hierarchy) is.
-                "setattr -mod -unset keep_hierarchy *",
-                "flatten -noscopeinfo",
-                "delete t:$scopeinfo",
-                "clean",
                 "check -assert",
                 "tee -q -o stat.json stat -json",
                 f"write_verilog -noattr {NETLIST}",

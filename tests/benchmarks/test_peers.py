@@ -34,7 +34,7 @@ def network() -> list[IntegerLayer]:
 
 
 @pytest.mark.parametrize(
-    "design, cycles",
+    ("design", "cycles"),
     [
         (lambda layers: adder_graph_design(layers, BITS, 3.0), 1),
         (lambda layers: unrolled_design(layers, BITS), 1),

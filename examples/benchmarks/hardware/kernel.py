@@ -29,8 +29,10 @@ def synthesize_kernel(
 
 
 def cells_in_a_row(entry: Path, yosys: Yosys) -> int:
-    """LUTs, inverters, wide multiplexers and carry elements (4 bits each) in a row in the netlist of
-    a folder that :meth:`Yosys.synthesize` left."""
+    """LUTs, inverters, wide multiplexers and carry elements (4 bits each) in a row.
+
+    ``entry``: a folder that :meth:`Yosys.synthesize` left.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         commands = [
