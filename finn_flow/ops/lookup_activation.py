@@ -29,8 +29,6 @@ LUT_INPUTS = 6
 BLOCK_RAM_BITS = 129 * 64
 # LUTs of a pipeline stage: its valid bit and its clock enable.
 STAGE_LUTS = 2
-# Fitted; the rest of LookupActivation.lut_estimation is counted.
-MIRRORED_TABLE = 1.3
 
 
 class LookupActivation(ChannelwiseOp):
@@ -317,16 +315,16 @@ def ramb18(words: int, bits: int, shapes: Sequence[tuple[int, int]] = RAMB18_SHA
 
 
 def table_luts(table: np.ndarray, bits: int) -> int:
-    """LUTs for an int64 table of ``bits`` bits: one for 64 entries of a bit that is not constant.
+    """LUTs for an int64 table of ``bits`` bits, as :mod:`~dhq_brevitas.finn_flow.synthesis.techmaps`.
 
-    MIRRORED_TABLE times as many for one of more than 64 entries that is its own mirror image: Yosys
-    shares its halves before it maps them to LUTs, and then finds no use for wide multiplexers.
+    One for 64 entries of a bit that is not constant among them, and one for every three more words
+    of 256 to choose from.
     """
-    varying = (int(np.bitwise_or.reduce(table ^ table[0])) & ((1 << bits) - 1)).bit_count()
-    luts = varying * max(1, len(table) >> LUT_INPUTS)
-    if len(table) > 1 << LUT_INPUTS and np.array_equal(table, table[::-1]):
-        luts = round(MIRRORED_TABLE * luts)
-    return luts
+    planes = (table[:, None] >> np.arange(bits)) & 1
+    sections = planes.reshape(-1, min(len(table), 1 << LUT_INPUTS), bits)
+    varying = (sections != sections[:, :1]).any(1)
+    choices = math.ceil((len(sections) / 4 - 1) / 3)
+    return int(varying.sum()) + choices * int(varying.any(0).sum())
 
 
 def _magnitude(datatype: BaseDataType) -> int:

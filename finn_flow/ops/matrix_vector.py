@@ -177,10 +177,10 @@ class Geometry:
         words, bits = (32, 14) if self.depth == 32 else (64, 7)
         memory = 8 * math.ceil(self.x_bits / bits) * (self.depth // words) * self.simd
         lines = self.columns * self.rows
-        # A LUT is 64 weight bits; beyond, Yosys spends seven where two and a multiplexer would do.
-        table = (lines > 1) if lines <= 64 else 3.5 * math.ceil(lines / 128)
+        # A LUT is 64 weight bits, four of them are chosen from for nothing.
+        table = (lines > 1) * (math.ceil(lines / 64) + math.ceil((lines / 256 - 1) / 3))
         tables = 0 if self.block_ram else table * self.line_bits
-        control = memory + 75 + self.simd // self.in_lanes if self.buffered else 25
+        control = memory + 66 + self.simd // self.in_lanes if self.buffered else 25
         return round(adders + results + control + tables)
 
     @property

@@ -22,6 +22,7 @@ from dhq_brevitas.finn_flow.cache import cache_entry
 from dhq_brevitas.finn_flow.environment import synthesis_cache_dir
 from dhq_brevitas.finn_flow.errors import FlowError
 from dhq_brevitas.finn_flow.rtlsim.sources import Sources
+from dhq_brevitas.finn_flow.synthesis import techmaps
 
 PRIMITIVES = ("DSP48E1", "DSP48E2", "LUT6_2")
 READ_OPTIONS = ("--threads 1", "--allow-use-before-declare", "--ignore-assertions")
@@ -30,24 +31,7 @@ NETLIST = "netlist.v"
 CELLS = "cells.json"
 LOG = "yosys.log"
 _PRIMITIVES_FILE = "yosys_primitives.v"
-# slang reads a bit of a vector by $bmux; only as $shiftx does Yosys see a shift register in it.
-_SHIFT_MAP_FILE = "yosys_shift_map.v"
-_SHIFT_MAP = r"""
-(* techmap_celltype = "$bmux" *)
-module bmux_to_shiftx (A, S, Y);
-  parameter WIDTH = 0;
-  parameter S_WIDTH = 0;
-  input [(WIDTH << S_WIDTH) - 1:0] A;
-  input [S_WIDTH - 1:0] S;
-  output [WIDTH - 1:0] Y;
-  wire _TECHMAP_FAIL_ = WIDTH != 1;
-  generate if (WIDTH == 1)
-    \$shiftx #(
-        .A_SIGNED(0), .B_SIGNED(0), .A_WIDTH(1 << S_WIDTH), .B_WIDTH(S_WIDTH), .Y_WIDTH(1)
-    ) mux (.A(A), .B(S), .Y(Y));
-  endgenerate
-endmodule
-"""
+_RULES_FILE = "yosys_rules.v"
 _RUN = """
 import sys
 from pyosys import libyosys
@@ -146,7 +130,7 @@ class Yosys:
             return [
                 f"read_slang {' '.join(READ_OPTIONS)} {boxes} --top {top} {chosen} "
                 f"{_PRIMITIVES_FILE} {' '.join(names)}",
-                f"techmap -map {_SHIFT_MAP_FILE}",
+                *techmaps.commands(_RULES_FILE),
                 f"synth_xilinx -top {top} -family {family} -flatten -noiopad -noclkbuf "
                 + " ".join(options),
                 "check -assert",
@@ -154,14 +138,14 @@ class Yosys:
                 f"write_verilog -noattr {NETLIST}",
             ]
 
-        key = sources.digest(self.version, primitives, _SHIFT_MAP, *script(()))
+        key = sources.digest(self.version, primitives, techmaps.RULES, *script(()))
 
         def build(folder: Path, entry: Path) -> None:
             work = folder / "sources"
             work.mkdir()
             names = sources.write(work, "./data")
             (work / _PRIMITIVES_FILE).write_text(primitives)
-            (work / _SHIFT_MAP_FILE).write_text(_SHIFT_MAP)
+            (work / _RULES_FILE).write_text(techmaps.RULES)
             self.run(script(names), work)
             stat = json.loads((work / "stat.json").read_text())
             cells = stat["design"].get("num_cells_by_type", {})

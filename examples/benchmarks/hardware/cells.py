@@ -120,7 +120,7 @@ def models_of(netlist: str) -> str:
     """Verilog of all cells that a netlist has."""
     yosys = Yosys()
     bodies = {"DSP48E2": DSP48E2, "RAMB18E2": block_ram(16), "RAMB36E2": block_ram(32)}
-    cells = sorted(set(re.findall(r"^  ([A-Z][A-Z0-9_]+) (?:#\(|\S+ \()", netlist, re.M)))
+    cells = sorted(set(re.findall(r"^  ([A-Z][A-Z0-9_]+) (?:#\(|\S+ +\()", netlist, re.M)))
     return "".join(
         yosys.cell_declaration(cell, bodies[cell]) if cell in bodies else yosys.cell_model(cell)
         for cell in cells

@@ -65,6 +65,12 @@ LAYERS = {
         "INT8",
         {"DSP48E2", "RAM32M16"},
     ),
+    # 288 words, of 64 and 256 and what is left over.
+    "matrix_vector, weights in LUTs": (
+        matrix_vector(mw=24, mh=12, bits=4, simd=1, pe=1, ram_style="distributed"),
+        "INT8",
+        {"MUXF7", "MUXF8"},
+    ),
     "Hadamard": (hadamard(1), "INT6", {"RAM32M16", "CARRY4"}),
     "Thresholding": (thresholding(), "INT11", {"FDRE"}),
     "Requant": (requant(), "INT12", {"DSP48E2"}),
