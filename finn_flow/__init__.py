@@ -22,6 +22,7 @@ from dhq_brevitas.finn_flow.errors import (  # noqa: E402
     VerificationError,
 )
 from dhq_brevitas.finn_flow.execute import execute_dataflow  # noqa: E402
+from dhq_brevitas.finn_flow.fastest import fastest_cycles  # noqa: E402
 from dhq_brevitas.finn_flow.host_affine import HostAffine  # noqa: E402
 from dhq_brevitas.finn_flow.steps import DHQ_BUILD_STEPS, DhqBuildConfig  # noqa: E402
 
@@ -37,4 +38,5 @@ __all__ = [
     "VerificationError",
     "build_dataflow",
     "execute_dataflow",
+    "fastest_cycles",
 ]

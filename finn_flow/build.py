@@ -113,7 +113,7 @@ def build_dataflow(
     Raises FlowError (a ValueError) for bad arguments, UnsupportedNodeError for a node without
     hardware layer and VerificationError for a step that changed the result.
     """
-    source = _load(model)
+    source = load_graph(model)
     _check_inputs(model, folding_config, output_dir)
     _check_arguments(cycles_per_sample, target_fps, fpga_part, clk_period_ns, mvau)
     output = _folder(output_dir)
@@ -162,7 +162,7 @@ def _folder(output_dir: str | os.PathLike[str]) -> Path:
         raise FlowError(f"output_dir={str(output_dir)!r}: {error}") from error
 
 
-def _load(model: ModelWrapper | str | os.PathLike[str]) -> ModelWrapper:
+def load_graph(model: ModelWrapper | str | os.PathLike[str]) -> ModelWrapper:
     """A sound copy of the graph, which neither brings code along nor says what executes it."""
     with _flow_errors("model"):
         loaded = model if isinstance(model, ModelWrapper) else read_graph(model)
@@ -183,7 +183,7 @@ def _flow_errors(argument: str) -> Iterator[None]:
         raise FlowError(f"{argument}: {error}") from error
 
 
-def _prepared(model: ModelWrapper) -> ModelWrapper:
+def prepared(model: ModelWrapper) -> ModelWrapper:
     """The graph for one sample, cleaned up unless it is in integer form."""
     with _flow_errors("model"):
         model = model.transform(SeparateEqualInputs())
@@ -260,7 +260,7 @@ def _build(
         steps = resolve_build_steps(config, partial=False)
     except FINNError as error:
         raise FlowError(f"steps: {error}") from error
-    model = _prepared(model)
+    model = prepared(model)
     verifier = None
     if verify_inputs is not None:
         with _flow_errors("verify_inputs"):

@@ -55,17 +55,17 @@ class LayerEstimator:
     """``estimator(layers)``: the resources of each of some layers in a row.
 
     Args:
-        cycles_per_sample, fpga_part: as for :func:`dhq_brevitas.finn_flow.build_dataflow`.
+        cycles_per_sample, fpga_part, mvau: as for :func:`dhq_brevitas.finn_flow.build_dataflow`.
 
     All layers are folded together, as a build folds them; so a layer alone may be folded otherwise
     where the target is so low that one layer's weight stream raises the limit for all.
     """
 
-    def __init__(self, cycles_per_sample: int, fpga_part: str) -> None:
-        self.cycles_per_sample, self.fpga_part = cycles_per_sample, fpga_part
+    def __init__(self, cycles_per_sample: int, fpga_part: str, mvau: str = MATRIX_VECTOR) -> None:
+        self.cycles_per_sample, self.fpga_part, self.mvau = cycles_per_sample, fpga_part, mvau
 
     def __call__(self, layers: Sequence[LayerCodes]) -> list[Resources]:
-        chain = _Chain(layers)
+        chain = _Chain(layers, self.mvau)
         model = chain.minimized()
         with tempfile.TemporaryDirectory() as folder, finn_log_to_file(os.devnull):
             config = DhqBuildConfig(
@@ -96,8 +96,8 @@ class _Chain:
     network whose branches meet; what joins them there, or quantizes, is not part of it.
     """
 
-    def __init__(self, layers: Sequence[LayerCodes]) -> None:
-        first = layers[0]
+    def __init__(self, layers: Sequence[LayerCodes], mvau: str) -> None:
+        first, self.mvau = layers[0], mvau
         self.layer_of: dict[str, int] = {}
         self.tensor = "input"
         graph = helper.make_graph(
@@ -218,7 +218,7 @@ class _Chain:
         node.domain = RTL_DOMAIN
         node.name = f"{node.op_type}_{len(self.model.graph.node)}"
         if node.op_type == "MVAU_rtl" and obstacle(self.model, node) is None:
-            getCustomOp(node).set_nodeattr("kernel", MATRIX_VECTOR)
+            getCustomOp(node).set_nodeattr("kernel", self.mvau)
         self.model.graph.node.append(node)
 
     def _next(self, channels: int) -> tuple[str, str]:

@@ -19,6 +19,7 @@ from dhq_brevitas.planning.sensitivity import Probe
 from dhq_brevitas.util.errors import ArgumentError
 
 __all__ = [
+    "MULTIPLIED_BITS",
     "Alternative",
     "Budget",
     "average_act_bits",
@@ -26,7 +27,6 @@ __all__ = [
     "given_bits",
     "measure_alternatives",
     "measure_tables",
-    "multipliable",
     "predicted_error",
 ]
 
@@ -35,15 +35,10 @@ PHASE_BIT_RANGE = 4  # table address bits tried below those given
 ACT_BIT_RANGE = (2, 4)  # below and above the average
 LARGE_SHARE = 0.05  # of all weights; a smaller layer is also offered every width above
 BLOCK = 16
-# FINN's MVAU gives its input to the multiplier of a DSP48, 18 bits with a sign. One is kept for
-# activations without sign.
-MAX_MULTIPLIED_BITS = 17
+#: Bits that are multiplied with a weight, at most: the kernel ``matrix_vector`` takes inputs of 24,
+#: FINN's MVAU of 18, those of a DSP48. One is kept for activations without sign.
+MULTIPLIED_BITS = {"matrix_vector": 23, "finn": 17}
 SIGNS_SEED = 1
-
-
-def multipliable(layer: LayerPlan) -> bool:
-    """Whether a multiplier takes what the layer's weights are multiplied with."""
-    return layer.rotation != Side.AFTER or layer.multiplied_bits <= MAX_MULTIPLIED_BITS
 
 
 def average_act_bits(layers: Sequence[LayerPlan]) -> float:
@@ -62,14 +57,22 @@ class Budget:
     Attributes:
         weight_bits: of all weights together.
         act_bits: average width of the quantized inputs (:func:`average_act_bits`).
+        multiplied_bits: width of what a rotation behind the quantizer leaves, at most; a value of
+            ``MULTIPLIED_BITS``.
     """
 
     weight_bits: int
     act_bits: float = 8.0
+    multiplied_bits: int = MULTIPLIED_BITS["matrix_vector"]
 
     def holds(self, layers: Sequence[LayerPlan]) -> bool:
         """Whether ``layers`` keep to it."""
-        return weight_bits(layers) <= self.weight_bits and average_act_bits(layers) <= self.act_bits
+        turned = [layer.multiplied_bits for layer in layers if layer.rotation == Side.AFTER]
+        return (
+            weight_bits(layers) <= self.weight_bits
+            and average_act_bits(layers) <= self.act_bits
+            and max(turned, default=0) <= self.multiplied_bits
+        )
 
     def check(self, layers: Sequence[LayerPlan]) -> None:
         """ValueError, naming the smallest possible budget, if no plan of these layers can."""
@@ -161,12 +164,12 @@ def measure_alternatives(
                     Alternative(turn, bits, act, granularity, error, act_error)
                     for act, act_error in acts.items()
                 ]
-        result.append([*alternatives, *_rotated_after(alternatives)])
+        result.append([*alternatives, *_rotated_after(alternatives, budget.multiplied_bits)])
     return result
 
 
-def _rotated_after(alternatives: Sequence[Alternative]) -> list[Alternative]:
-    """The input rotations once more, after the quantizer.
+def _rotated_after(alternatives: Sequence[Alternative], widest: int) -> list[Alternative]:
+    """The input rotations once more, after the quantizer, up to ``widest`` bits.
 
     Nothing else is rounded then: the weight is that of the rotation before it, the input that of no
     rotation, and so are the errors.
@@ -177,7 +180,7 @@ def _rotated_after(alternatives: Sequence[Alternative]) -> list[Alternative]:
         for a in alternatives
         if a.turn.side == Side.INPUT and a.act_bits in acts
     ]
-    return [a for a in after if a.multiplied_bits <= MAX_MULTIPLIED_BITS]
+    return [a for a in after if a.multiplied_bits <= widest]
 
 
 def measure_tables(

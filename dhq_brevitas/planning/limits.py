@@ -16,6 +16,7 @@ from dhq_brevitas.util.errors import ArgumentError
 __all__ = [
     "DEFAULT_CYCLES_PER_SAMPLE",
     "DEFAULT_FPGA_PART",
+    "DEFAULT_MVAU",
     "LIMITED",
     "Estimator",
     "Hardware",
@@ -25,6 +26,7 @@ __all__ = [
 
 DEFAULT_CYCLES_PER_SAMPLE = 128
 DEFAULT_FPGA_PART = "xczu3eg-sbva484-1-e"
+DEFAULT_MVAU = "matrix_vector"
 LIMITED = ("lut", "dsp", "bram18", "uram")
 
 
@@ -64,6 +66,7 @@ class Limits:
     uram: int | None = None
     cycles_per_sample: int = DEFAULT_CYCLES_PER_SAMPLE
     fpga_part: str = DEFAULT_FPGA_PART
+    mvau: str = DEFAULT_MVAU
 
     def __post_init__(self) -> None:
         for name, limit in self.given().items():
@@ -78,7 +81,8 @@ class Limits:
     @property
     def build(self) -> str:
         """The build they are for, in words."""
-        return f"{self.cycles_per_sample} cycles a sample on {self.fpga_part}"
+        kernel = "" if self.mvau == DEFAULT_MVAU else ", with FINN's MVAU"
+        return f"{self.cycles_per_sample} cycles a sample on {self.fpga_part}{kernel}"
 
     def given(self) -> dict[str, int]:
         """Those that are set, by the name in :class:`Resources`."""

@@ -36,13 +36,13 @@ from dhq_brevitas.inr.quant_spec import QuantSpec, Scheme, plan_layers
 from dhq_brevitas.nn.float_mode import unquantized
 from dhq_brevitas.nn.rotation import Side
 from dhq_brevitas.planning.alternatives import (
+    MULTIPLIED_BITS,
     Alternative,
     Budget,
     average_act_bits,
     connected,
     measure_alternatives,
     measure_tables,
-    multipliable,
     predicted_error,
 )
 from dhq_brevitas.planning.limits import Hardware, Limits, Resources
@@ -113,6 +113,7 @@ def make_plan(
     progress: bool = True,
     max_trials: int = MAX_TRIALS,
     hardware: Hardware | None = None,
+    mvau: str = "matrix_vector",
 ) -> Plan:
     """Plans the quantization of a network.
 
@@ -126,6 +127,7 @@ def make_plan(
         max_trials: plans that are quantized in earnest, at most.
         hardware: limits on LUTs and so on, and who estimates them, such as
             :class:`dhq_brevitas.finn_flow.estimates.LayerEstimator`.
+        mvau: whose matrix products, a key of ``MULTIPLIED_BITS``; ``budget`` has it, too.
 
     Raises ValueError for calibration data of the wrong shape or with NaN, for weights that are not
     finite, for a layer that is called twice, and for a budget that no plan can keep, naming the
@@ -133,7 +135,8 @@ def make_plan(
     """
     check_network(model, inputs)
     check_finite(model)
-    return _Search(model, inputs, base or QuantSpec(), budget, max_trials, hardware).run(progress)
+    search = _Search(model, inputs, base or QuantSpec(), budget, max_trials, hardware, mvau)
+    return search.run(progress)
 
 
 class _Search:
@@ -147,6 +150,7 @@ class _Search:
         budget: Budget | None,
         max_trials: int,
         hardware: Hardware | None,
+        mvau: str,
     ) -> None:
         self.model, self.inputs, self.base = model, inputs, base
         self.max_trials, self.hardware = max_trials, hardware
@@ -158,7 +162,8 @@ class _Search:
         if budget is None:
             weight_bits = sum(plan.weights * plan.weight_bits for plan in self.uniform)
             # Widths that are not the plan's, of concatenations and the like, count as they are.
-            budget = Budget(weight_bits, max(base.act_bits, average_act_bits(self.uniform)))
+            acts = max(base.act_bits, average_act_bits(self.uniform))
+            budget = Budget(weight_bits, acts, MULTIPLIED_BITS[mvau])
         budget.check(self.uniform)
         self.budget = budget
         device = inputs.device
@@ -344,7 +349,7 @@ class _Search:
 
     def _holds(self, layers: Layers) -> bool:
         """Whether a plan keeps to budget and limits, as far as can be said before it is tried."""
-        if not self.budget.holds(layers) or not all(map(multipliable, layers)):
+        if not self.budget.holds(layers):
             return False
         return self.prices is None or self.limits.hold(self.prices.of(layers))
 

@@ -145,16 +145,26 @@ module matrix_vector #(
 
     always_ff @(posedge clk) begin
       if (!rst_n) begin
-        {active, gap, line, column} <= '0;
+        {active, gap, line} <= '0;
       end else if (enable) begin
-        column <= column == KW'(COLUMNS - 1) ? '0 : column + 1'b1;
-        line   <= line_end ? '0 : line + 1'b1;
+        line <= line_end ? '0 : line + 1'b1;
         if (free) begin
           active <= complete;
-          if (complete) {line, column} <= '0;
+          if (complete) line <= '0;
         end
         if (active) gap <= GW'(CHAIN > 1 ? CHAIN - 2 : 0);
         else if (gap != '0) gap <= gap - 1'b1;
+      end
+    end
+
+    if (dhq_rtl_pkg::is_power_of_two(COLUMNS)) begin : g_part
+      assign column = COLUMNS == 1 ? '0 : KW'(line);
+    end else begin : g_count
+      logic [KW-1:0] count;
+      assign column = count;
+      always_ff @(posedge clk) begin
+        if (!rst_n || (enable && free && complete)) count <= '0;
+        else if (enable) count <= column == KW'(COLUMNS - 1) ? '0 : column + 1'b1;
       end
     end
 
@@ -177,6 +187,7 @@ module matrix_vector #(
         .next(active),
         .rewind(last),
         .last_pass(ROWS == 1 || line >= AW'(PASS_START)),
+        .column,
         .x
     );
   end else begin : g_stream
@@ -389,39 +400,49 @@ module matrix_vector #(
   // ------------------------------------------------------------------------------------- results
   localparam int unsigned TW = dhq_rtl_pkg::index_width(DRAIN);
 
+  // Results that come at least a cycle later than the last ones have left wait for that. Others are
+  // taken in the cycle in which the last of them leaves, and a second word keeps ready a register.
+  localparam bit SPACED = COLUMNS > DRAIN;
+
   logic [DRAIN-1:0][OUT_LANES-1:0][ACC_WIDTH-1:0] held;
   logic [TW-1:0] turn;
   logic out_valid, out_ready, leaving;
 
   assign leaving  = out_valid && out_ready && turn == TW'(DRAIN - 1);
-  assign loadable = !out_valid || leaving;
+  assign loadable = !out_valid || (!SPACED && leaving);
 
   always_ff @(posedge clk) begin
     if (!rst_n) begin
       {out_valid, turn} <= '0;
     end else begin
-      out_valid <= result || (out_valid && !leaving);
+      out_valid <= (result && loadable) || (out_valid && !leaving);
       if (out_valid && out_ready) turn <= leaving ? '0 : turn + 1'b1;
     end
     if (result && loadable) held <= total;
   end
 
-  dhq_stream_register #(
-      .WIDTH(OUT_LANES * ACC_WIDTH),
-      .SKID(1)
-  ) out (
-      .clk,
-      .rst_n,
-      .s_data (held[turn]),
-      .s_valid(out_valid),
-      .s_ready(out_ready),
-      .m_data (m_axis_tdata),
-      .m_valid(m_axis_tvalid),
-      .m_ready(m_axis_tready)
-  );
+  if (SPACED) begin : g_spaced
+    assign m_axis_tdata = held[turn];
+    assign m_axis_tvalid = out_valid;
+    assign out_ready = m_axis_tready;
+  end else begin : g_dense
+    dhq_stream_register #(
+        .WIDTH(OUT_LANES * ACC_WIDTH),
+        .SKID(1)
+    ) out (
+        .clk,
+        .rst_n,
+        .s_data (held[turn]),
+        .s_valid(out_valid),
+        .s_ready(out_ready),
+        .m_data (m_axis_tdata),
+        .m_valid(m_axis_tvalid),
+        .m_ready(m_axis_tready)
+    );
+  end
 
 `ifndef SYNTHESIS
-  localparam int unsigned LATENCY = STAGES + (BUFFERED ? COLUMNS + 3 : 2);
+  localparam int unsigned LATENCY = STAGES + (BUFFERED ? COLUMNS + 3 : 2) - 32'(SPACED);
 
   dhq_stream_monitor #(
       .WIDTH(OUT_LANES * ACC_WIDTH),

@@ -5,7 +5,7 @@
 ``bmux_to_shiftx``: slang reads a bit of a vector by $bmux; only as $shiftx does Yosys see a shift
 register in it.
 
-``rom_to_luts``: a memory that is never written, marked as one of logic, of more than 64 words, is a
+``rom_to_luts``: a memory that is never written, marked as one of logic, of more than 32 words, is a
 LUT6 for 64 words of a bit and the multiplexers of a slice, MUXF7 and MUXF8, as AMD's ROM256X1 is
 (UG474, UG574). By itself Yosys makes multiplexers of constants of it, shares what is alike in the
 bits, and has LUTs of fewer inputs in between: for 1024 weights of 4 bits about 270 instead of 68.
@@ -51,7 +51,7 @@ module rom_to_luts (
   output [RD_PORTS*WIDTH-1:0] RD_DATA;
   input WR_CLK, WR_EN, WR_ADDR, WR_DATA;
   localparam LEVELS = $clog2(SIZE) - 6;
-  localparam FITS = WR_PORTS == 0 && RD_CLK_ENABLE == 0 && OFFSET == 0 && LEVELS > 0;
+  localparam FITS = WR_PORTS == 0 && RD_CLK_ENABLE == 0 && OFFSET == 0 && LEVELS >= 0;
   wire _TECHMAP_FAIL_ = !FITS;
 
   // A bit of 64 words from the first on; 0 where there is none.

@@ -19,6 +19,7 @@ from dhq_brevitas.inr.spec import InrSpec
 from dhq_brevitas.nn.rotation import Rotation, Side
 from dhq_brevitas.nn.scales import Granularity, ScaleKind
 from dhq_brevitas.planning.alternatives import (
+    MULTIPLIED_BITS,
     Alternative,
     Budget,
     _rotated_after,
@@ -211,7 +212,12 @@ def test_a_multiplier_is_not_wider_than_a_dsp_takes():
         for turn in (Rotation(), Rotation(Side.INPUT, 1024))
         for act in (7, 8)
     ]
-    assert [(a.act_bits, a.multiplied_bits) for a in _rotated_after(options)] == [(7, 17)]
+    assert [(a.act_bits, a.multiplied_bits) for a in _rotated_after(options, 17)] == [(7, 17)]
+    # What FINN's MVAU does not take, the kernel of this package does.
+    assert len(_rotated_after(options, MULTIPLIED_BITS["matrix_vector"])) == 2
+    wide = replace(rotated, act_bits=9)
+    assert Budget(10**9, 12).holds([UNIFORM[0], wide])
+    assert not Budget(10**9, 12, MULTIPLIED_BITS["finn"]).holds([UNIFORM[0], wide])
 
 
 def test_a_layer_that_is_called_twice_is_named():

@@ -2,14 +2,23 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The stage ``build``: the FINN dataflow graph."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from dhq_brevitas.planning.limits import Limits
+from dhq_brevitas.planning.limits import LIMITED, Resources
+from dhq_brevitas.planning.parts import part_resources
 from dhq_brevitas.run.folder import LAYERS, Folder
 from dhq_brevitas.run.stage import Chosen, Results, Stage, StageKind, option
 from dhq_brevitas.run.stages.export import GRAPH
-from dhq_brevitas.run.stages.plan import cycles_option, part_option
+from dhq_brevitas.run.stages.plan import (
+    AUTO_CYCLES,
+    cycles_option,
+    limit_option,
+    limits_of,
+    mvau_option,
+    part_option,
+)
 from dhq_brevitas.util.errors import ArgumentError
 
 __all__ = ["DATAFLOW", "STAGE", "BuildOptions", "load_dataflow", "stitched"]
@@ -23,7 +32,11 @@ SHELLS = ("none", "axis", "pixels")
 class BuildOptions:
     """What the build is for."""
 
-    cycles_per_sample: int = cycles_option()
+    max_lut: int | None = limit_option("LUTs")
+    max_dsp: int | None = limit_option("DSPs")
+    max_bram18: int | None = limit_option("block RAMs of 18 kbit")
+    max_uram: int | None = limit_option("UltraRAMs")
+    cycles_per_sample: int | str = cycles_option()
     fpga_part: str = part_option()
     clk_ns: float = option(5.0, "clock period in nanoseconds", metavar="T")
     shell: str = option(
@@ -33,18 +46,45 @@ class BuildOptions:
         "Video (pixels); none: nothing",
         choices=SHELLS,
     )
-    mvau: str = option(
-        "matrix_vector",
-        "Verilog of matrix products: this package's kernel, or FINN's",
-        choices=("matrix_vector", "finn"),
-    )
+    mvau: str = mvau_option()
 
 
 def check(options: BuildOptions, chosen: Chosen) -> None:
     """Cycles, part and clock that a build can have."""
-    Limits(cycles_per_sample=options.cycles_per_sample, fpga_part=options.fpga_part)
+    automatic = options.cycles_per_sample == AUTO_CYCLES
+    limits = limits_of(options, 1 if automatic else int(options.cycles_per_sample))
+    if automatic and not limits.given() and part_resources(options.fpga_part) is None:
+        raise ArgumentError(
+            "fpga_part",
+            options.fpga_part,
+            "has resources that are not known: give limits, such as max_lut, or cycles_per_sample",
+        )
     if not options.clk_ns > 0:
         raise ArgumentError("clk_ns", options.clk_ns, "must be positive")
+
+
+def prepare(
+    options: BuildOptions, folder: Folder, run_other: Callable[[str, Any], Any]
+) -> BuildOptions:
+    """Finds the cycles of the fastest network within the limits, or else the part."""
+    if options.cycles_per_sample != AUTO_CYCLES:
+        return options
+    from dhq_brevitas.finn_flow import fastest_cycles
+
+    limits = limits_of(options, 1)
+    if not limits.given():
+        there = part_resources(options.fpga_part) or {}
+        limits = replace(limits, **{name: there[name] for name in LIMITED})
+    cycles = fastest_cycles(folder.file(GRAPH), limits, clk_period_ns=options.clk_ns)
+    return replace(options, cycles_per_sample=cycles)
+
+
+def determines(stage: Stage, options: BuildOptions) -> dict[str, Any]:
+    """What limits led to counts, not they."""
+    values = asdict(options)
+    return {
+        name: value for name, value in values.items() if name.removeprefix("max_") not in LIMITED
+    }
 
 
 def load_dataflow(folder: Folder) -> Any:
@@ -81,7 +121,8 @@ def run(stage: Stage, options: BuildOptions) -> Results:
     from dhq_brevitas.planning.plan_file import read_limits
 
     planned = read_limits(stage.folder.file(LAYERS))
-    this = Limits(cycles_per_sample=options.cycles_per_sample, fpga_part=options.fpga_part)
+    cycles = int(options.cycles_per_sample)
+    this = limits_of(options, cycles)
     if planned is not None and planned.build != this.build:
         stage.say(f"warning: the plan's limits are for {planned.build}, this build is {this.build}")
     codes = stage.problem.inputs.numpy()
@@ -89,7 +130,7 @@ def run(stage: Stage, options: BuildOptions) -> Results:
     built = build_dataflow(
         stage.folder.file(GRAPH),
         stage.folder.file(DATAFLOW).parent,
-        cycles_per_sample=options.cycles_per_sample,
+        cycles_per_sample=cycles,
         fpga_part=options.fpga_part,
         clk_period_ns=options.clk_ns,
         mvau=options.mvau,
@@ -105,6 +146,12 @@ def run(stage: Stage, options: BuildOptions) -> Results:
         f"{results.get('dsp_rtl_estimate')} DSPs in RTL (the estimate: "
         f"{results.get('dsp_estimate')})"
     )
+    used = Resources(
+        **{name: results.get(f"{name}_estimate", 0) for name in LIMITED if name != "dsp"},
+        dsp=results.get("dsp_rtl_estimate", 0),
+    )
+    for name, more in this.exceeded(used).items():
+        stage.say(f"warning: {this.given()[name] + more} {name} are more than --max-{name} allows")
     return results, [DATAFLOW]
 
 
@@ -117,4 +164,6 @@ STAGE = StageKind(
     packages=("finn-plus", "qonnx"),
     needs_finn=True,
     check=check,
+    prepare=prepare,
+    determines=determines,
 )

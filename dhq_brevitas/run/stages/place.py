@@ -81,7 +81,7 @@ def run(stage: Stage, options: PlaceOptions) -> Results:
         top,
         Device.of(options.device),
         options.mhz,
-        cycles_per_sample=built.cycles_per_sample,
+        cycles_per_sample=int(built.cycles_per_sample),
         progress=stage.progress,
     )
     results = _results(stage, placed, options.device)
@@ -122,7 +122,7 @@ def _on_board(stage: Stage, options: PlaceOptions, design: Any, host: Any) -> Re
         board.device,
         on_board.clock_mhz,
         constraints=on_board.constraints(),
-        cycles_per_sample=built.cycles_per_sample,
+        cycles_per_sample=int(built.cycles_per_sample),
         progress=stage.progress,
     )
     results = _results(stage, placed, board.device.name)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dhq_brevitas.planning.limits import (
     DEFAULT_CYCLES_PER_SAMPLE,
     DEFAULT_FPGA_PART,
+    DEFAULT_MVAU,
     LIMITED,
 )
 from dhq_brevitas.run.backends import check_finn
@@ -29,12 +30,16 @@ if TYPE_CHECKING:
     from dhq_brevitas.planning.limits import Hardware, Limits
 
 __all__ = [
+    "AUTO_CYCLES",
     "PLAN_FILE",
     "STAGE",
     "PlanOptions",
     "check_limits",
     "check_widths",
     "cycles_option",
+    "limit_option",
+    "limits_of",
+    "mvau_option",
     "part_option",
     "uniform_spec",
     "with_estimator",
@@ -42,20 +47,39 @@ __all__ = [
 
 PLAN_FILE = "layer_plan.json"
 PLAN_TABLE = "layer_plan.txt"
+#: As cycles: those of the fastest network within the limits.
+AUTO_CYCLES = "auto"
 
 
-def _limit(what: str) -> Any:
-    return option(None, f"most {what} that a plan is estimated to take (no limit)", metavar="N")
+def limit_option(what: str) -> Any:
+    """``--max-…``, of the build, too."""
+    meant = f"most {what} that a plan, or a build at automatic cycles, is estimated to take"
+    return option(None, f"{meant} (no limit)", metavar="N")
 
 
 def cycles_option() -> Any:
     """``--cycles-per-sample``, of the build, too."""
-    return option(DEFAULT_CYCLES_PER_SAMPLE, "clock cycles a sample may take", metavar="N")
+    meant = "clock cycles a sample may take; auto: as few as the limits, or else the part, allow"
+    return option(DEFAULT_CYCLES_PER_SAMPLE, meant, metavar="N", parse=cycles)
+
+
+def cycles(text: str) -> int | str:
+    """A number, or "auto"."""
+    return AUTO_CYCLES if text == AUTO_CYCLES else int(text)
 
 
 def part_option() -> Any:
     """``--fpga-part``, of the build, too."""
     return option(DEFAULT_FPGA_PART, "FPGA part", metavar="PART")
+
+
+def mvau_option() -> Any:
+    """``--mvau``, of the build, too."""
+    return option(
+        DEFAULT_MVAU,
+        "Verilog of matrix products: this package's kernel, or FINN's",
+        choices=(DEFAULT_MVAU, "finn"),
+    )
 
 
 @dataclass(frozen=True)
@@ -86,12 +110,13 @@ class PlanOptions(DeviceOptions):
         "--first-weight-bits make)",
         metavar="N",
     )
-    max_lut: int | None = _limit("LUTs")
-    max_dsp: int | None = _limit("DSPs")
-    max_bram18: int | None = _limit("block RAMs of 18 kbit")
-    max_uram: int | None = _limit("UltraRAMs")
-    cycles_per_sample: int = cycles_option()
+    max_lut: int | None = limit_option("LUTs")
+    max_dsp: int | None = limit_option("DSPs")
+    max_bram18: int | None = limit_option("block RAMs of 18 kbit")
+    max_uram: int | None = limit_option("UltraRAMs")
+    cycles_per_sample: int | str = cycles_option()
     fpga_part: str = part_option()
+    mvau: str = mvau_option()
 
 
 def uniform_spec(options: PlanOptions) -> QuantSpec:
@@ -111,15 +136,26 @@ def uniform_spec(options: PlanOptions) -> QuantSpec:
     )
 
 
-def hardware_limits(options: PlanOptions) -> Limits:
-    """The limits; ValueError for what no build can have."""
+def limits_of(options: Any, cycles: int) -> Limits:
+    """The limits among the options of a plan or a build, for ``cycles`` a sample."""
     from dhq_brevitas.planning.limits import Limits
 
     return Limits(
         **{name: getattr(options, f"max_{name}") for name in LIMITED},
-        cycles_per_sample=options.cycles_per_sample,
+        cycles_per_sample=cycles,
         fpga_part=options.fpga_part,
+        mvau=options.mvau,
     )
+
+
+def hardware_limits(options: PlanOptions) -> Limits:
+    """The limits; ValueError for what no build can have."""
+    cycles: Any = options.cycles_per_sample
+    if cycles == AUTO_CYCLES:
+        raise ArgumentError(
+            "cycles_per_sample", cycles, "is for a build: plan for a number of cycles"
+        )
+    return limits_of(options, cycles)
 
 
 def with_estimator(limits: Limits | None) -> Hardware | None:
@@ -130,7 +166,8 @@ def with_estimator(limits: Limits | None) -> Hardware | None:
     from dhq_brevitas.finn_flow.estimates import LayerEstimator
     from dhq_brevitas.planning.limits import Hardware
 
-    return Hardware(limits, LayerEstimator(limits.cycles_per_sample, limits.fpga_part))
+    estimate = LayerEstimator(limits.cycles_per_sample, limits.fpga_part, limits.mvau)
+    return Hardware(limits, estimate)
 
 
 def check_limits(options: PlanOptions, planned: bool = True) -> None:
@@ -138,6 +175,8 @@ def check_limits(options: PlanOptions, planned: bool = True) -> None:
 
     ModuleNotFoundError if there are limits and FINN, which estimates, is missing.
     """
+    if not planned and options.cycles_per_sample == AUTO_CYCLES:
+        return  # the limits are the build's
     given: dict[str, int] = {f"max_{n}": v for n, v in hardware_limits(options).given().items()}
     if not planned:
         if options.budget is not None:
@@ -171,8 +210,10 @@ def check(options: PlanOptions, chosen: Chosen) -> None:
 
 
 def determines(stage: Stage, options: PlanOptions) -> dict[str, Any]:
-    """Cycles and part only where there are limits for them."""
+    """Cycles and part only where there are limits for them; the kernel if it is not our own."""
     values = asdict(options)
+    if options.mvau == DEFAULT_MVAU:
+        del values["mvau"]
     if not hardware_limits(options).given():
         del values["cycles_per_sample"], values["fpga_part"]
     return values
@@ -180,7 +221,7 @@ def determines(stage: Stage, options: PlanOptions) -> dict[str, Any]:
 
 def run(stage: Stage, options: PlanOptions) -> Results:
     """layer_plan.json, which may be edited, and layer_plan.txt, which says why."""
-    from dhq_brevitas.planning.alternatives import Budget
+    from dhq_brevitas.planning.alternatives import MULTIPLIED_BITS, Budget
     from dhq_brevitas.planning.plan_file import layers_to_json, plan_to_json
     from dhq_brevitas.planning.plan_text import plan_to_text
     from dhq_brevitas.planning.search import make_plan
@@ -189,7 +230,9 @@ def run(stage: Stage, options: PlanOptions) -> Results:
 
     problem, spec = stage.problem, uniform_spec(options)
     network = load_float(stage.folder, stage.earlier(FitOptions), problem)
-    budget = None if options.budget is None else Budget(options.budget, options.act_bits)
+    budget = None
+    if options.budget is not None:
+        budget = Budget(options.budget, options.act_bits, MULTIPLIED_BITS[options.mvau])
     plan = make_plan(
         make_quantized(network, spec, problem).to(stage.device),
         problem.inputs.to(stage.device),
@@ -197,6 +240,7 @@ def run(stage: Stage, options: PlanOptions) -> Results:
         budget,
         stage.progress,
         hardware=with_estimator(hardware_limits(options)),
+        mvau=options.mvau,
     )
     text = plan_to_text(plan)
     stage.say(text)

@@ -125,7 +125,7 @@ def unused(options: QuantizeOptions) -> dict[str, str]:
     """What a plan, the planner, the scheme or no training leave without effect."""
     names: dict[str, str] = {}
     if options.plan is not None:
-        kept = ("device", "cycles_per_sample", "fpga_part")
+        kept = ("device", "cycles_per_sample", "fpga_part", "mvau")
         names = {f.name: "the plan says it" for f in fields(PlanOptions) if f.name not in kept}
         names |= dict.fromkeys(("scheme", "rotation", "signs_seed"), "the plan says it")
     elif options.scheme == AUTO:
@@ -153,7 +153,7 @@ def determines(stage: Stage, options: QuantizeOptions) -> dict[str, Any]:
     """What a plan file says counts, not where it is; the planner's limits count in it alone."""
     from dhq_brevitas.planning.plan_file import layers_to_json, read_limits, read_plan
 
-    asked = {*(f"max_{name}" for name in LIMITED), "cycles_per_sample", "fpga_part"}
+    asked = {*(f"max_{name}" for name in LIMITED), "cycles_per_sample", "fpga_part", "mvau"}
     values = {name: value for name, value in asdict(options).items() if name not in asked}
     if options.plan is not None:
         values["plan"] = layers_to_json(read_plan(options.plan))

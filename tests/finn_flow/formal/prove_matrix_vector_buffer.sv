@@ -31,7 +31,7 @@ module prove_matrix_vector_buffer #(
 
   matrix_vector_buffer #(
       .LANES(LANES), .IN_LANES(IN_LANES), .WIDTH(WIDTH), .WORDS(WORDS), .CHAIN(CHAIN), .DEPTH(DEPTH)
-  ) dut (.*);
+  ) dut (.column(word), .*);
 
   logic started, watching, recording, current, take, last_part, begins, ends;
   logic [$clog2(PARTS+1)-1:0] part;

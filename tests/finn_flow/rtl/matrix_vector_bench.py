@@ -40,7 +40,10 @@ class Bench:
         multiplier = 2 if p["WEIGHT_WIDTH"] <= 2 else 4 if p["DSP"] else 3
         tree = (-(-p["SIMD"] // p["CHAIN"]) - 1).bit_length()
         start = self.columns + 3 if self.rows > 1 or p["SIMD"] > 1 else 2
-        return start + multiplier + p["CHAIN"] + tree
+        spaced = (
+            p["MW"] // p["SIMD"] > p["PE"] // p["OUT_LANES"]
+        )  # no second word behind the results
+        return start + multiplier + p["CHAIN"] + tree - spaced
 
     @property
     def source_interval(self) -> int:

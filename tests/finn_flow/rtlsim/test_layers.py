@@ -40,6 +40,7 @@ LAYERS = {
         matrix_vector(mw=2, mh=6, simd=2, pe=3, bits=2, given="INT21"),
         "INT21",
     ),
+    "matrix_vector of inputs beyond 18 bits": (matrix_vector(bits=3, given="INT19"), "INT19"),
     "Thresholding": (thresholding(), "INT11"),
     "Thresholding, one row, saturated input": (thresholding(pe=4, rows=1, given="INT13"), "INT13"),
     "Thresholding, narrow range": (thresholding(pe=1, count=14), "INT11"),
