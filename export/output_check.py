@@ -34,7 +34,7 @@ CHECKED_SAMPLES = 256
 # Scales are dyadic with mantissas up to so many bits; float ones are settled with eight.
 DYADIC_BITS = 4
 # Of the largest output: what scales and biases behind the last integer may add up to in float32.
-LAST_BITS = 2.0**-22
+LAST_BITS = 0.0
 # Operators that give the same in every tool. Others, such as Tanh behind the last quantizer, may
 # differ in the last bit.
 # fmt: off
