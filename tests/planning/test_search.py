@@ -150,7 +150,7 @@ def test_the_program_finds_the_best_within_a_limit_on_luts(limit):
             plans[layers] = sum(a.error for a in picked)
     fitting = {layers: e for layers, e in plans.items() if prices.of(layers).lut <= limit}
     smallest = min(prices.of(layers).lut for layers in plans)
-    assert smallest == 63
+    assert smallest == 70
     program = IntegerProgram(alternatives, UNIFORM, budget, prices)
     found = program.solve(Limits(lut=limit))
     if limit < smallest:
