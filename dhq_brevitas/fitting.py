@@ -48,7 +48,8 @@ from dhq_brevitas.util.states import load_tensors, save_tensors
 __all__ = ["Fitted", "Quantized", "fit", "unpack"]
 
 # Of the files of Fitted.save.
-FORMAT = "dhq_brevitas fitted 1"
+FORMAT = "dhq_brevitas fitted 2"
+NUMBERS = ("low", "high", "psnr", "learning_rate")
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ class Fitted:
     """A float network for samples; see :func:`fit`.
 
     ``network`` maps codes · grid.step to values scaled to [-1, 1]; calling this object does the
-    scaling. ``psnr`` in dB is over all samples, peak = the range of the values.
+    scaling. ``psnr`` in dB is over all samples, peak = the range of the values. ``learning_rate``
+    is that of the fit; fine-tuning's follows from it.
     """
 
     network: Inr
@@ -66,6 +68,7 @@ class Fitted:
     codes: np.ndarray
     target: np.ndarray
     psnr: float
+    learning_rate: float
 
     def __call__(self, coordinates: np.ndarray) -> np.ndarray:
         """Values float32 [N, c] at coordinates [N] or [N, d]."""
@@ -85,7 +88,8 @@ class Fitted:
     ) -> "Quantized":
         """Quantizes (default W8A8), fine-tunes for ``steps`` and settles a copy of the network.
 
-        As ``dhq quantize`` does (:func:`dhq_brevitas.quantization.recipe.quantize_in_place`).
+        ``learning_rate`` is a twentieth of the fit's at 8 bits, a fifth at 4, unless given. As
+        ``dhq quantize`` does (:func:`dhq_brevitas.quantization.recipe.quantize_in_place`).
 
         >>> spec = dhq.QuantSpec(weight_bits=6, rotation="after")
         >>> quantized = fitted.quantize(spec, steps=0, progress=False)
@@ -101,9 +105,7 @@ class Fitted:
             on
         )
         if learning_rate is None:
-            spec = self.network.spec
-            rate = get_family(spec.family).rate(spec.hidden)
-            learning_rate = fine_tuning_rate(rate, quant)
+            learning_rate = fine_tuning_rate(self.learning_rate, quant)
         training = TrainSpec(steps, batch, learning_rate, seed=seed)
         target = torch.from_numpy(self.target).to(on)
         quantize_in_place(model, inputs.to(on), target, training, progress=progress)
@@ -131,7 +133,7 @@ class Fitted:
             },
             "codes": torch.from_numpy(self.codes),
             "target": torch.from_numpy(self.target),
-            **{name: getattr(self, name) for name in ("low", "high", "psnr")},
+            **{name: getattr(self, name) for name in NUMBERS},
         }
         save_tensors(path, state)
 
@@ -168,7 +170,7 @@ class Fitted:
                 CoordinateGrid(**grid),
                 codes=state["codes"].numpy(),
                 target=state["target"].numpy(),
-                **{name: state[name] for name in ("low", "high", "psnr")},
+                **{name: float(state[name]) for name in NUMBERS},
             )
         except (KeyError, TypeError, AttributeError, RuntimeError) as error:
             raise ValueError(f"{path} is not a file of Fitted.save, or damaged") from error
@@ -330,7 +332,7 @@ def fit(
     inputs = (torch.from_numpy(codes).float() * grid.step).to(on)
     goal = torch.from_numpy(target).to(on)
     trained = fit_float(network, inputs, goal, training, progress=progress)
-    return Fitted(network.cpu(), grid, low, high, codes, target, trained.psnr)
+    return Fitted(network.cpu(), grid, low, high, codes, target, trained.psnr, rate)
 
 
 def _samples(values: np.ndarray, points: int) -> np.ndarray:

@@ -17,6 +17,7 @@ from brevitas.export.onnx.qonnx.handler import (
     BrevitasWeightQuantProxyHandler,
 )
 from brevitas.export.onnx.qonnx.manager import QONNXManager
+from brevitas.proxy.parameter_quant import WeightQuantProxyFromInjector
 from torch import Tensor
 from torch.autograd import Function
 
@@ -119,8 +120,25 @@ class HadamardWeightQuantProxyHandler(BrevitasWeightQuantProxyHandler):
         return weight, scale, zero_point, bit_width
 
 
+class RoundedWeightQuantProxyHandler(BrevitasWeightQuantProxyHandler):
+    """Exports the weight as its quantizer rounds it, learned rounding and floor included.
+
+    Brevitas's own writes the rounding mode ROUND, for weights that are rounded before, but hands
+    over weights that are not.
+    """
+
+    handled_layer = WeightQuantProxyFromInjector
+
+    def symbolic_execution(self, x: Tensor) -> tuple[Tensor, ...]:
+        return super().symbolic_execution(self.quant_weight_values.get(x.data_ptr(), x))
+
+
 def register() -> None:
     """Adds the handlers to Brevitas's QONNX managers; repeated calls change nothing."""
-    for handler in (HadamardActQuantProxyHandler, HadamardWeightQuantProxyHandler):
+    for handler in (
+        RoundedWeightQuantProxyHandler,
+        HadamardActQuantProxyHandler,
+        HadamardWeightQuantProxyHandler,
+    ):
         if handler not in QONNXManager.handlers:
-            QONNXManager.handlers.append(handler)
+            QONNXManager.handlers.insert(0, handler)  # ahead of Brevitas's

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from dhq_brevitas.export.output_check import check_output, samples_around
 from dhq_brevitas.export.passes.gather_tables import GatherNDToGather
 from dhq_brevitas.export.passes.integer_form import to_integer_form
+from dhq_brevitas.export.passes.merge_equal_nodes import MergeEqualNodes
 from dhq_brevitas.export.passes.separate_equal_inputs import SeparateEqualInputs
 from dhq_brevitas.inr.layers import called
 from dhq_brevitas.quantization.post_training import check_finite
@@ -95,7 +96,8 @@ def _clean_graph(model: nn.Module, examples: tuple[Tensor, ...], dynamo: bool) -
         # Others leave the exporter in an order or a form of their own.
         plain = model if isinstance(outputs, Tensor) else _PlainOutputs(model)
         graph = _brevitas_export(plain, examples, dynamo)
-    return cleanup_model(graph.transform(SeparateEqualInputs())).transform(GatherNDToGather())
+    graph = graph.transform(MergeEqualNodes()).transform(SeparateEqualInputs())
+    return cleanup_model(graph).transform(GatherNDToGather())
 
 
 def _check_outputs(tensors: Sequence[Tensor]) -> None:

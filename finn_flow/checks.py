@@ -156,9 +156,17 @@ def _cause(model: ModelWrapper, node: NodeProto, reasons: Mapping[str, str]) -> 
         consumer = only_consumer(model, follower.output[0])
         if consumer is None:
             return shown
+        if consumer.op_type == "DuplicateStreams":
+            # A function of several operators, such as x · sigmoid(x): the first is as good as any.
+            readers = [r for copy in consumer.output for r in model.find_consumers(copy)]
+            return next((reader for reader in readers if _is_function(reader)), shown)
         follower = consumer
     other = not _is_layer(follower) and follower.op_type not in QUANT_OPS
     return follower if follower.name in reasons or other else node
+
+
+def _is_function(node: NodeProto) -> bool:
+    return not is_hardware(node) and node.op_type not in AFFINE_OPS + QUANT_OPS
 
 
 def check_all_rtl(model: ModelWrapper, fpga_part: str) -> None:

@@ -8,9 +8,11 @@ sums are those that ``build_dataflow`` reports for that network, in a small part
 are its ``dsp_rtl_estimate``.
 """
 
+import copy
 import math
 import os
 import tempfile
+import warnings
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -23,9 +25,12 @@ from qonnx.core.datatype import BaseDataType, DataType
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 from qonnx.util.basic import qonnx_make_model
+from torch import Tensor, nn
 
+from dhq_brevitas.export import export_qonnx
 from dhq_brevitas.export.passes.integer_form import MULTIPLIER_BITS
 from dhq_brevitas.export.passes.integer_form.values import dyadic_parameters
+from dhq_brevitas.finn_flow.build import TargetNotMetWarning, build_dataflow
 from dhq_brevitas.finn_flow.elementwise import DyadicAffine, dyadic_affine
 from dhq_brevitas.finn_flow.logs import finn_log_to_file
 from dhq_brevitas.finn_flow.ops import DOMAIN, RTL_DOMAIN
@@ -49,6 +54,8 @@ from dhq_brevitas.finn_flow.transformations.infer_requant import thresholding_la
 from dhq_brevitas.inr.integers import LayerCodes
 from dhq_brevitas.nn.rotation import Side
 from dhq_brevitas.planning.limits import Resources
+from dhq_brevitas.quantization.settle import settle
+from dhq_brevitas.tracing.network import TracedNetwork
 
 
 class LayerEstimator:
@@ -88,12 +95,40 @@ class LayerEstimator:
             result[layer] += Resources(**found, cycles=cycles[node.name])
         return result
 
+    def network(self, model: nn.Module, inputs: Tensor) -> Resources:
+        """What a calibrated network takes in all, its branches and joints included.
+
+        It is exported and built on the way that ``build_dataflow`` goes, which takes seconds. Of
+        ``inputs``, as the planner has them, one sample is run. Raises what these raise for what has
+        no hardware layer.
+        """
+        network = copy.deepcopy(model).cpu()
+        rows = inputs[:1].cpu()
+        settle(network, rows)
+        args: Sequence[Tensor] = [rows]
+        if isinstance(network, TracedNetwork):
+            args = network.one_sample(rows)
+            network.unflatten()
+        graph = export_qonnx(network, args=args, check_inputs=args)
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+            warnings.simplefilter("ignore", TargetNotMetWarning)
+            report = build_dataflow(
+                graph,
+                folder,
+                cycles_per_sample=self.cycles_per_sample,
+                fpga_part=self.fpga_part,
+                progress=False,
+            ).report
+        names = ("lut", "dsp_rtl", "bram18", "uram", "cycles_per_sample")
+        return Resources(*(report[f"{name}_estimate"] for name in names))
+
 
 class _Chain:
     """Specialized hardware layers of some layers in a row; ``layer_of`` the output of each node.
 
     One that takes other codes than the layer before it puts out has an input of its own, as in a
-    network whose branches meet; what joins them there, or quantizes, is not part of it.
+    network whose branches meet; what joins them there, or quantizes, is
+    :meth:`LayerEstimator.network`'s.
     """
 
     def __init__(self, layers: Sequence[LayerCodes], mvau: str) -> None:

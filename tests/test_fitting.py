@@ -49,6 +49,22 @@ def test_quantized_values(fitted):
     assert torch.equal(inputs, torch.from_numpy(result.codes[:3]).float())
 
 
+def test_the_rate_of_fine_tuning_follows_from_that_of_the_fit(fitted, tmp_path):
+    points, values, family = fitted
+    quick = {"hidden": 8, "layers": 1, "steps": 2, "learning_rate": 0.02, "progress": False}
+    dhq.fit(points, values, **quick).save(tmp_path / "a.pt")
+    fast = dhq.Fitted.load(tmp_path / "a.pt")
+    assert (fast.learning_rate, family.learning_rate) == (0.02, 2e-3)
+    spec = dhq.QuantSpec(weight_bits=4, first_weight_bits=4)
+
+    def weights(**options):
+        return fast.quantize(spec, steps=3, progress=False, **options).model.state_dict()
+
+    default, fifth, slower = weights(), weights(learning_rate=0.004), weights(learning_rate=1e-3)
+    assert all(torch.equal(default[name], fifth[name]) for name in default)
+    assert any(not torch.equal(default[name], slower[name]) for name in default)
+
+
 def test_one_axis_and_one_channel_may_be_vectors():
     time = np.arange(100) * 0.01
     result = dhq.fit(time, np.sin(9 * time), family="gaussian", **QUICK)

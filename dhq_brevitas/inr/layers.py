@@ -18,7 +18,16 @@ from torch import Tensor, nn
 from dhq_brevitas.nn.activations import QuantLookupActivation
 from dhq_brevitas.util.hooks import evaluating, hooked, pre_hooked
 
-__all__ = ["Fold", "Layer", "called", "check_network", "fold_of", "layers_of", "set_fold"]
+__all__ = [
+    "Fold",
+    "Layer",
+    "called",
+    "check_network",
+    "fold_of",
+    "is_chain",
+    "layers_of",
+    "set_fold",
+]
 
 
 @dataclass(frozen=True)
@@ -138,6 +147,19 @@ def layers_of(model: nn.Module, inputs: Tensor) -> list[Layer]:
             f"{type(model).__name__} calls no QuantLinear layer: build it from brevitas.nn layers"
         )
     return found
+
+
+def is_chain(model: nn.Module, inputs: Tensor) -> bool:
+    """Whether ``model`` is layers and tables in a row, the last layer's sums its only output."""
+    layers, sums = layers_of(model, inputs), []
+
+    def note(module: Any, args: Any, output: Any) -> None:
+        sums.append(output)
+
+    with evaluating(model), torch.no_grad(), hooked([(layers[-1].linear, note)]):
+        output = called(model, inputs)
+    in_a_row = [layer.feeder for layer in layers[1:]] == list(range(len(layers) - 1))
+    return in_a_row and isinstance(output, Tensor | QuantTensor) and _same(sums[0], output)
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -7,9 +7,9 @@ them what they take, which :class:`Resources` hold. Nothing here needs FINN, or 
 imported.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from dhq_brevitas.util.errors import ArgumentError
 
@@ -99,8 +99,14 @@ class Limits:
         return not self.exceeded(resources)
 
 
-Estimator = Callable[[Sequence[Any]], list[Resources]]
-"""From the :class:`dhq_brevitas.inr.integers.LayerCodes` of layers in a row what each takes."""
+class Estimator(Protocol):
+    """Says what networks take, such as :class:`dhq_brevitas.finn_flow.estimates.LayerEstimator`."""
+
+    def __call__(self, layers: Sequence[Any], /) -> list[Resources]:
+        """What each of some layers in a row takes, of their ``inr.integers.LayerCodes``."""
+
+    def network(self, model: Any, inputs: Any, /) -> Resources:
+        """What a calibrated network takes in all, joints and quantizers between layers included."""
 
 
 @dataclass(frozen=True)
@@ -111,10 +117,18 @@ class Hardware:
     estimate: Estimator
 
     def used(self, model: Any, inputs: Any) -> list[Resources]:
-        """What each layer of a calibrated network takes; one sample of ``inputs`` is run."""
-        from dhq_brevitas.inr.integers import layer_codes
+        """What each layer of a calibrated network takes, then what all between the layers does.
 
-        return self.estimate(layer_codes(model, inputs[:1]))
+        That is left out of a chain of layers and tables, which has nothing between them. One sample
+        of ``inputs`` is run.
+        """
+        from dhq_brevitas.inr.integers import layer_codes
+        from dhq_brevitas.inr.layers import is_chain
+
+        layers = self.estimate(layer_codes(model, inputs[:1]))
+        if is_chain(model, inputs[:1]):
+            return layers
+        return [*layers, self.estimate.network(model, inputs[:1]) - sum(layers, Resources())]
 
     def exceeded(self, model: Any, inputs: Any) -> str:
         """What a network takes beyond the limits, in words; "" if it keeps to them."""

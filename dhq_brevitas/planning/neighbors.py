@@ -34,7 +34,11 @@ def neighbors(layers: Layers, shapes: Sequence[LayerShape]) -> Iterator[tuple[st
     for index in range(len(layers)):
         if shapes[index].of_inputs:
             continue
-        steps += [(name, {index: change}) for name, change in _turned(layers[index], index)]
+        given = shapes[index].given_bits
+        for name, change in _turned(layers[index], index):
+            if given is not None and change["rotation"] != Side.INPUT:
+                change = {**change, "act_bits": given}  # nothing quantizes it again
+            steps.append((name, {index: change}))
     free = [i for i, s in enumerate(shapes) if not s.of_inputs and s.given_bits is None]
     move("act_bits", "activation", free)
     for name, changes in steps:

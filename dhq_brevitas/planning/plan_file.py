@@ -130,10 +130,10 @@ def _hardware_to_json(plan: Plan) -> dict[str, Any]:
     """The limits, and what the plan was estimated to take in all and layer by layer."""
     if plan.hardware is None:
         return {}
-    resources = {
-        layer.name: asdict(used)
-        for layer, used in zip(plan.layers, plan.trials[0].resources, strict=True)
+    best = plan.trials[0]
+    layers = {
+        layer.name: asdict(used) for layer, used in zip(plan.layers, best.resources, strict=False)
     }
-    limits = asdict(plan.hardware.limits)
-    total = asdict(plan.trials[0].total)
-    return {"hardware": {"limits": limits, "total": total, "layers": resources}}
+    between = {} if best.between is None else {"between": asdict(best.between)}
+    limits, total = asdict(plan.hardware.limits), asdict(best.total)
+    return {"hardware": {"limits": limits, "total": total, "layers": layers, **between}}

@@ -13,6 +13,8 @@ from dhq_brevitas.util.tables import text_table
 
 __all__ = ["plan_to_text"]
 
+BETWEEN = "between layers"
+
 
 def plan_to_text(plan: Plan) -> str:
     """What was chosen, what was tried, and what each alternative would have cost."""
@@ -100,7 +102,9 @@ def _hardware_rows(plan: Plan) -> list[list[str]]:
     names = {"lut": "LUT", "dsp": "DSP", "bram18": "BRAM18", "uram": "URAM", "cycles": "cycles"}
     best = plan.trials[0]
     rows = [["estimated", *names.values()]]
-    named = zip((layer.name for layer in plan.layers), best.resources, strict=True)
+    names_of = [layer.name for layer in plan.layers]
+    names_of += [] if best.between is None else [BETWEEN]
+    named = zip(names_of, best.resources, strict=True)
     for name, used in (*named, ("network", best.total)):
         rows.append([name, *(str(getattr(used, resource)) for resource in names)])
     limits = {} if plan.hardware is None else plan.hardware.limits.given()

@@ -12,7 +12,8 @@ to be their sum, as for small independent errors. With x_ia = 1 where layer i ta
 the last over the layers behind the first. With limits on hardware there is also y_ipo = 1 where the
 table behind layer i has p address and o output bits, and for each limited resource
 
-    Σ linear_ia · x_ia + Σ table_ipo · y_ipo ≤ limit,      Σ_p y_ipo = Σ_{a: takes o} x_(i+1)a
+    Σ linear_ia · x_ia + Σ table_ipo · y_ipo + between ≤ limit
+    Σ_p y_ipo = Σ_{a: takes o} x_(i+1)a
 
 (:mod:`dhq_brevitas.planning.resource_model`). HiGHS solves it, through ``scipy.optimize.milp``. The
 formulation is that of Hubara et al., 2021, arXiv:2006.10518, and of HAWQ-V3, Yao et al., 2021,
@@ -164,9 +165,11 @@ class IntegerProgram:
             for at, bits in dict.fromkeys((table.index, table.bits) for table in tables)
         ]
         rows = [LinearConstraint(np.array(linked), 0, 0)] if linked else []
+        assert self.prices is not None
         taken = self._resources(choices, tables) if limits.given() else []
+        between = self.prices.between
         return rows + [
-            LinearConstraint(_row(taken, name)[None], ub=limit)
+            LinearConstraint(_row(taken, name)[None], ub=limit - getattr(between, name))
             for name, limit in limits.given().items()
         ]
 

@@ -2,13 +2,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What each way of quantizing each layer takes in hardware, before anything is quantized.
 
-A plan takes Σ_i linear_i + table_i. ``linear_i`` depends on the layer's rotation, weight and
-activation bits, with a table as the uniform network has; ``table_i`` is what another table behind
-it, of other address or output bits, adds to that. Each is estimated from the integers that rounding
-to nearest gives, by the operators' own methods (:mod:`dhq_brevitas.finn_flow.estimates`). For a
-given rotation, what the widths of weights and of activations change is taken to add up, so that not
-every pair has to be estimated. Networks 16 wide took up to 2 LUTs more or less, and up to 18 less
-with a rotation of the output; plans that are quantized in earnest are estimated as they are.
+A plan takes Σ_i (linear_i + table_i) + between. ``linear_i`` depends on the layer's rotation,
+weight and activation bits, with a table as the uniform network has; ``table_i`` is what another
+table behind it, of other address or output bits, adds to that. Each is estimated from the integers
+that rounding to nearest gives, by the operators' own methods
+(:mod:`dhq_brevitas.finn_flow.estimates`). For a given rotation, what the widths of weights and of
+activations change is taken to add up, so that not every pair has to be estimated. ``between``, what
+joins branches, forks them and quantizes their sums, is that of the network of one cheap plan; with
+wider sums it is more. Networks 16 wide took up to 2 LUTs more or less, and up to 18 less with a
+rotation of the output; plans that are quantized in earnest are estimated as they are.
 """
 
 from collections.abc import Sequence
@@ -48,12 +50,14 @@ class Prices:
         estimate: Estimator,
     ) -> None:
         self.probe, self.layers, self.uniform, self.estimate = probe, layers, uniform, estimate
+        #: What is between the layers; of a chain nothing.
+        self.between = Resources()
         self._known: dict[tuple[int, LayerPlan], Resources] = {}
         self._tables: dict[tuple[int, int, int], QuantLookupActivation] = {}
 
     def of(self, layers: Sequence[LayerPlan]) -> Resources:
         """The resources of a plan, about."""
-        total = Resources()
+        total = self.between
         for index, layer in enumerate(layers):
             total += self.linear(index, layer) + self.table(
                 index, layer.phase_bits, layer.sine_bits

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from dhq_brevitas.inr.layer_plan import LayerPlan
-from dhq_brevitas.inr.layers import check_network, layers_of
+from dhq_brevitas.inr.layers import check_network, is_chain, layers_of
 from dhq_brevitas.inr.planned import shapes_of, with_plans
 from dhq_brevitas.inr.quant_spec import QuantSpec, Scheme, plan_layers
 from dhq_brevitas.nn.float_mode import unquantized
@@ -50,6 +50,7 @@ from dhq_brevitas.planning.neighbors import neighbors
 from dhq_brevitas.planning.program import IntegerProgram
 from dhq_brevitas.planning.resource_model import Prices
 from dhq_brevitas.planning.sensitivity import Probe
+from dhq_brevitas.quantization.calibration import calibrate
 from dhq_brevitas.quantization.post_training import check_finite, drawn, post_train
 
 __all__ = ["Plan", "Trial", "decibels", "make_plan"]
@@ -71,7 +72,12 @@ class Trial:
     layers: Layers
     measured: float
     predicted: float | None = None
-    resources: tuple[Resources, ...] = ()  # of each layer, if they are estimated
+    resources: tuple[Resources, ...] = ()  # see Hardware.used, if they are estimated
+
+    @property
+    def between(self) -> Resources | None:
+        """The resources of what is between the layers; None if nothing is."""
+        return self.resources[-1] if len(self.resources) > len(self.layers) else None
 
     @property
     def total(self) -> Resources:
@@ -219,7 +225,14 @@ class _Search:
     def _refuse_early(self) -> None:
         """ValueError for limits that the cheapest plans exceed, before anything is measured."""
         assert self.prices is not None
+        assert self.hardware is not None
         cheapest = self._cheapest(self._program(progress=False, measured=False))
+        if not is_chain(self.model, self.inputs[:1]):
+            # Rather too little than too much: what turns out to exceed a limit is repaired.
+            plan = next(iter(cheapest.values()), self.uniform)
+            network = with_plans(self.model, plan, self.inputs[:1])
+            calibrate(network, self.samples)
+            self.prices.between = self.hardware.used(network, self.samples)[-1]
         limits = self.limits.given()
         if any(limits[n] < getattr(self.prices.of(plan), n) for n, plan in cheapest.items()):
             tried = [self._tried(f"least {name}", plan) for name, plan in cheapest.items()]

@@ -23,6 +23,8 @@ from dhq_brevitas.util.hooks import evaluating, pre_hooked
 
 __all__ = ["LostInputWarning", "check_quantizers", "warn_of_lost_inputs"]
 
+# Bits of weights and activations that matrix_vector.sv multiplies.
+MAX_WIDTH = 16
 # A smaller share of values is not worth a word, nor is a smaller error, in parts of the peak.
 LOST_SHARE, LOST_ERROR = 1e-3, 1e-2
 
@@ -32,8 +34,10 @@ class LostInputWarning(UserWarning):
 
 
 def check_quantizers(model: nn.Module) -> None:
-    """ValueError, naming it, for a quantizer that has no integer form of two bits or more, and
+    """ValueError, naming it, for a quantizer that has no integer form of 2 to MAX_WIDTH bits, and
     for a layer with a state."""
+    # Positions in tables, which nothing multiplies.
+    phases = {m.input_quant for m in model.modules() if isinstance(m, QuantLookupActivation)}
     for name, proxy in model.named_modules():
         if isinstance(proxy, qnn.QuantLSTM | qnn.QuantRNN):
             raise ValueError(
@@ -57,12 +61,23 @@ def check_quantizers(model: nn.Module) -> None:
                 "Int8WeightPerChannelFixedPoint or Int8ActPerTensorFixedPoint"
             )
         injector = proxy.quant_injector
+        if proxy not in phases:
+            _check_width(name, injector.bit_width if "bit_width" in injector else None)
         binary = any(isinstance(m, BinaryQuant | ClampedBinaryQuant) for m in proxy.modules())
         if binary or ("bit_width" in injector and injector.bit_width == 1):
             raise ValueError(
                 f"{name}: 1 bit is not supported: binary codes have no layer here, and of signed "
                 "integers 1 bit leaves 0 and -1; use 2 bits, whose narrow range is -1, 0, 1"
             )
+
+
+def _check_width(name: str, bits: Any) -> None:
+    """ValueError, naming the quantizer, for integers that no kernel takes."""
+    if isinstance(bits, int) and bits > MAX_WIDTH:
+        raise ValueError(
+            f"{name}: {bits} bits are too many: kernels multiply integers of at most {MAX_WIDTH} "
+            f"bits, and in float32 sums of wider ones are not exact; use 2 to {MAX_WIDTH} bits"
+        )
 
 
 def warn_of_lost_inputs(model: nn.Module, inputs: Tensor) -> None:

@@ -119,7 +119,8 @@ class TracedNetwork(nn.Module):
             results.append(self._result(step, results))
         if self._flat:
             own = [output for output in program.outputs if output.position is None]
-            return torch.cat([self._output(output, results) for output in own], dim=-1)
+            columns = [self._output(output, results) for output in own]
+            return columns[0] if len(columns) == 1 else torch.cat(columns, dim=-1)
         arranged = [
             output.layout.arranged(self._output(output, results))
             if output.position is None
@@ -238,6 +239,18 @@ class TracedNetwork(nn.Module):
         """All inputs side by side, float32 [samples, all channels]."""
         matrices = self.matrices(inputs)
         return torch.cat([m.reshape(-1, m.shape[-1]) for m in matrices], dim=-1)
+
+    def one_sample(self, rows: Tensor) -> list[Tensor]:
+        """The first of :meth:`flat_inputs` in the shapes that the user's module takes."""
+        found = []
+        for x, way in zip(
+            rows[:1].split(self._program.widths, -1), self._program.given, strict=True
+        ):
+            shape = [1] * way.rank
+            if way.axis is not None:
+                shape[way.axis] = x.shape[-1]
+            found.append(x.reshape(shape))
+        return found
 
     def flat_target(self, target: Any, inputs: Sequence[Tensor]) -> Tensor:
         """A target of the structure of the outputs as [samples, all channels].

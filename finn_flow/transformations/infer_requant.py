@@ -12,7 +12,7 @@ x is made by a HadamardTransform layer, has no   that layer's fused requantizer 
 other use, the factor is 2^-s with s >= 0        memory, no multiplier
 for all channels, no bias, rounding ROUND
 any other non-decreasing map, any rounding, up   Thresholding: 2^b - 1 thresholds, one row for all
-to 12 output bits                                channels if the constants are scalars, else one
+to 12 output bits, or 16 with few channels       channels if the constants are scalars, else one
                                                  row for each channel
 decreasing map, more bits                        nothing
 ===============================================  =================================================
@@ -57,7 +57,9 @@ from dhq_brevitas.finn_flow.ranges import (
     quant_parameters,
 )
 
-MAX_THRESHOLD_BITS = 12
+MAX_THRESHOLD_BITS = 16
+# Of all channels together; 12 bits are let through with any number of them.
+MAX_THRESHOLDS, FREE_BITS = 1 << 20, 12
 MAX_CODE_BITS = FLOAT_INTEGER_BITS[TensorProto.FLOAT]
 
 
@@ -120,10 +122,12 @@ class InferRequant(Transformation):
                     "float32; use fewer bits or a larger scale"
                 )
             return _Match(chain, quant, shift, None)
-        if bits > MAX_THRESHOLD_BITS:
+        rows = _rows(model, chain, scale, x)
+        thresholds = rows * ((1 << bits) - 1)
+        if bits > FREE_BITS and (bits > MAX_THRESHOLD_BITS or thresholds > MAX_THRESHOLDS):
             raise NotConvertible(
-                f"{(1 << bits) - 1} thresholds would be needed for its {bits} bits; use at most "
-                f"{MAX_THRESHOLD_BITS} bits, a table (QuantLookupActivation), or a power-of-two "
+                f"{thresholds} thresholds would be needed for its {bits} bits in {rows} channels; "
+                f"use at most {FREE_BITS} bits, a table (QuantLookupActivation), or a power-of-two "
                 "scale behind a HadamardTransform"
             )
         return _Match(chain, quant, None, _thresholds(model, chain, quant, scale, bits, x))
@@ -156,6 +160,12 @@ def _fusible_shift(
     return affine.shift if fits and affine.shift < x.magnitude.bit_length() else None
 
 
+def _rows(model: ModelWrapper, chain: ElementwisePart, scale: np.ndarray, x: IntegerRange) -> int:
+    """Channels that have thresholds of their own; 1 if all share them."""
+    sizes = {scale.size, *(c.size for node in chain.nodes for c in constants(model, node))}
+    return 1 if sizes == {1} else x.channels
+
+
 def _thresholds(
     model: ModelWrapper,
     chain: ElementwisePart,
@@ -168,8 +178,7 @@ def _thresholds(
 
     Where no integer of the range reaches a code, the threshold is one above the range.
     """
-    sizes = {scale.size, *(c.size for node in chain.nodes for c in constants(model, node))}
-    if sizes == {1}:
+    if _rows(model, chain, scale, x) == 1:
         low, high = (np.array([end]) for end in x.whole())
     else:
         low, high = x.low, x.high

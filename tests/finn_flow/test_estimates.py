@@ -16,10 +16,11 @@ from dhq_brevitas.inr.network import Inr
 from dhq_brevitas.inr.quant_spec import QuantSpec
 from dhq_brevitas.inr.quantized import QuantInr
 from dhq_brevitas.inr.spec import InrSpec
-from dhq_brevitas.planning.limits import Limits, Resources
+from dhq_brevitas.models import quantize
+from dhq_brevitas.planning.limits import Hardware, Limits, Resources
 from dhq_brevitas.quantization.post_training import post_train
 from dhq_brevitas.quantization.settle import settle
-from joint_networks import inputs_of, joint_network
+from own_networks import grid
 
 PART = "xczu3eg-sbva484-1-e"
 CODES = torch.cartesian_prod(torch.arange(-8.0, 8.0), torch.arange(-8.0, 8.0))
@@ -97,16 +98,29 @@ def test_limits_bind_what_they_name():
     assert Limits(dsp=1).given() == {"dsp": 1}
 
 
-def test_layers_of_a_network_whose_branches_meet(tmp_path):
-    """The matrix products are those of the build, though they do not stand in a row."""
-    inputs = inputs_of("mfn", 64)
-    network = joint_network("mfn")
-    estimates = LayerEstimator(64, PART)(layer_codes(network, *inputs))
-    graph = export_qonnx(network, inputs_of("mfn", 1))
+class Skipping(torch.nn.Module):
+    """A residual layer, and the input once more beside its sum."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.inner = torch.nn.Linear(2, 8), torch.nn.Linear(8, 8)
+        self.last = torch.nn.Linear(10, 1)
+
+    def forward(self, x):
+        h = torch.sin(9 * self.first(x))
+        h = h + torch.sin(self.inner(h))
+        return torch.tanh(self.last(torch.cat([h, x], dim=-1)))
+
+
+def test_a_network_whose_branches_meet_is_estimated_as_it_is_built(tmp_path):
+    torch.manual_seed(0)
+    network = quantize(Skipping(), grid(8), progress=False)
+    hardware = Hardware(Limits(cycles_per_sample=64), LayerEstimator(64, PART))
+    with network.flat():
+        *layers, between = hardware.used(network, grid(8))
+    graph = export_qonnx(network, args=grid(8)[:1])
     report = build_dataflow(graph, tmp_path, cycles_per_sample=64, progress=False).report
-    built = [node for node in report["layers"] if node["op_type"] == "MVAU_rtl"]
-    assert sorted(e.cycles for e in estimates) == sorted(n["cycles_estimate"] for n in built)
-    joints = [node for node in report["layers"] if node["op_type"] == "StreamMultiply_rtl"]
-    assert sum(e.dsp for e in estimates) == report["dsp_rtl_estimate"] - sum(
-        node["dsp_estimate"] for node in joints
-    )
+    assert sum(layers, between) == of_report(report)
+    built = {node["op_type"]: node["lut_estimate"] for node in report["layers"]}
+    assert between.lut > built["StreamAdd_rtl"] + built["StreamingConcat_rtl"] > 0
+    assert len(layers) == 3

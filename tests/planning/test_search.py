@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from dhq_brevitas.inr.layer_plan import weight_bits
+from dhq_brevitas.inr.layer_plan import LayerShape, check_plans, weight_bits
 from dhq_brevitas.inr.layers import layers_of
 from dhq_brevitas.inr.network import Inr
 from dhq_brevitas.inr.quant_spec import QuantSpec, plan_layers
@@ -29,6 +29,7 @@ from dhq_brevitas.planning.alternatives import (
     predicted_error,
 )
 from dhq_brevitas.planning.limits import Hardware, Limits, Resources
+from dhq_brevitas.planning.neighbors import neighbors
 from dhq_brevitas.planning.plan_file import (
     layers_to_json,
     plan_to_json,
@@ -121,7 +122,9 @@ def test_a_limit_on_block_ram_shortens_the_table_that_matters_least():
 
 
 class TablePrices:
-    """Prices without a network: LUTs of a layer by its bits, of a table by its width."""
+    """Prices without a network: LUTs of a layer by its bits, of a table by its width, of joints."""
+
+    between = Resources(lut=7)
 
     def linear(self, index, layer):
         return Resources(lut=layer.weight_bits * (index + 1) + layer.act_bits)
@@ -134,10 +137,10 @@ class TablePrices:
             self.linear(i, x) + self.table(i, x.phase_bits, x.sine_bits)
             for i, x in enumerate(layers)
         ]
-        return sum(parts, Resources())
+        return sum(parts, self.between)
 
 
-@pytest.mark.parametrize("limit", [62, 63, 75, 1000])
+@pytest.mark.parametrize("limit", [69, 70, 82, 1000])
 def test_the_program_finds_the_best_within_a_limit_on_luts(limit):
     alternatives, budget, prices = some_alternatives(4), Budget(4 * 104, 12), TablePrices()
     plans = {}
@@ -148,7 +151,7 @@ def test_the_program_finds_the_best_within_a_limit_on_luts(limit):
             plans[layers] = sum(a.error for a in picked)
     fitting = {layers: e for layers, e in plans.items() if prices.of(layers).lut <= limit}
     smallest = min(prices.of(layers).lut for layers in plans)
-    assert smallest == 63
+    assert smallest == 70
     program = IntegerProgram(alternatives, UNIFORM, budget, prices)
     found = program.solve(Limits(lut=limit))
     if limit < smallest:
@@ -240,6 +243,21 @@ def test_the_plan_keeps_the_budget_and_is_the_best_that_was_tried(plan):
         "uniform, rotated after",
     } <= names
     assert len(plan.trials) == 8
+
+
+def test_steps_from_a_plan_fit_the_network():
+    """A layer behind a joint of 10 bits, rotated and quantized to 9: unrotated it takes the 10."""
+    shapes = [
+        LayerShape("first", 2, 8, True, 4, of_inputs=True),
+        LayerShape("last", 8, 1, False, 10),
+    ]
+    layers = plan_layers(shapes, QuantSpec(act_bits=9))
+    steps = dict(neighbors(tuple(layers), shapes))
+    for changed in steps.values():
+        check_plans(changed, shapes)
+    assert layers[1].act_bits == 9
+    turned = {name: plan[1].act_bits for name, plan in steps.items() if "rotated" in name}
+    assert turned == {"last not rotated": 10, "last rotated after": 10}
 
 
 def estimated(layers):
