@@ -158,6 +158,9 @@ def test_kodak_curve(tmp_path, monkeypatch):
         bits = 8 * file.stat().st_size / 256
         assert table[f"| {rows[name]['network']}", rows[name]["way"]][0] == f"{bits:.4f}"
     assert shades(tmp_path / "curve.png") > 20
+    last = files.popitem()[1]
+    text = run("kodak_in_finn", last, "--shape", 16, 16)
+    assert text == f"{last.name}: 0 and 0 of {3 * 256} codes differ\n"
     before = {file: file.stat().st_mtime_ns for file in files.values()}
     assert run("kodak_curve", *options, *steps).splitlines() == lines
     assert {file: file.stat().st_mtime_ns for file in before} == before
