@@ -116,14 +116,19 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
                     "weight_bits": a.weight_bits,
                     "act_bits": a.act_bits,
                     "multiplied_bits": a.multiplied_bits,
-                    "weight_sqnr": decibels(plan.power, a.weight_error),
-                    "act_sqnr": decibels(plan.power, a.act_error) if a.act_error else None,
+                    "weight_sqnr": _decibels(plan.power, a.weight_error),
+                    "act_sqnr": _decibels(plan.power, a.act_error),
                 }
                 for a in options
             ]
             for name, options in plan.alternatives.items()
         },
     }
+
+
+def _decibels(power: float, error: float) -> float | None:
+    """None, for which JSON has a word, where there is no error: an encoding's weights, say."""
+    return decibels(power, error) if error else None
 
 
 def _hardware_to_json(plan: Plan) -> dict[str, Any]:

@@ -12,8 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dhq_brevitas.fitting import unpack
+from dhq_brevitas.inr.spec import InrSpec
 from dhq_brevitas.planning.plan_file import read_plan
 from dhq_brevitas.run import cli
+from dhq_brevitas.signals.metrics import psnr
+from dhq_brevitas.signals.pictures import load_image
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -125,6 +129,41 @@ def test_quality_benchmark(tmp_path):
     values = [cell["ptq"]["psnr"], *cell["ptq_float_scales"].values()]
     assert "| camera, W8A8 | " + " | ".join(f"{value:.2f}" for value in values) + " |" in text
     assert list(cell["ptq_float_scales"]) == ["linear0", "linear1", "linear2"]
+
+
+def test_kodak_curve(tmp_path, monkeypatch):
+    import kodak_curve
+
+    networks = {"F1x8": InrSpec(hidden=8, layers=1, family="frequencies")}
+    monkeypatch.setattr(kodak_curve, "NETWORKS", networks)
+    monkeypatch.setattr(kodak_curve, "RATES", {1: 3e-3})
+    monkeypatch.setattr(kodak_curve, "PLANNED", 1)
+    ways = ["stock W8A8", "plan W5A8"]
+    options = ["astronaut", "--size", 16, "--out", tmp_path, "--ways", *ways]
+    steps = ["--steps", 60, "--qat-steps", 4]
+    text = run("kodak_curve", *options, *steps)
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    table = {tuple(line.split(" | ")[:2]): line.split(" | ")[2:] for line in lines}
+    parameters = 66 * 8 + 8 + 8 * 3 + 3  # not those of the encoding
+    assert float(table["| F1x8", "float16"][0]) == 16 * parameters / 256
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    files = {name: tmp_path / row["file"] for name, row in rows.items() if "file" in row}
+    assert len(files) == len(networks) * len(ways)
+    target = load_image("astronaut", 16).pixels.reshape(-1, 3)
+    points = np.indices((16, 16)).reshape(2, -1).T
+    for name, file in files.items():
+        outputs = unpack(file)(points - 8.0).clip(-1, 1)
+        assert psnr(target, outputs) == pytest.approx(rows[name]["psnr"], abs=1e-3)
+        assert rows[name]["psnr"] > 8
+        bits = 8 * file.stat().st_size / 256
+        assert table[f"| {rows[name]['network']}", rows[name]["way"]][0] == f"{bits:.4f}"
+    assert shades(tmp_path / "curve.png") > 20
+    last = files.popitem()[1]
+    text = run("kodak_in_finn", last, "--shape", 16, 16)
+    assert text == f"{last.name}: 0 and 0 of {3 * 256} codes differ\n"
+    before = {file: file.stat().st_mtime_ns for file in files.values()}
+    assert run("kodak_curve", *options, *steps).splitlines() == lines
+    assert {file: file.stat().st_mtime_ns for file in before} == before
 
 
 def test_rate_by_width():
