@@ -187,7 +187,7 @@ def main() -> None:
     parser.add_argument("image", nargs="?", default="astronaut", help="picture (%(default)s)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for results")
     parser.add_argument("--size", type=int, default=32, help="pixels (%(default)s)")
-    parser.add_argument("--hidden", type=int, default=32, help="width (%(default)s)")
+    parser.add_argument("--hidden", type=int, default=16, help="width (%(default)s)")
     parser.add_argument("--layers", type=int, default=2, help="sine layers (%(default)s)")
     parser.add_argument("--steps", type=int, default=1500, help="of the fit (%(default)s)")
     parser.add_argument("--qat-steps", type=int, default=200, help="fine-tuning (%(default)s)")

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 MULTIPLIER, FLIP_FLOP = "MULT18X18D", "TRELLIS_FF"
 # Ports of the multiplier: its register for them, and that register's enable.
-_REGISTERS = {"A": ("INPUTA", 0), "B": ("INPUTB", 1), "P": ("OUTPUT", 2)}
+_REGISTERS = {"A": ("INPUTA", 0), "B": ("INPUTB", 1), "P": ("OUTPUT", 0)}
 _WIDTHS = {"A": 18, "B": 18, "P": 36}
 # Flip-flops as those of the multiplier: rising edge, 0 at the start. SRMODE matters with a reset.
 _ALIKE = {"CLKMUX": {"CLK"}, "CEMUX": {"CE", "1 "}, "REGSET": {"RESET"}, "LSRMUX": {"LSR"}}
@@ -34,8 +34,9 @@ class _Register(NamedTuple):
 def pack_registers(module: Mapping[str, Any]) -> int:
     """Moves registers of a flat module of Yosys's JSON into multipliers; how many have any.
 
-    A product's register moves if nothing else reads the product; a factor's, if both factors are
-    registers, and it stays for other readers. Not moved: registers with a reset, with an initial 1,
+    A factor's register moves if both factors are registers, and it stays for other readers; a
+    product's, if nothing else reads the product, and there is no enable: nextpnr 0.11 writes none
+    for it into the bitstream (REG_OUTPUT_CE). Not moved: registers with a reset, with an initial 1,
     and those of which the bits differ in clock or enable.
     """
     cells = module["cells"]
@@ -53,6 +54,8 @@ def pack_registers(module: Mapping[str, Any]) -> int:
         if used and all(readers[bit] == 1 for bit in used):
             found = {**found, "P": _joined(cell, "P", by_input, "Q", used)}
         chosen = {port: register for port, register in found.items() if register is not None}
+        if any(register.enable != "1" for register in chosen.values()):
+            chosen.pop("P", None)
         if len({register.clock for register in chosen.values()}) != 1:
             continue
         packed += 1

@@ -15,19 +15,19 @@ from dhq_brevitas.finn_flow.placement.multipliers import MULTIPLIER, pack_regist
 from dhq_brevitas.finn_flow.synthesis.yosys import Yosys
 
 ABC = Path(pyosys.__file__).with_name("yosys-abc")
-# Products: plain; of a register that is read elsewhere; of a product's register; of an input, and
-# read twice; with a reset.
+# Products: with enables; of a register that is read elsewhere; of a product's register; of an
+# input, and read twice; with a reset; without an enable.
 MANY = """\
 module many (
     input logic clk, rst_n, first, second,
     input logic signed [4:0] a, b,
     input logic [4:0] c, d,
     output logic signed [9:0] whole,
-    output logic [9:0] chained, shared, spread, late,
+    output logic [9:0] chained, shared, spread, late, free,
     output logic [4:0] kept
 );
   logic signed [4:0] a_in, b_in;
-  logic [4:0] c_in, d_in, e_in, f_in, g_in;
+  logic [4:0] c_in, d_in, e_in, f_in, g_in, h_in, i_in;
   logic [9:0] square, product;
   assign product = d_in * c;
   assign kept = c_in;
@@ -38,14 +38,15 @@ module many (
     square <= c_in * e_in;
     chained <= square[9:5] * f_in;
     {shared, spread} <= {product, product + shared};
+    {h_in, i_in, free} <= {c, d, 10'(h_in * i_in)};
     if (!rst_n) {g_in, late} <= '0;
     else {g_in, late} <= {d, 10'(g_in * f_in)};
   end
 endmodule
 """
-WHOLE, SQUARE, CHAINED, PRODUCT, LATE = (
+WHOLE, SQUARE, CHAINED, PRODUCT, LATE, FREE = (
     MANY[: MANY.index(text)].count("\n") + 1
-    for text in ("a_in *", "c_in *", "square[9:5] *", "d_in * c", "g_in *")
+    for text in ("a_in *", "c_in *", "square[9:5] *", "d_in * c", "g_in *", "h_in *")
 )
 FACTORS = {"REG_INPUTA_CLK", "REG_INPUTB_CLK"}
 
@@ -100,7 +101,7 @@ def netlist(tmp_path_factory) -> dict:
 @pytest.fixture(scope="module")
 def packed(netlist) -> dict:
     module = copy.deepcopy(netlist)
-    assert pack_registers(module) == 3
+    assert pack_registers(module) == 4
     assert pack_registers(module) == 0
     return module
 
@@ -120,19 +121,20 @@ def test_what_moves(netlist, packed):
         for line, cell in multipliers(packed).items()
     }
     assert moved == {
-        WHOLE: {*FACTORS, "REG_OUTPUT_CLK"},
-        SQUARE: FACTORS,  # whose product's register is the factor's of the next one
-        CHAINED: {*FACTORS, "REG_OUTPUT_CLK"},
+        WHOLE: FACTORS,
+        SQUARE: FACTORS,
+        CHAINED: FACTORS,
         PRODUCT: set(),
         LATE: set(),
+        FREE: {*FACTORS, "REG_OUTPUT_CLK"},
     }
     connections = multipliers(packed)[WHOLE]["connections"]
     first, second = (netlist["ports"][name]["bits"] for name in ("first", "second"))
-    assert [connections[name] for name in ("CE0", "CE1", "CE2")] == [first, second, first]
+    assert [connections[name] for name in ("CE0", "CE1")] == [first, second]
     before, after = (
         Counter(cell["type"] for cell in module["cells"].values()) for module in (netlist, packed)
     )
-    # a_in, b_in and whole; e_in, square's upper bits as square[9:5]; f_in and chained.
+    # a_in, b_in; e_in; square[9:5]; h_in, i_in and free. c_in and f_in have other readers.
     assert before - after == {"TRELLIS_FF": 40}
 
 
@@ -162,5 +164,5 @@ def test_proof(netlist, packed, tmp_path, fault):
     """Negative control: an enable of a register is lost."""
     module = copy.deepcopy(packed)
     if fault:
-        multipliers(module)[WHOLE]["connections"]["CE2"] = ["1"]
+        multipliers(module)[WHOLE]["connections"]["CE1"] = ["1"]
     assert ("Networks are equivalent." in outcome(netlist, module, tmp_path)) is not fault
