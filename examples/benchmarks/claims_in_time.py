@@ -56,14 +56,15 @@ def equal_folding(options: argparse.Namespace) -> list[Design]:
     folders = quantized_runs(options, QUANTIZED)
     reference = folders[CLAIMED]
     makers = {
-        name: partial(baseline_design, name, reference, True, options.mhz) for name in BASELINES
+        name: partial(baseline_design, name, reference, options.energy, options.mhz)
+        for name in BASELINES
     } | {
-        name: partial(quantized_design, name, folders[name], True, options.mhz)
+        name: partial(quantized_design, name, folders[name], options.energy, options.mhz)
         for name in QUANTIZED
     }
     designs = [kept(options.out / f"{plain(name)}.json", make) for name, make in makers.items()]
     first = designs[0]
-    for design in designs:
+    for design in designs if options.energy else ():
         clocks = clock(design), clock(first)
         design.energy = asdict(energy_ratio(design.activity, first.activity, clocks))
     return designs
@@ -138,8 +139,9 @@ def claims(designs: Sequence[Design]) -> list[str]:
     rows: list[tuple[str, str, Callable[[Design], float]]] = [
         ("latency in ns", f"{CLAIMS['latency']}%", lambda d: d.latency_cycles / clock(d)),
         ("samples a second", "", rate),
-        ("energy, modeled", f"{CLAIMS['energy']}%", lambda d: d.value("value")),
     ]
+    if first.energy:
+        rows.append(("energy, modeled", f"{CLAIMS['energy']}%", lambda d: d.value("value")))
     rows += [
         (title, up_to, lambda d, cell=cell: used(d, cell))
         for cell, title in CELLS.items()
@@ -185,7 +187,7 @@ def main() -> None:
     parser.add_argument("image", nargs="?", default="astronaut", help="picture (%(default)s)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for results")
     parser.add_argument("--size", type=int, default=32, help="pixels (%(default)s)")
-    parser.add_argument("--hidden", type=int, default=32, help="width (%(default)s)")
+    parser.add_argument("--hidden", type=int, default=16, help="width (%(default)s)")
     parser.add_argument("--layers", type=int, default=2, help="sine layers (%(default)s)")
     parser.add_argument("--steps", type=int, default=1500, help="of the fit (%(default)s)")
     parser.add_argument("--qat-steps", type=int, default=200, help="fine-tuning (%(default)s)")
@@ -193,6 +195,9 @@ def main() -> None:
     parser.add_argument("--mhz", type=float, default=100, help="to route for (%(default)s)")
     parser.add_argument(
         "--faster", type=int, nargs="*", default=[32, 16, 8], help="cycles a sample (32 16 8)"
+    )
+    parser.add_argument(
+        "--no-energy", dest="energy", action="store_false", help="do not simulate netlists"
     )
     options = parser.parse_args()
     options.out = check_writable_folder(options.out).resolve()

@@ -15,14 +15,15 @@ from pathlib import Path
 
 from qonnx.core.modelwrapper import ModelWrapper
 
+from dhq_brevitas.finn_flow.build import DEFAULT_FPGA_PART
 from dhq_brevitas.finn_flow.ops.channelwise_rtl import kernel_sources
-from dhq_brevitas.finn_flow.stitching import open_stitched
+from dhq_brevitas.finn_flow.stitching.prepare import generate_nodes
 from dhq_brevitas.finn_flow.synthesis import Yosys
 from dhq_brevitas.finn_flow.synthesis.design import node_sources
 from dhq_brevitas.finn_flow.synthesis.sources import read_sources
 from hardware.kernel import longest_path
 
-FAMILY = "xcup"
+FAMILY, CLOCK_NS = "xcup", 5.0
 #: Of an engine of color pictures of 512 x 512, for sums of 24 bits.
 ENGINE = {
     "coordinate_source": {"LASTS": "32'h01ff01ff"},
@@ -38,9 +39,10 @@ def main() -> None:
     parser.add_argument("folder", type=Path, metavar="DIR", help="a run that dhq synth has seen")
     options = parser.parse_args()
     yosys = Yosys()
-    design = open_stitched(ModelWrapper(str(options.folder / "synth" / "stitched.onnx")))
+    stitched = ModelWrapper(str(options.folder / "synth" / "stitched.onnx"))
+    model = generate_nodes(stitched, DEFAULT_FPGA_PART, CLOCK_NS)
     print("| module | cells in a row | which |\n|---|---:|---|")
-    for node in design.model.graph.node:
+    for node in model.graph.node:
         sources, top = node_sources(node)
         _print(node.name, longest_path(yosys, yosys.synthesize(sources, top, FAMILY)))
     for kernel, parameters in ENGINE.items():

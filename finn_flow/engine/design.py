@@ -12,10 +12,10 @@ from dhq_brevitas.finn_flow.engine.grid import CodeGrid
 from dhq_brevitas.finn_flow.engine.integer_affine import IntegerAffine, integer_affine
 from dhq_brevitas.finn_flow.engine.shell import (
     KERNELS,
-    THRESHOLDS,
+    LATE,
     OutputStream,
     engine_text,
-    thresholds_text,
+    late_text,
 )
 from dhq_brevitas.finn_flow.errors import FlowError
 from dhq_brevitas.finn_flow.host_affine import HostAffine
@@ -92,8 +92,8 @@ def make_engine(
     )
     stream = OutputStream.of(shell, grid, wanted, samples)
     text = engine_text(ENGINE, design.top, grid, affine, given, wanted, stream, samples)
-    if affine.corrections is not None:
-        (design.folder / THRESHOLDS).write_text(thresholds_text(affine, wanted.datatype.bitwidth()))
+    if affine.late is not None:
+        (design.folder / LATE).write_text(late_text(affine, samples.bits))
     add_top(design, ENGINE, text, KERNELS)
     return Engine(design, grid, affine, stream, samples)
 

@@ -9,19 +9,20 @@ range of codes if and only if, for every sample k above the lowest,
 
     M·t_k + B >= k·2^S        and        M·(t_k - 1) + B < k·2^S.
 
-Where float32 rounds the host's sums, there may be no such M and B. Then g may be one sample late,
+Where float32 rounds the host's sums, there may be no such M and B: rounding moves a threshold by
+few codes, but off every line. Then g may reach a sample k up to three codes early, at l_k,
 
-    M·t_{k+1} + B >= k·2^S        instead of        M·t_k + B >= k·2^S,
+    M·(t_k - 4) + B < k·2^S       instead of       M·(t_k - 1) + B < k·2^S,
 
-and a comparison with t_{g+1} adds the one; a memory holds the thresholds, so samples have 8 bits at
-most.
+and a memory has d_k = t_k - l_k of each sample: h = g - 1 for the d_g codes from l_g on, which are
+those whose (M·x + B) mod 2^S is below d_g·M. That needs t_k <= l_{k+1}, which is looked at.
 
 Each line bounds B for a given M. The room between the bounds is a concave function of M, so its
 maximum is found by ternary search; the smallest S that leaves room in every channel is taken.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,15 +30,16 @@ from dhq_brevitas.finn_flow.errors import FlowError
 
 #: Bits of the products that are compared: samples, the shift, and two for slopes up to the double.
 MAX_BITS = 62
-MAX_CORRECTED_BITS = 8
+#: Codes; two bits of a sample.
+MAX_EARLY = 3
 
 
 @dataclass(frozen=True)
 class IntegerAffine:
     """sample[c] = clip(floor((code[c] · scales[c] + biases[c]) / 2^shift), low, high).
 
-    With ``corrections``, int64 [high - low, channels], one more if code[c] >= corrections[sample -
-    low, c], for samples below ``high``.
+    With ``late``, int64 [high - low, channels], one less for the late[sample - low - 1, c] least
+    codes of a sample above ``low``, unless it is clipped; scales are positive.
     """
 
     scales: tuple[int, ...]
@@ -45,17 +47,18 @@ class IntegerAffine:
     shift: int
     low: int
     high: int
-    corrections: np.ndarray | None = None
+    late: np.ndarray | None = None
 
     def apply(self, codes: np.ndarray) -> np.ndarray:
         """int64 samples of ``codes`` [..., channels]."""
         sums = codes.astype(np.int64) * np.array(self.scales) + np.array(self.biases)
         samples = np.clip(sums >> self.shift, self.low, self.high)
-        if self.corrections is None:
+        if self.late is None:
             return samples
-        index = np.minimum(samples - self.low, len(self.corrections) - 1)
-        least = np.take_along_axis(self.corrections, index.reshape(-1, samples.shape[-1]), axis=0)
-        return samples + ((samples < self.high) & (codes >= least.reshape(samples.shape)))
+        inside = (samples > self.low) & (sums >> self.shift == samples)
+        index = np.maximum(samples - self.low - 1, 0).reshape(-1, samples.shape[-1])
+        late = np.take_along_axis(self.late, index, axis=0).reshape(samples.shape)
+        return samples - (inside & (sums - (samples << self.shift) < late * np.array(self.scales)))
 
 
 def integer_affine(
@@ -71,8 +74,8 @@ def integer_affine(
         channels: of the codes.
         codes, samples: lowest and highest.
 
-    FlowError if there is none: samples of more than 8 bits whose thresholds are on no line, or a
-    channel that falls.
+    FlowError if there is none: thresholds that are on no line, and those of a channel that falls or
+    more than three codes away from one.
     """
     first, last = (encode(np.full((1, channels), end))[0] for end in codes)
     signs = np.where(last >= first, 1, -1)
@@ -81,19 +84,21 @@ def integer_affine(
     found = thresholds(encode, signs, bounds, low, high)
     # Codes of a falling channel are mirrored, and so are the ends of their range.
     ends = [bounds if sign > 0 else (-bounds[1], -bounds[0]) for sign in signs]
-    corrections: list[np.ndarray | None] = [None]
-    if high - low < 1 << MAX_CORRECTED_BITS and np.all(signs > 0):
-        corrections.append(found)
-    for corrected in corrections:
+    for early in (0, 1, MAX_EARLY) if np.all(signs > 0) else (0,):
         for shift in range(MAX_BITS - 2 - max(abs(low), abs(high)).bit_length()):
-            lines = [
-                _line(found[:, c], ends[c], low, shift, late=corrected is not None)
-                for c in range(channels)
-            ]
-            if all(line is not None for line in lines):
-                scales = tuple(int(s) * ln[0] for s, ln in zip(signs, lines, strict=True) if ln)
-                biases = tuple(line[1] for line in lines if line)
-                return IntegerAffine(scales, biases, shift, low, high, corrected)
+            lines = []
+            for column, bounds in zip(found.T, ends, strict=True):
+                line = _line(column, bounds, low, shift, early)
+                if line is None:
+                    break
+                lines.append(line)
+            if len(lines) < channels:
+                continue
+            scales = tuple(int(sign) * line[0] for sign, line in zip(signs, lines, strict=True))
+            affine = IntegerAffine(scales, tuple(line[1] for line in lines), shift, low, high)
+            late = _late(affine, found, bounds) if early else None
+            if not early or late is not None:
+                return replace(affine, late=late)
     raise FlowError(
         "the host's scale and bias have no integer form with its rounding for every code, since "
         "float32 rounds their sum: quantize with --scale po2, or leave them to the host (--shell "
@@ -125,19 +130,31 @@ def thresholds(
     return below
 
 
+def _late(affine: IntegerAffine, found: np.ndarray, ends: tuple[int, int]) -> np.ndarray | None:
+    """What ``late`` must be for thresholds ``found``; None if samples are further off than one."""
+    if min(affine.scales) <= 0:
+        return None
+    samples = np.arange(affine.low + 1, affine.high + 2)[:, None]
+    # The least codes that the line gives to each sample, and to the one above the highest.
+    lines = -((np.array(affine.biases) - (samples << affine.shift)) // np.array(affine.scales))
+    inside = (found > ends[0]) & (found <= ends[1])
+    if np.any(inside & (found > lines[1:])):
+        return None
+    late = np.where(found > ends[0], found - lines[:-1], 0)
+    return np.where(late <= MAX_EARLY, np.maximum(late, 0), 0)
+
+
 def _line(
-    found: np.ndarray, ends: tuple[int, int], low: int, shift: int, *, late: bool
+    found: np.ndarray, ends: tuple[int, int], low: int, shift: int, early: int
 ) -> tuple[int, int] | None:
-    """(M, B) for the thresholds of samples above ``low``, or None; ``late``: by one sample."""
+    """(M, B) for the thresholds of samples above ``low``, up to ``early`` codes early, or None."""
     samples = np.arange(low + 1, low + 1 + len(found))
-    # Where a sample must be reached.
-    latest = np.append(found[1:], ends[1] + 1) if late else found
-    reached, missed = latest <= ends[1], found > ends[0]
-    inside = found[(found <= ends[1]) & missed]
+    reached, missed = found <= ends[1], found > ends[0]
+    inside = found[reached & missed]
     # From the first threshold on, so that no product leaves 64 bits: M·x is about k·2^S there.
     origin = int(inside[0]) if len(inside) else 0
-    least = (samples[reached] << shift, latest[reached] - origin)
-    most = ((samples[missed] << shift) - 1, found[missed] - 1 - origin)
+    least = (samples[reached] << shift, found[reached] - origin)
+    most = ((samples[missed] << shift) - 1, found[missed] - 1 - early - origin)
 
     def bounds(scale: int) -> tuple[int, int]:
         lower = int((least[0] - scale * least[1]).max()) if reached.any() else -(1 << 62)

@@ -20,8 +20,8 @@ from dhq_brevitas.signals.samples import SampleFormat
 
 KERNELS = ("coordinate_source", "sample_sink", "sample_packer")
 SHELLS = ("axis", "pixels")
-#: File of the thresholds, if there are corrections.
-THRESHOLDS = "dhq_thresholds.dat"
+#: File of IntegerAffine.late.
+LATE = "dhq_late.dat"
 #: Where AXI4-Stream Video has red, green and blue: green lowest (UG934, video format 2).
 VIDEO_ORDER = (1, 2, 0)
 
@@ -195,7 +195,7 @@ def _sink_parameters(
     scale_bits, bias_bits = (
         signed_bits(min(values), max(values)) for values in (affine.scales, affine.biases)
     )
-    corrections = {"CORRECTED": 1, "FILE": f'"./{THRESHOLDS}"'}
+    corrections = {"CORRECTED": 1, "FILE": f'"./{LATE}"'}
     return {
         "CHANNELS": wanted.lanes * wanted.beats,
         "LANES": wanted.lanes,
@@ -209,16 +209,16 @@ def _sink_parameters(
         "OUT_WIDTH": samples.bits,
         "OUT_SIGNED": int(samples.signed),
         "NARROW": int(samples.signed and samples.low > -(1 << (samples.bits - 1))),
-        **(corrections if affine.corrections is not None else {}),
+        **(corrections if affine.late is not None else {}),
     }
 
 
-def thresholds_text(affine: IntegerAffine, code_bits: int) -> str:
-    """The memory of sample_sink's thresholds, a line for each channel and sample."""
-    rows = np.zeros((0, 1)) if affine.corrections is None else affine.corrections
-    never = (1 << (code_bits + 1)) - 1  # nothing is above the highest sample
-    words = [int(word) for channel in rows.T for word in (*channel, never)]
-    return "".join(f"{word & (2 * never + 1):x}\n" for word in words)
+def late_text(affine: IntegerAffine, bits: int) -> str:
+    """The memory of sample_sink with CORRECTED, a line for each channel and sample of ``bits``."""
+    late = np.zeros((affine.high - affine.low, 1), int) if affine.late is None else affine.late
+    rows = np.zeros((late.shape[1], 1 << bits), np.int64)
+    rows[:, np.arange(affine.low + 1, affine.high + 1) & ((1 << bits) - 1)] = late.T
+    return "".join(f"{count}\n" for count in rows.reshape(-1))
 
 
 def packed_literal(values: Sequence[int], width: int) -> str:

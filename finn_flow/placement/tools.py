@@ -15,7 +15,6 @@ from pathlib import Path
 from dhq_brevitas.finn_flow.cache import cache_entry
 from dhq_brevitas.finn_flow.environment import synthesis_cache_dir
 from dhq_brevitas.finn_flow.errors import FlowError
-from dhq_brevitas.finn_flow.placement import multipliers
 from dhq_brevitas.finn_flow.rtlsim.sources import Sources
 from dhq_brevitas.finn_flow.synthesis.yosys import CELLS, LOG, READ_OPTIONS, Yosys
 
@@ -91,13 +90,10 @@ def synthesize(sources: Sources, top: str) -> Path:
         yosys.run(script(sources.write(work, "./data")), work)
         cells = json.loads((work / "stat.json").read_text())["design"]["num_cells_by_type"]
         (folder / CELLS).write_text(json.dumps(cells, indent=2) + "\n")
-        netlist = json.loads((work / NETLIST).read_text())
-        multipliers.pack_registers(netlist["modules"][top])
-        (folder / NETLIST).write_text(json.dumps(netlist))
-        (work / LOG).rename(folder / LOG)
+        for name in (NETLIST, LOG):
+            (work / name).rename(folder / name)
 
-    packing = Path(multipliers.__file__).read_text()
-    key = sources.digest(yosys.version, packing, *script(()))
+    key = sources.digest(yosys.version, *script(()))
     return cache_entry(synthesis_cache_dir(), f"ecp5-{top}-{key[:32]}", build)
 
 

@@ -7,10 +7,11 @@
 //
 //   s_axis ──►[x]─►×─►[product]─►+─►[sum]──►>>> SHIFT, clip──►[sample]──► m_axis
 //
-// With CORRECTED the samples so far may be one too low: FILE ($readmemh) has, for channel c and
-// sample s, at c·2^OUT_WIDTH + s the least code whose sample is above s, IN_WIDTH + 2 bits signed.
+// With CORRECTED the least 0 to 3 codes of a sample belong to the sample below: FILE ($readmemh) has
+// for channel c and sample s (its bits, unsigned) at c·2^OUT_WIDTH + s how many. SCALES are positive
+// then; by how many steps a code is above the least of its sample, the sum's lowest SHIFT bits say.
 //
-//   [sample]──►[least, sample]──► sample + (code >= least) ──►[sample]──► m_axis
+//   [sample, steps]──►[late, steps, sample]──► sample - (steps < late) ──►[sample]──► m_axis
 //
 // Whoever sets SCALES, BIASES and SHIFT shows that this equals the host's rounding for every code.
 // A word is LANES codes of IN_WIDTH bits, the first in the low bits; CHANNELS/LANES words are the
@@ -34,7 +35,7 @@ module sample_sink #(
     parameter bit OUT_SIGNED = 0,
     parameter bit NARROW = 0,
     parameter bit CORRECTED = 0,
-    parameter string FILE = "thresholds.mem",
+    parameter string FILE = "late.mem",
     localparam int unsigned WORDS = CHANNELS / LANES
 ) (
     input  logic                       clk,
@@ -53,8 +54,8 @@ module sample_sink #(
   if (OUT_WIDTH < 2 || OUT_WIDTH > 32) begin : g_bad_width
     $error("OUT_WIDTH=%0d must lie in 2 to 32", OUT_WIDTH);
   end
-  if (CORRECTED && (OUT_SIGNED || OUT_WIDTH > 12)) begin : g_bad_correction
-    $error("CORRECTED is for unsigned samples of at most 12 bits");
+  if (CORRECTED && OUT_WIDTH > 16) begin : g_bad_correction
+    $error("CORRECTED is for samples of at most 16 bits");
   end
 
   localparam int unsigned FULL = dhq_rtl_pkg::affine_width(
@@ -66,8 +67,8 @@ module sample_sink #(
       1, 1, IN_WIDTH + (IN_SIGNED ? 0 : 1), SCALE_WIDTH
   );
   localparam int unsigned WORD_WIDTH = dhq_rtl_pkg::index_width(WORDS);
-  // One channel needs no index; its memory has an unused upper half then.
   localparam int unsigned CHANNEL_WIDTH = dhq_rtl_pkg::index_width(CHANNELS);
+  localparam int unsigned ADDRESS_WIDTH = OUT_WIDTH + (CHANNELS == 1 ? 0 : CHANNEL_WIDTH);
   localparam logic [OUT_WIDTH-1:0] HIGH = {!OUT_SIGNED, {(OUT_WIDTH - 1) {1'b1}}};
   localparam logic [OUT_WIDTH-1:0] LOW = !OUT_SIGNED ? '0 : NARROW ? ~HIGH + 1'b1 : ~HIGH;
 
@@ -141,28 +142,28 @@ module sample_sink #(
     end
 
     if (CORRECTED) begin : g_corrected
-      // What goes along with the pipeline: codes and their channels.
-      logic signed [IN_WIDTH+1:0] code[ALL-1];
+      // The channels go along with the pipeline.
       logic [CHANNEL_WIDTH-1:0] channel[STAGES+1];
-      logic signed [IN_WIDTH+1:0] thresholds[1 << (CHANNEL_WIDTH + OUT_WIDTH)];
-      logic signed [IN_WIDTH+1:0] least;
+      logic [1:0] late[1 << ADDRESS_WIDTH];
+      logic [SUM+1:0] rest, step, two, three;
+      logic [1:0] steps, base_steps, base_late;
       logic [OUT_WIDTH-1:0] base, corrected;
-      initial $readmemh(FILE, thresholds);
+      initial $readmemh(FILE, late);
 
+      assign rest  = {2'b0, sum} & ~({(SUM + 2) {1'b1}} << SHIFT);
+      assign step  = (SUM + 2)'(SCALES[SCALE_WIDTH*channel[STAGES-1]+:SCALE_WIDTH]);
+      assign two   = step << 1;
+      assign three = step + two;
       always_ff @(posedge clk) begin
-        if (enable[0]) begin
-          code[0] <= (IN_WIDTH + 2)'($signed(
-              {IN_SIGNED && s_axis_tdata[IN_WIDTH*(lane+1)-1], s_axis_tdata[IN_WIDTH*lane+:IN_WIDTH]}
-          ));
-          channel[0] <= CHANNEL_WIDTH'(LANES * word + lane);
-        end
-        for (int unsigned i = 1; i < ALL - 1; i++) if (enable[i]) code[i] <= code[i-1];
+        if (enable[0]) channel[0] <= CHANNEL_WIDTH'(LANES * word + lane);
         for (int unsigned i = 1; i <= STAGES; i++) if (enable[i]) channel[i] <= channel[i-1];
+        if (enable[STAGES])
+          steps <= outside ? 2'd3 : 2'(rest >= step) + 2'(rest >= two) + 2'(rest >= three);
         if (enable[ALL-2]) begin
-          least <= thresholds[{channel[STAGES], sample}];
-          base  <= sample;
+          {base, base_steps} <= {sample, steps};
+          base_late <= late[ADDRESS_WIDTH'({channel[STAGES], sample})];
         end
-        if (enable[ALL-1]) corrected <= base + OUT_WIDTH'(code[ALL-2] >= least);
+        if (enable[ALL-1]) corrected <= base - OUT_WIDTH'(base_steps < base_late);
       end
       assign m_axis_tdata[OUT_WIDTH*lane+:OUT_WIDTH] = corrected;
     end else begin : g_plain

@@ -69,8 +69,9 @@ def test_queues_in_ram_and_portable_multipliers(design, monkeypatch):
         np.testing.assert_array_equal(result.samples, expected)
 
 
-def test_float_scales_are_corrected(design):
-    """A host whose sums float32 rounds: thresholds of the samples from a memory."""
+@pytest.mark.parametrize("form", [PIXELS, SOUND], ids=["8 bits", "16 bits"])
+def test_float_scales_are_corrected(design, form):
+    """A host whose sums float32 rounds: what it moves is in a memory."""
     stitched, host, _ = design
     low = stitched.output_format.datatype.min()
     steps = (
@@ -78,10 +79,10 @@ def test_float_scales_are_corrected(design):
         HostStep("Add", np.array([0.0777, -0.3, 0.1234], np.float32)),
     )
     rough = replace(host, outputs=(HostOutput(steps),))
-    engine = make_engine(stitched, rough, grid_codes(SHAPE), SHAPE, PIXELS)
-    assert engine.affine.corrections is not None
+    engine = make_engine(stitched, rough, grid_codes(SHAPE), SHAPE, form)
+    assert engine.affine.late is not None
     codes = execute_dataflow(stitched.model, grid_codes(SHAPE), progress=False)
-    expected = PIXELS.encode(rough.decode(codes))
+    expected = form.encode(rough.decode(codes))
     np.testing.assert_array_equal(simulate_engine(engine, stall=50).samples, expected)
 
 

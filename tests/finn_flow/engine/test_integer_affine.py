@@ -57,15 +57,24 @@ def test_equal_on_every_code(scales, biases, bits, form):
         np.testing.assert_array_equal(found.apply(codes), encode(codes))
 
 
-def test_thresholds_that_are_on_no_line_are_corrected():
-    """Float scales, which float32 rounds: the comparison with a threshold is needed."""
-    scales, biases = [1.37 * 2**-22, 1.21 * 2**-23], [0.0777, -0.3]
-    encode = rounding(scales, biases, PIXELS)
-    found = integer_affine(encode, 2, (-(1 << 23), (1 << 23) - 1), (0, 255))
-    assert found.corrections is not None
-    line = replace(found, corrections=None)
+@pytest.mark.parametrize(
+    ("scales", "biases", "bits", "form"),
+    [
+        ([1.37 * 2**-22, 1.21 * 2**-23], [0.0777, -0.3], 24, PIXELS),
+        ([1.37 * 2**-22], [0.0777], 24, SOUND),
+        ([1.37 * 2**-19], [0.0777], 20, SOUND),
+        ([1.003 * 2**-17], [1e-5], 18, SOUND),
+        ([1.1 * 2**-23], [0.1234], 24, SOUND),  # off by up to three codes
+    ],
+)
+def test_thresholds_that_are_on_no_line_are_corrected(scales, biases, bits, form):
+    """Float scales, which float32 rounds: without the bits, samples are wrong."""
+    encode, bounds = rounding(scales, biases, form), (-(1 << (bits - 1)), (1 << (bits - 1)) - 1)
+    found = integer_affine(encode, len(scales), bounds, (form.low, form.high))
+    assert found.late is not None
+    line = replace(found, late=None)
     late = 0
-    for codes in every_code(24, 2):
+    for codes in every_code(bits, len(scales)):
         np.testing.assert_array_equal(found.apply(codes), encode(codes))
         late += np.count_nonzero(line.apply(codes) != encode(codes))
     assert late > 0
@@ -90,10 +99,10 @@ def test_thresholds_are_those_of_a_search_through_all():
 
 
 def test_a_rounding_without_a_line_is_refused():
-    """float32 moves thresholds of 16 bit samples off every line."""
-    encode = rounding([1.37 * 2**-18], [0.0777], SOUND)
+    """Several samples a code: float32 makes some of them one more, some one less."""
+    encode = rounding([1.37 * 2**-13], [0.0777], SOUND)
     with pytest.raises(FlowError, match=r"no integer form .* --scale po2"):
-        integer_affine(encode, 1, (-(1 << 19), (1 << 19) - 1), (SOUND.low, SOUND.high))
+        integer_affine(encode, 1, (-(1 << 13), (1 << 13) - 1), (SOUND.low, SOUND.high))
 
 
 def test_negative_control():

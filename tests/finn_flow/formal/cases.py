@@ -99,12 +99,15 @@ GRID = Case(
 )
 BY_CHANNEL = {"WORDS": 3, "SCALES": vector((1, 2, 3), 2), "BIASES": vector((1, 6, 3), 3)}
 SINK = Case("sample_sink", BY_CHANNEL)
-# The least codes of the samples 0 to 3 of each channel, of 5 bits.
-LEAST = (9, 9, 9, 9, 29, 0, 2, 9, 0, 1, 30, 9)
+# Of the samples 0 to 3 of each channel.
+LATE = (0, 1, 0, 2, 0, 3, 1, 0, 0, 0, 1, 2)
 CORRECTED = Case(
     "sample_sink",
-    {**BY_CHANNEL, "CORRECTED": 1, "STAGES": 6, "LEAST": vector(LEAST, 5)},
-    {"thresholds.mem": (*LEAST, 0, 0, 0, 0)},
+    {
+        **{"WORDS": 3, "SCALE_WIDTH": 3, "SCALES": vector((1, 2, 3), 3)},
+        **{"BIASES": vector((1, 6, 3), 3), "CORRECTED": 1, "STAGES": 6, "LATE": vector(LATE, 2)},
+    },
+    {"late.mem": (*LATE, 0, 0, 0, 0)},
 )
 PACKER = Case("sample_packer")
 LINES = Case("matrix_vector_memory", {"LINES": "12'h3a5"}, {"weights.mem": (5, 10, 3)})

@@ -140,7 +140,7 @@ OWN = (
     (MULTIPLY, "a_value", "stream_multiply.sv", "if (enable[1]) product", "product"),
     (SINK, "a_value", "sample_sink.sv", "word == WORD_WIDTH'(WORDS - 1)", "word == '1"),
     (SINK, "a_value", "sample_sink.sv", "negative ? LOW : HIGH", "HIGH"),
-    (CORRECTED, "a_value", "sample_sink.sv", "code[ALL-2] >= least", "code[ALL-2] > least"),
+    (CORRECTED, "a_value", "sample_sink.sv", "2'(rest >= step)", "2'(rest > step)"),
     (CORRECTED, "a_value", "sample_sink.sv", "if (enable[i]) channel[i]", "channel[i]"),
     (LINES, "a_value", "matrix_vector_memory.sv", "if (enable) data", "data"),
     (

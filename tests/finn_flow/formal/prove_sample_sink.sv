@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// sample_sink: clip((x·SCALES + BIASES) >>> SHIFT) by channel, one more from the least code on.
+// sample_sink: clip((x·SCALES + BIASES) >>> SHIFT) by channel, one less at the least LATE codes.
 
 module prove_sample_sink #(
     parameter int unsigned WORDS = 1,
@@ -17,8 +17,8 @@ module prove_sample_sink #(
     parameter bit OUT_SIGNED = 0,
     parameter bit NARROW = 0,
     parameter bit CORRECTED = 0,
-    // Of thresholds.mem.
-    parameter bit [WORDS*LANES-1:0][2**OUT_WIDTH-1:0][IN_WIDTH+1:0] LEAST = '0,
+    // Of late.mem.
+    parameter bit [WORDS*LANES-1:0][2**OUT_WIDTH-1:0][1:0] LATE = '0,
     parameter int unsigned STAGES = 4
 ) (
     input logic clk,
@@ -52,10 +52,14 @@ module prove_sample_sink #(
     for (int lane = 0; lane < LANES; lane++) begin
       automatic int channel = 32'(index) * LANES + lane;
       automatic int code = IN_SIGNED ? 32'($signed(x[lane])) : 32'(x[lane]);
-      automatic int y = (code * 32'($signed(SCALES[channel])) + 32'($signed(BIASES[channel])))
-          >>> SHIFT;
-      y = (y < LOW) ? LOW : (y > HIGH) ? HIGH : y;
-      if (CORRECTED && code >= 32'($signed(LEAST[channel][y]))) y++;
+      automatic int scale = 32'($signed(SCALES[channel]));
+      automatic int bias = 32'($signed(BIASES[channel]));
+      automatic int y = (code * scale + bias) >>> SHIFT;
+      automatic int late = 32'(LATE[channel][y & ((1 << OUT_WIDTH) - 1)]);
+      automatic int earlier = ((code - late) * scale + bias) >>> SHIFT;
+      if (y < LOW) y = LOW;
+      else if (y > HIGH) y = HIGH;
+      else if (CORRECTED && earlier < y) y--;
       expected[lane] = OUT_WIDTH'(y);
     end
 

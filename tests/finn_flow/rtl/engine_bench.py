@@ -42,10 +42,13 @@ def sink_words(p: dict, seed: int) -> tuple[list[int], list[int]]:
         for row in codes
     ]
     if p["CORRECTED"]:
-        samples = [
-            [sum(x >= least for least in row) for x, row in zip(code, p["least"], strict=True)]
-            for code in codes
-        ]
+        channels = list(zip(p["scales"], p["biases"], p["late"], strict=True))
+        for code, row in zip(codes, samples, strict=True):
+            for c, (scale, bias, late) in enumerate(channels):
+                sums = int(code[c]) * scale + bias
+                inside = sums >> p["SHIFT"] == row[c]
+                count = late[row[c] & (1 << p["OUT_WIDTH"]) - 1]
+                row[c] -= int(inside and (sums - count * scale) >> p["SHIFT"] < row[c])
     lanes = p["LANES"]
     given = pack(codes.reshape(-1, lanes), p["IN_WIDTH"])
     return given, pack(np.array(samples).reshape(-1, lanes), p["OUT_WIDTH"])

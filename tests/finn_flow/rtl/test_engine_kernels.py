@@ -37,9 +37,9 @@ def source(sizes, starts, steps, *, lanes=1, width=8) -> Instance:
 
 
 def sink(
-    scales, biases, shift, *, lanes=1, width=16, signed=True, out=8, out_signed=False, least=None
+    scales, biases, shift, *, lanes=1, width=16, signed=True, out=8, out_signed=False, late=None
 ) -> Instance:
-    """Narrow where the samples are signed; ``least``: corrected, thresholds of each channel."""
+    """Narrow where the samples are signed; ``late``: corrected, by channel and sample."""
     scale_width, bias_width = 28, 60
     high = (1 << (out - out_signed)) - 1
     bounds = [-(1 << (width - 1)), (1 << (width - 1)) - 1] if signed else [0, (1 << width) - 1]
@@ -56,8 +56,8 @@ def sink(
         "OUT_WIDTH": out,
         "OUT_SIGNED": int(out_signed),
         "NARROW": int(out_signed),
-        "CORRECTED": int(least is not None),
-        "FILE": f"least_{len(scales)}.mem",
+        "CORRECTED": int(late is not None),
+        "FILE": f"late_{len(scales)}.mem",
     }
     described = {
         "kind": "sink",
@@ -65,9 +65,9 @@ def sink(
         "biases": biases,
         "bounds": bounds,
         "samples": [-high if out_signed else 0, high],
-        # x, product in two, sum, sample; threshold, comparison
-        "latency": 5 if least is None else 7,
-        "least": least,
+        # x, product in two, sum, sample; memory, difference
+        "latency": 5 if late is None else 7,
+        "late": late,
     }
     return Instance("sample_sink", parameters, lanes * width, lanes * out, described)
 
@@ -92,8 +92,8 @@ def server(size, cycles, packet) -> Instance:
     return Instance("server_bench", parameters, 8 * size, 8, {"kind": "server"})
 
 
-#: Least code of the samples 1 to 15: up to half a sample before the line (x - 2) / 4 has them.
-LEAST = [[4 * k + (k * k + 3 * c) % 3 for k in range(1, 16)] for c in range(4)]
+#: By the bits of a sample of 4 bits, 0 to 3; none for the lowest sample.
+LATE = [[(k * k + 2 * k + c) % 4 * (k not in (0, 8)) for k in range(16)] for c in range(4)]
 INSTANCES = [
     source([4, 6], [-2, -3], [1, 1]),
     source([4, 6], [-2, -3], [1, 1], lanes=2),
@@ -104,8 +104,9 @@ INSTANCES = [
     sink([510, 255, -510], [27264602, 32156777, -40070], 18, width=24, lanes=3),
     sink([268427265 >> 1], [33550337], 25, width=20, out=16, out_signed=True),
     sink([7, 0], [-3, 1000], 2, width=9, signed=False),
-    sink([1], [-2], 2, width=8, out=4, least=LEAST[:1]),
-    sink([1, 1, 1, 1], [-2] * 4, 2, width=7, out=4, lanes=2, least=LEAST),
+    sink([3], [-2], 3, width=7, out=4, late=LATE[:1]),
+    sink([1, 3, 4, 2], [-2, 9, 0, 1], 2, width=6, out=4, lanes=2, late=LATE),
+    sink([1, 3], [-2, 9], 3, width=7, out=4, out_signed=True, late=LATE[:2]),
     packer(8, 1, 5, 1),
     packer(8, 3, 4, 3),
     packer(24, 1, 1, 2),
@@ -121,10 +122,10 @@ INSTANCES = [
 
 @pytest.fixture
 def work_dir(tmp_path: Path) -> Path:
-    """With the memories of the thresholds."""
-    for rows in (LEAST[:1], LEAST):
-        text = "".join(f"{least:x}\n" for row in rows for least in (*row, 255))
-        (tmp_path / f"least_{len(rows)}.mem").write_text(text)
+    """With the memories of the corrections."""
+    for rows in (LATE[:1], LATE[:2], LATE):
+        text = "".join(f"{count}\n" for row in rows for count in row)
+        (tmp_path / f"late_{len(rows)}.mem").write_text(text)
     return tmp_path
 
 
@@ -139,8 +140,8 @@ WRONG = {
     0: {"starts": [-2, -4]},
     5: {"biases": [27264602 + (1 << 17), 32156777, 40070192]},
     6: {"samples": [0, 254]},
-    9: {"least": [[k + 1 for k in LEAST[0]]]},
-    11: {"LINE": 6},
+    9: {"late": [[3 - count for count in LATE[0]]]},
+    12: {"LINE": 6},
 }
 
 

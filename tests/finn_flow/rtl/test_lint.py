@@ -111,7 +111,7 @@ REFUSED = [
     ("coordinate_source", "AXES=3 LANES=2", "LANES=2 must divide AXES=3"),
     ("sample_sink", "LANES=2", "LANES=2 must divide CHANNELS=3"),
     ("sample_sink", "OUT_WIDTH=33", "OUT_WIDTH=33 must lie in 2 to 32"),
-    ("sample_sink", "CORRECTED=1 OUT_SIGNED=1", "CORRECTED is for unsigned samples of at most 12"),
+    ("sample_sink", "CORRECTED=1 OUT_WIDTH=17", "CORRECTED is for samples of at most 16 bits"),
     ("sample_packer", "GATHER=0", "GATHER=0, LINE=4 and LINES=1 must be positive"),
     ("uart_transmitter", "CYCLES=1", "BYTES=1 must be positive and CYCLES=1 at least 2"),
     ("uart_receiver", "CYCLES=3", "CYCLES=3 must be at least 4"),
