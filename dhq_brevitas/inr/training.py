@@ -50,7 +50,7 @@ PROGRESS_EVERY = 20
 # Activations of a whole training from which on compiling its steps, which takes up to a minute,
 # saves more; one that is quantized takes more operations, which are then fused.
 COMPILED_WORK = 2e10
-QUANTIZED_OPERATIONS = 12
+QUANTIZED_OPERATIONS = 6
 COMPARED = 64  # samples
 
 
