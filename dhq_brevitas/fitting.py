@@ -43,6 +43,7 @@ from dhq_brevitas.signals.metrics import psnr
 from dhq_brevitas.util.device import resolve_device
 from dhq_brevitas.util.errors import ArgumentError
 from dhq_brevitas.util.files import atomic_path, check_regular_file
+from dhq_brevitas.util.hooks import evaluated
 from dhq_brevitas.util.states import load_tensors, save_tensors
 
 __all__ = ["Fitted", "Quantized", "fit", "unpack"]
@@ -73,8 +74,7 @@ class Fitted:
     def __call__(self, coordinates: np.ndarray) -> np.ndarray:
         """Values float32 [N, c] at coordinates [N] or [N, d]."""
         inputs = torch.from_numpy(self.grid.codes(coordinates)).float() * self.grid.step
-        with torch.no_grad():
-            return _from_unit(self.network(inputs).numpy(), self.low, self.high)
+        return _from_unit(evaluated(self.network, inputs).numpy(), self.low, self.high)
 
     def quantize(
         self,

@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 import onnx
-from onnx import GraphProto, numpy_helper
+from onnx import GraphProto, helper, numpy_helper
 from qonnx.core.datatype import BaseDataType, DataType
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
@@ -124,8 +124,15 @@ def infer_shapes(model: ModelWrapper) -> None:
                 )
             if folds:
                 constant.add(name)
-    # QONNX wants the shapes of constants, too.
-    model.check_all_tensor_shapes_specified(fix_missing_init_shape=True)
+    # QONNX wants the shapes of constants, too; its own search for each of them takes long.
+    tensors = (*graph.input, *graph.value_info, *graph.output)
+    missing = {tensor.name: tensor for tensor in graph.initializer}
+    for known in tensors:
+        missing.pop(known.name, None)
+    for name in [name for node in graph.node for name in node.input]:
+        if (constant := missing.pop(name, None)) is not None:
+            shape = list(constant.dims)
+            graph.value_info.append(helper.make_tensor_value_info(name, constant.data_type, shape))
 
 
 def _sizes(tensor: onnx.TypeProto) -> list[int]:

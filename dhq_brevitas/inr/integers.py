@@ -6,7 +6,7 @@ Hardware estimates, reference codes and the check for float32 all follow from :c
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from dhq_brevitas.nn.activations import QuantLookupActivation
 from dhq_brevitas.nn.hadamard import hadamard_transform_int
 from dhq_brevitas.nn.proxies import weight_rotation
 from dhq_brevitas.nn.rotation import Rotation, Side
-from dhq_brevitas.util.hooks import evaluating
+from dhq_brevitas.util.hooks import CHUNK, evaluated, evaluating
 
 __all__ = [
     "LayerCodes",
@@ -183,7 +183,10 @@ def _integers(value: Tensor, step: Tensor) -> np.ndarray:
 
 def accumulator_bits(model: nn.Module, inputs: Tensor) -> list[int]:
     """Signed bits that hold every partial sum and the bias of each linear layer."""
-    return [int(c.bound().max()).bit_length() + 1 for c in layer_codes(model, inputs)]
+    bounds = [
+        [float(codes.bound().max()) for codes in layers] for layers in _in_chunks(model, inputs)
+    ]
+    return [int(max(of_layer)).bit_length() + 1 for of_layer in zip(*bounds, strict=True)]
 
 
 def exact_in_float32(model: nn.Module, inputs: Tensor) -> bool:
@@ -193,7 +196,12 @@ def exact_in_float32(model: nn.Module, inputs: Tensor) -> bool:
     2^24. Power-of-two scales leave accumulators of 25 bits, dyadic scales fewer by the bits of
     their mantissas, float scales none.
     """
-    return _exact(layer_codes(model, inputs))
+    return all(_exact(layers) for layers in _in_chunks(model, inputs))
+
+
+def _in_chunks(model: nn.Module, inputs: Tensor) -> Iterator[list[LayerCodes]]:
+    """:func:`layer_codes` of some of the samples at a time: all would not fit into memory."""
+    return (layer_codes(model, part) for part in inputs.split(CHUNK))
 
 
 def _exact(layers: Sequence[LayerCodes]) -> bool:
@@ -222,13 +230,14 @@ def evaluate(model: nn.Module, inputs: Tensor) -> Reference:
 
     Every later level, QONNX to hardware, is compared with these integers, code for code.
     """
-    layers = layer_codes(model, inputs)
-    exact = _exact(layers)
+    exact, accumulators = True, list[np.ndarray]()
+    for layers in _in_chunks(model, inputs):
+        exact = exact and _exact(layers)
+        if not exact:
+            break
+        accumulators.append(layers[-1].accumulators())
     if not exact:
         model, inputs = copy.deepcopy(model).double(), inputs.double()
-        layers = layer_codes(model, inputs)
-    accumulators = layers[-1].accumulators()
-    with evaluating(model), torch.no_grad():
-        outputs = model(inputs)
-    outputs = getattr(outputs, "value", outputs).to(torch.float32).cpu().numpy()
-    return Reference(accumulators, outputs, "float32" if exact else "float64")
+        accumulators = [layers[-1].accumulators() for layers in _in_chunks(model, inputs)]
+    outputs = evaluated(model, inputs).to(torch.float32).cpu().numpy()
+    return Reference(np.concatenate(accumulators), outputs, "float32" if exact else "float64")

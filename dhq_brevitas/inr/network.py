@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from dhq_brevitas.inr.families import get_family
 from dhq_brevitas.inr.spec import InrSpec
+from dhq_brevitas.util.hooks import CHUNK
 
 __all__ = ["Inr"]
 
@@ -59,12 +60,18 @@ class Inr(nn.Module):
 
         None where the activation has a period or a limit of its own.
         """
-        limits: list[float | None] = []
-        x = coordinates
-        with torch.no_grad():
-            for linear, activation in zip(self.layers, self.activations, strict=False):
-                z = linear(x)
-                own = activation.period is not None or activation.limit is not None
-                limits.append(None if own else float((activation.gain * z).abs().max()))
-                x = activation(z)
-        return limits
+        owned = [a.period is not None or a.limit is not None for a in self.activations]
+        if all(owned):
+            return [None] * len(owned)
+        parts = [self._largest(part) for part in coordinates.split(CHUNK)]
+        largest = [max(of_layer) for of_layer in zip(*parts, strict=True)]
+        return [None if own else x for own, x in zip(owned, largest, strict=True)]
+
+    @torch.no_grad()
+    def _largest(self, x: Tensor) -> list[float]:
+        largest = []
+        for linear, activation in zip(self.layers, self.activations, strict=False):
+            z = linear(x)
+            largest.append(float((activation.gain * z).abs().max()))
+            x = activation(z)
+        return largest

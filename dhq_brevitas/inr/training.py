@@ -17,6 +17,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from tqdm.auto import tqdm
 
 from dhq_brevitas.nn.training_form import compiled, training_form
 from dhq_brevitas.util.errors import ArgumentError, check_integer
+from dhq_brevitas.util.hooks import evaluated
 from dhq_brevitas.util.states import load_tensors, save_tensors
 
 __all__ = [
@@ -48,7 +50,7 @@ PROGRESS_EVERY = 20
 # Activations of a whole training from which on compiling its steps, which takes up to a minute,
 # saves more; one that is quantized takes more operations, which are then fused.
 COMPILED_WORK = 2e10
-QUANTIZED_OPERATIONS = 12
+QUANTIZED_OPERATIONS = 6
 COMPARED = 64  # samples
 
 
@@ -121,8 +123,7 @@ def evaluated_psnr(
     """:func:`tensor_psnr` of what the model gives on ``inputs``; it is left in evaluation mode."""
     model.eval()
     with torch.no_grad():
-        outputs = model(inputs)
-        outputs = getattr(outputs, "value", outputs)
+        outputs = evaluated(model, inputs)
         return tensor_psnr(outputs if project is None else project(outputs), target)
 
 
@@ -174,9 +175,13 @@ def batch_indices(samples: int, spec: TrainSpec, step: int) -> Tensor | None:
     batches = samples // spec.batch
     epoch, position = divmod(step, batches)
     # The generator uses 32 bits of a seed; an odd factor keeps seeds and epochs apart.
-    generator = torch.Generator().manual_seed((spec.seed * 1_000_003 + epoch) % 2**32)
-    order = torch.randperm(samples, generator=generator)
+    order = _order(samples, (spec.seed * 1_000_003 + epoch) % 2**32)
     return order[position * spec.batch : (position + 1) * spec.batch]
+
+
+@lru_cache(maxsize=1)  # drawing it takes longer than a step on some millions of samples
+def _order(samples: int, seed: int) -> Tensor:
+    return torch.randperm(samples, generator=torch.Generator().manual_seed(seed))
 
 
 @dataclass

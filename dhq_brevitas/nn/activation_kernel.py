@@ -124,13 +124,14 @@ def activation(
     ``rotation`` acts on the last axis; ``scale`` holds one number, or (without ``rotation`` and
     ``table``) one for each of as many equal parts of ``x``. Compiles, and differentiates backwards.
     """
-    rotates = rotation is not None and rotation.side.of_inputs and rotation.order > 1
+    rotation = Rotation() if rotation is None else rotation
+    rotates = rotation.side.of_inputs and rotation.order > 1
     return torch.ops.dhq_brevitas.activation(
         x,
         *((None, None, []) if table is None else (table.values, table.slopes, table.numbers)),
         rotation.signs if rotates else None,
         rotation.order if rotates else 0,
-        rotation.other_scale if rotates else 1.0,
+        rotation.other_scale,
         after,
         scale,
         [] if grid is None else grid.numbers,
@@ -163,15 +164,21 @@ class _Stages(ctypes.Structure):
 def _stages(x: Tensor, *stages: Any) -> tuple[_Stages, list[Tensor | None]]:
     """And what has to be kept while they are in use."""
     values, slopes, table, signs, order, factor, after, scale, grid = stages
+    size = x.shape[-1] if x.ndim else 1
+    if order and (size % order or (signs is not None and len(signs) != size)):
+        raise ValueError(f"x has {size} channels, which do not fit a rotation of order {order}")
+    alone = not order and values is None
+    if scale is not None and (x.numel() % scale.numel() or not (alone or scale.numel() == 1)):
+        raise ValueError(f"{scale.numel()} scales do not share out {x.numel()} numbers")
     tensors = [
         None if t is None else t.to(torch.float32).contiguous()
         for t in (values, slopes, signs, scale)
     ]
     pointers = [None if t is None else t.data_ptr() for t in tensors]
     found = _Stages(signs=pointers[2], order=order, factor=factor, after=after, scale=pointers[3])
-    found.period = x.shape[-1] // order if order else 1
+    found.period = size // order if order else 1
     if values is not None:
-        found.values, found.slopes, found.mask = *pointers[:2], len(values) - 4
+        found.values, found.slopes, found.mask = pointers[0], pointers[1], len(values) - 4
         found.unit, found.bins, found.least, found.most = table[:4]
         found.offset = int(table[4])
     if scale is not None:

@@ -131,9 +131,16 @@ class FusedIntQuant(nn.Module):
 
     def forward(self, scale: Tensor, zero_point: Tensor, bit_width: Tensor, x: Tensor) -> Tensor:
         x, rotation = self.view(x), self.rotation
-        if in_kernel(x) and _shares_out(scale, x):
-            turn = {"rotation": rotation, "after": self.after}
-            return activation(x, table=self.table, **turn, scale=scale, grid=self.grid)
+        alone = self.table is None and rotation.order == 1
+        if in_kernel(x) and (_shares_out(scale, x) if alone else scale.numel() == 1):
+            return activation(
+                x,
+                table=self.table,
+                rotation=rotation,
+                after=self.after,
+                scale=scale,
+                grid=self.grid,
+            )
         x = x if self.values is None else self.values(x)
         x = x if self.after else rotation.rotate_input(x)
         y = _FakeQuantize.apply(x, scale, self.grid)

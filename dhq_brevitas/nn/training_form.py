@@ -230,10 +230,11 @@ class _Activated(nn.Module):
 
     def int_quant(self) -> FusedIntQuant | None:
         """The quantizer, if nothing that is computed of a tensor goes into it."""
-        found = getattr(self.quantizer, "int_quant", None)
+        quantizer: Any = self.quantizer
+        found = getattr(quantizer, "int_quant", None)
         if not isinstance(found, FusedIntQuant) or not isinstance(self.function, nn.Identity):
             return None
-        return found if isinstance(self.quantizer.scaling_impl.module, OF_NO_TENSOR) else None
+        return found if isinstance(quantizer.scaling_impl.module, OF_NO_TENSOR) else None
 
 
 class _Linear(nn.Module):

@@ -1,14 +1,18 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
-"""Looking into a module while it runs; whatever happens, it is left as it was found."""
+"""Running a module, and looking into it meanwhile; whatever happens, it is left as it was."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-__all__ = ["evaluating", "hooked", "pre_hooked"]
+__all__ = ["CHUNK", "evaluated", "evaluating", "hooked", "pre_hooked"]
+
+CHUNK = 16384
+"""Samples of which the activations of all layers are held at a time."""
 
 
 @contextmanager
@@ -21,6 +25,14 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module, mode in training:
             module.training = mode
+
+
+@torch.no_grad()
+def evaluated(model: nn.Module, inputs: Tensor) -> Tensor:
+    """Outputs [N, …] of ``model`` in evaluation mode for samples [N, …], CHUNK at a time."""
+    with evaluating(model):
+        outputs = [model(part) for part in inputs.split(CHUNK)]
+    return torch.cat([getattr(output, "value", output) for output in outputs])
 
 
 @contextmanager

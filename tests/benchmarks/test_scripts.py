@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,19 @@ def test_qat_step_benchmark(tmp_path):
     text = run("qat_step_benchmark", *small, "--json", out)
     assert "1.00 x float" in text
     assert set(json.loads(out.read_text())) >= {"float", "stock", "dhq", "dhq, plain"}
+
+
+def test_growth_benchmark(tmp_path):
+    """Twice the samples, 8 and 16 a side: files of both, exponents, and a second call from them."""
+    small = ["--out", tmp_path, "--hidden", "--layers", "--size", 8, 16, "--steps", 1]
+    text = run("growth_benchmark", *small, "--until", "fit")
+    assert "size 16: done" in text
+    assert re.search(r"size +exponents of time and memory: fit -?\d", text)
+    assert shades(tmp_path / "growth.png") > 2
+    used = json.loads((tmp_path / "growth.json").read_text())["size"]["8"]["fit"]
+    assert used["seconds"] > 0
+    assert used["mb"] > 50
+    assert "done" not in run("growth_benchmark", *small, "--until", "fit")
 
 
 def test_rate_sweep_trains_each_network_of_its_batch():

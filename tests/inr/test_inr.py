@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from dhq_brevitas.analysis.layer_table import kurtosis, measure_layers
+from dhq_brevitas.inr import integers
 from dhq_brevitas.inr.integers import accumulator_bits, evaluate, exact_in_float32, layer_codes
 from dhq_brevitas.inr.network import Inr
 from dhq_brevitas.inr.quant_spec import QuantSpec, plan_layers
@@ -20,6 +21,7 @@ from dhq_brevitas.nn.rotation import Side
 from dhq_brevitas.quantization.calibration import calibrate
 from dhq_brevitas.quantization.settle import settle
 from dhq_brevitas.signals.grid import code_bits, grid_codes, grid_step
+from dhq_brevitas.util import hooks
 
 # Brevitas calls Tensor.rename, which PyTorch announces as experimental.
 pytestmark = pytest.mark.filterwarnings("ignore:Named tensors")
@@ -238,6 +240,19 @@ def test_exactness_has_limits():
     floating, codes, _ = quantized(scale="float")
     assert max(accumulator_bits(floating, codes)) <= 25
     assert not exact_in_float32(floating, codes)
+
+
+def test_samples_in_parts_give_the_same(monkeypatch):
+    model, codes, _ = quantized(InrSpec(hidden=64, layers=2), weight_bits=12, act_bits=12)
+    whole, bits = evaluate(model, codes), accumulator_bits(model, codes)
+    for module in (hooks, integers):
+        monkeypatch.setattr(module, "CHUNK", 100)
+    parts = evaluate(model, codes)
+    np.testing.assert_array_equal(parts.accumulators, whole.accumulators)
+    np.testing.assert_array_equal(parts.outputs, whole.outputs)
+    assert parts.dtype == whole.dtype == "float64"
+    # A bound of each part is no larger than that of the whole.
+    assert all(part <= one for part, one in zip(accumulator_bits(model, codes), bits, strict=True))
 
 
 def test_accumulator_bits_hold_the_sums():

@@ -98,6 +98,13 @@ def test_it_is_registered_as_pytorch_wants_it():
     )
 
 
+def test_sizes_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="192 channels, which do not fit a rotation of order 128"):
+        activation(X, rotation=Rotation.seeded(Side.INPUT, 128, 256, seed=None))
+    with pytest.raises(ValueError, match="7 scales do not share out 57600 numbers"):
+        activation(X, scale=torch.ones(7, 1), grid=GRID)
+
+
 def test_without_its_kernel_tensors_are_not_for_it(monkeypatch):
     assert activation_kernel.in_kernel(X)
     assert not activation_kernel.in_kernel(X.double())

@@ -157,10 +157,9 @@ def determines(stage: Stage, options: FitOptions) -> dict[str, Any]:
 
 def run(stage: Stage, options: FitOptions) -> Results:
     """signal.npz, the original as the task shows it, float.pt, float.npz."""
-    import torch
-
     from dhq_brevitas.inr.network import Inr
     from dhq_brevitas.inr.training import fit_float
+    from dhq_brevitas.util.hooks import evaluated
     from dhq_brevitas.util.states import save_state
 
     problem, folder, device = stage.problem, stage.folder, stage.device
@@ -180,8 +179,7 @@ def run(stage: Stage, options: FitOptions) -> Results:
         problem.project,
     )
     save_state(folder.file(FLOAT), model.cpu())
-    with torch.no_grad():
-        outputs = model(problem.inputs * problem.step).numpy()
+    outputs = evaluated(model, problem.inputs * problem.step).numpy()
     files = stage.save_outputs("float", outputs)
     quality = stage.quality("float", outputs)
     stage.say(f"float network: {quality['psnr_float']:.2f} dB")

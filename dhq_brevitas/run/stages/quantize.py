@@ -226,13 +226,10 @@ class _Watch:
 
     def after_rounding(self, post: PostTrained) -> None:
         """Quality, layers and hardware of the network before fine-tuning."""
-        import torch
-
         from dhq_brevitas.signals.metrics import psnr
+        from dhq_brevitas.util.hooks import evaluated
 
-        self.model.eval()
-        with torch.no_grad():
-            outputs = self.model(self.inputs).cpu().numpy()
+        outputs = evaluated(self.model, self.inputs).cpu().numpy()
         self.calibrated = psnr(self.stage.problem.values, outputs)
         self.stage.say(f"after post-training quantization: {self.calibrated:.2f} dB")
         self.layers = measure_unrounded(self.model, post.unrounded, self.inputs)
