@@ -108,7 +108,7 @@ class ExploreOptions:
         return names
 
     def suggested(self) -> list[dict[str, Any]]:
-        """Designs to try before others: of all widths, first at the most bits, then at fewer.
+        """Designs to try before others: all widths at the most bits, with large and small tables.
 
         Everything else is the first name, or the number in the middle.
         """
@@ -119,14 +119,11 @@ class ExploreOptions:
             name: values[0] if name in NAMES else sorted(values)[(len(values) - 1) // 2]
             for name, values in space.items()
         }
-        designs = []
-        for place in (1.0, 0.4):
-            bits = {
-                name: sorted(space[name])[round(place * (len(space[name]) - 1))]
-                for name in ("weight_bits", "act_bits", "phase_bits")
-            }
-            designs += [{**common, "hidden": width, **bits} for width in widths]
-        return designs
+        common |= {name: max(space[name]) for name in ("weight_bits", "act_bits")}
+        tables = dict.fromkeys((max(space["phase_bits"]), min(space["phase_bits"])))
+        return [
+            {**common, "hidden": width, "phase_bits": bits} for bits in tables for width in widths
+        ]
 
     @property
     def processes(self) -> int:
