@@ -542,13 +542,13 @@ def test_what_is_tried_first():
 def test_rate_and_size_as_objectives(tmp_path):
     """Two foldings of one network: more samples a second for more DSPs, the same bits."""
     folder = tmp_path / "study"
-    options = ["--hidden", 16, "--speed", "1,16", "--weight-bits", 6, "--act-bits", 8]
+    options = ["--hidden", 16, "--speed", "1,64", "--weight-bits", 6, "--act-bits", 8]
     options += ["--phase-bits", 8, "--rotation", "none"]
     options += ["--objectives", "psnr,dsp,samples_per_second,bits_per_sample", "--layers", 2]
     assert explore(folder, *options, number=2) == 0
     one, other = sorted(records(folder), key=lambda record: record["cycles"])
-    assert (one["design"]["speed"], other["design"]["speed"]) == (16, 1)
-    assert one["cycles"] <= 6510 // 16 < other["cycles"]
+    assert (one["design"]["speed"], other["design"]["speed"]) == (64, 1)
+    assert one["cycles"] <= 6510 // 64 < other["cycles"]
     for record in (one, other):
         assert record["samples_per_second"] == pytest.approx(1e8 / record["cycles"], abs=0.05)
         # Weights of 12 bits in the first layer, of 6 in the others.
@@ -561,7 +561,7 @@ def test_rate_and_size_as_objectives(tmp_path):
     assert len(front["front"]) == 2
     # A trial is built for its own rate.
     settings = trial_settings(f"{folder}:{one['trial']}")
-    assert settings["cycles_per_sample"] == 6510 // 16
+    assert settings["cycles_per_sample"] == 6510 // 64
 
 
 def test_the_front_leaves_out_what_is_beaten(tmp_path):
@@ -577,6 +577,14 @@ def test_the_front_leaves_out_what_is_beaten(tmp_path):
 def test_objectives_that_cannot_be(text):
     with pytest.raises(ArgumentError, match="objectives='"):
         ExploreOptions(objectives=text).check()
+
+
+def test_speeds_that_cannot_be():
+    with pytest.raises(ArgumentError, match="speed='0,2' must be 1 or more"):
+        ExploreOptions(speed="0,2").check()
+    assert cycles_per_sample(ExploreOptions(speed="1,20", target_fps=5000), 1000) == 20
+    with pytest.raises(ArgumentError, match="speed='21' must be at most the 20 cycles a sample"):
+        cycles_per_sample(ExploreOptions(speed="21", target_fps=5000), 1000)
 
 
 # -- the page --------------------------------------------------------------------------------------

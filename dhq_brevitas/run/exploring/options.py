@@ -142,7 +142,8 @@ class ExploreOptions:
             known = ", ".join(PARTS)
             problem = f"has resources that are not known: use one that begins with {known}"
             raise ArgumentError("part", self.part, problem)
-        self.space()
+        if min(self.space()["speed"]) < 1:
+            raise ArgumentError("speed", self.speed, "must be 1 or more")
         self.judged_by()
         longest_side(self.size)
 
@@ -209,7 +210,7 @@ def common_fields() -> dict[str, tuple[Field[Any], type]]:
 def cycles_per_sample(options: ExploreOptions, samples: int) -> int:
     """Clock cycles between samples: ⌊10⁹ / (clk_ns · target_fps · samples)⌋.
 
-    ArgumentError if that is less than one.
+    ArgumentError if that is less than one, or than a ``speed``.
     """
     cycles = math.floor(1e9 / (options.clk_ns * options.target_fps * samples))
     if cycles < 1:
@@ -219,6 +220,8 @@ def cycles_per_sample(options: ExploreOptions, samples: int) -> int:
             f"of {options.clk_ns:g} ns: at most {most:.4g}, or a smaller size"
         )
         raise ArgumentError("target_fps", options.target_fps, problem)
+    if max(options.space()["speed"]) > cycles:
+        raise ArgumentError("speed", options.speed, f"must be at most the {cycles} cycles a sample")
     return cycles
 
 

@@ -90,7 +90,7 @@ class Exploration:
         asked["objectives"] = list(objectives)
         self.settings = dict(settings)
         with self.lock, self._one_sentence():
-            name = self._identify({**settings, **asked, "storage": self.database})
+            name = self._identify({**settings, **asked, "storage": self.database if storage else DATABASE})
             self.study = _open(url, name, list(self.objectives.values()))
 
     def _identify(self, asked: Mapping[str, Any]) -> str:
