@@ -86,11 +86,13 @@ class Exploration:
             (folder / name).mkdir(exist_ok=True)
         url = storage or f"sqlite:///{(folder / DATABASE).resolve()}"
         self.database = _shown(url)
-        asked = {name: list(space[name]) for name in SEARCHED}
+        asked: dict[str, Any] = {name: list(space[name]) for name in SEARCHED}
         asked["objectives"] = list(objectives)
+        # The folder may be moved, or have another path on another machine.
+        asked["storage"] = self.database if storage else DATABASE
         self.settings = dict(settings)
         with self.lock, self._one_sentence():
-            name = self._identify({**settings, **asked, "storage": self.database if storage else DATABASE})
+            name = self._identify({**settings, **asked})
             self.study = _open(url, name, list(self.objectives.values()))
 
     def _identify(self, asked: Mapping[str, Any]) -> str:
