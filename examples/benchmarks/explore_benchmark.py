@@ -91,7 +91,7 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
     parser.add_argument("--size", default="32", help="pixels on the longer side")
     parser.add_argument("--steps", default="200", help="of float networks")
-    parser.add_argument("--qat-steps", default="50")
+    parser.add_argument("--qat-steps", default="0", help="of fine-tuning")
     parser.add_argument("--seed", default="0")
     parser.add_argument("--trials", type=int, default=len(GRID), help="of each of both")
     given = parser.parse_args()

@@ -180,7 +180,7 @@ class Geometry:
         # A LUT is 64 weight bits, four of them are chosen from for nothing.
         table = (lines > 1) * (math.ceil(lines / 64) + math.ceil((lines / 256 - 1) / 3))
         tables = 0 if self.block_ram else table * self.line_bits
-        control = memory + 66 + self.simd // self.in_lanes if self.buffered else 25
+        control = memory + 66 + self.simd // self.in_lanes if self.buffered else 15
         return round(adders + results + control + tables)
 
     @property

@@ -241,6 +241,8 @@ class MVAU_rtl(FinnMVAU):
         """What the kernel's resources depend on, as far as the attributes tell."""
         x, simd = self.get_input_datatype(0), int(self.get_nodeattr("SIMD"))
         bits = self.get_input_datatype(1).bitwidth()
+        # The last layer's output has whole bytes.
+        most = signed_width(x) + bits - 1 + math.ceil(math.log2(self.get_nodeattr("MW")))
         return Geometry(
             columns=self.get_nodeattr("MW") // simd,
             rows=self.get_nodeattr("MH") // self.get_nodeattr("PE"),
@@ -250,7 +252,7 @@ class MVAU_rtl(FinnMVAU):
             out_lanes=self.out_lanes,
             x_bits=signed_width(x),
             weight_bits=bits,
-            sum_bits=self.get_output_datatype().bitwidth(),
+            sum_bits=min(most, self.get_output_datatype().bitwidth()),
             pack=int(self.get_nodeattr("pack")),
             chain=int(self.get_nodeattr("chain")) or simd,
             slices=bool(multiplier_slice(fpgapart)),

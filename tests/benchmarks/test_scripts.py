@@ -249,3 +249,37 @@ def test_hardware_comparison(tmp_path):
     assert all(x["differing"] == x["netlist_differing"] == 0 < x["compared"] for x in designs)
     assert text.endswith((tmp_path / "table.md").read_text() + "\n")
     assert shades(tmp_path / "comparison.png") > 20
+
+
+def test_volumes_of_fronts():
+    """Boxes down to the worst of each: of 80 and 20, which share 10; and who is on the front."""
+    pytest.importorskip("optuna", reason="pip install optuna")
+    from explore_benchmark import comparison
+
+    def record(psnr, taken):
+        return {"psnr": psnr, "lut": taken, "dsp": taken, "bram18": taken}
+
+    worst = record(0, 4)
+    grid, found = [record(10, 2), worst], [record(20, 3), worst]
+    assert comparison(grid, found) == ["0.889", "0.222", "1", "1", "10.00", "20.00"]
+    assert comparison(grid, grid)[:2] == ["1.000", "1.000"]
+
+
+@pytest.mark.exhaustive
+def test_explore_benchmark(tmp_path):
+    pytest.importorskip("optuna", reason="pip install optuna")
+    small = ["--size", 8, "--steps", 5, "--trials", 2, "--parts", "xc7z020clg400-1"]
+    text = run("explore_benchmark", "--out", tmp_path, "--pictures", "camera", *small)
+    assert "camera, xc7z020clg400-1: " in text
+    for kind in ("grid", "explored"):
+        folder = tmp_path / "xc7z020clg400-1-camera" / kind / "trials"
+        assert {path.stem for path in folder.glob("*.json")} == {"0", "1"}
+
+
+@pytest.mark.exhaustive
+def test_network_estimates(tmp_path):
+    pytest.importorskip("pyosys", reason="pip install pyosys")
+    text = run("network_estimates", "--out", tmp_path, "--rows", 1)
+    lut, estimate = json.loads(next(tmp_path.glob("*/resources.json")).read_text())["lut"]
+    assert f"{lut} / {estimate} = {lut / estimate:.2f}" in text
+    assert abs(estimate / lut - 1) < 0.15

@@ -46,10 +46,11 @@ FIGURES += ("samples_per_second", "bits_per_sample", "seconds", "given_up")
 
 def design_text(design: Mapping[str, Any]) -> str:
     """A design in a few words."""
+    faster = f", {design['speed']} times the rate" if design["speed"] > 1 else ""
     return (
         f"{design['family']} {design['layers']} x {design['hidden']}, "
         f"W{design['weight_bits']}A{design['act_bits']}, tables {design['phase_bits']}, "
-        f"rotation {design['rotation']}"
+        f"rotation {design['rotation']}{faster}"
     )
 
 
@@ -199,7 +200,7 @@ def _plot(
             (record[name], record["psnr"]),
             xytext=(3, 3),
             textcoords="offset points",
-            fontsize=7,
+            fontsize=8,
         )
     axes.set_xlabel(COLUMNS[name] + (" (estimate)" if name in ESTIMATES else ""))
     axes.set_ylabel("PSNR in dB")

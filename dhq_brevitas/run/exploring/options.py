@@ -108,7 +108,7 @@ class ExploreOptions:
         return names
 
     def suggested(self) -> list[dict[str, Any]]:
-        """Designs to try before others: of all widths, first at the most bits, then at fewer.
+        """Designs to try before others: all widths at the most bits, with large and small tables.
 
         Everything else is the first name, or the number in the middle.
         """
@@ -119,14 +119,11 @@ class ExploreOptions:
             name: values[0] if name in NAMES else sorted(values)[(len(values) - 1) // 2]
             for name, values in space.items()
         }
-        designs = []
-        for place in (1.0, 0.4):
-            bits = {
-                name: sorted(space[name])[round(place * (len(space[name]) - 1))]
-                for name in ("weight_bits", "act_bits", "phase_bits")
-            }
-            designs += [{**common, "hidden": width, **bits} for width in widths]
-        return designs
+        common |= {name: max(space[name]) for name in ("weight_bits", "act_bits")}
+        tables = dict.fromkeys((max(space["phase_bits"]), min(space["phase_bits"])))
+        return [
+            {**common, "hidden": width, "phase_bits": bits} for bits in tables for width in widths
+        ]
 
     @property
     def processes(self) -> int:
@@ -145,7 +142,8 @@ class ExploreOptions:
             known = ", ".join(PARTS)
             problem = f"has resources that are not known: use one that begins with {known}"
             raise ArgumentError("part", self.part, problem)
-        self.space()
+        if min(self.space()["speed"]) < 1:
+            raise ArgumentError("speed", self.speed, "must be 1 or more")
         self.judged_by()
         longest_side(self.size)
 
@@ -212,7 +210,7 @@ def common_fields() -> dict[str, tuple[Field[Any], type]]:
 def cycles_per_sample(options: ExploreOptions, samples: int) -> int:
     """Clock cycles between samples: ⌊10⁹ / (clk_ns · target_fps · samples)⌋.
 
-    ArgumentError if that is less than one.
+    ArgumentError if that is less than one, or than a ``speed``.
     """
     cycles = math.floor(1e9 / (options.clk_ns * options.target_fps * samples))
     if cycles < 1:
@@ -222,6 +220,8 @@ def cycles_per_sample(options: ExploreOptions, samples: int) -> int:
             f"of {options.clk_ns:g} ns: at most {most:.4g}, or a smaller size"
         )
         raise ArgumentError("target_fps", options.target_fps, problem)
+    if max(options.space()["speed"]) > cycles:
+        raise ArgumentError("speed", options.speed, f"must be at most the {cycles} cycles a sample")
     return cycles
 
 

@@ -24,7 +24,6 @@ from dhq_brevitas.run.exploring.options import DIRECTIONS, SEARCHED
 from dhq_brevitas.util.files import START_OVER, claim_folder, read_json, write_json
 
 if TYPE_CHECKING:
-    from optuna.samplers import BaseSampler
     from optuna.storages import BaseStorage
     from optuna.study import Study
     from optuna.trial import FrozenTrial
@@ -87,11 +86,13 @@ class Exploration:
             (folder / name).mkdir(exist_ok=True)
         url = storage or f"sqlite:///{(folder / DATABASE).resolve()}"
         self.database = _shown(url)
-        asked = {name: list(space[name]) for name in SEARCHED}
+        asked: dict[str, Any] = {name: list(space[name]) for name in SEARCHED}
         asked["objectives"] = list(objectives)
+        # The folder may be moved, or have another path on another machine.
+        asked["storage"] = self.database if storage else DATABASE
         self.settings = dict(settings)
         with self.lock, self._one_sentence():
-            name = self._identify({**settings, **asked, "storage": self.database})
+            name = self._identify({**settings, **asked})
             self.study = _open(url, name, list(self.objectives.values()))
 
     def _identify(self, asked: Mapping[str, Any]) -> str:
@@ -180,14 +181,14 @@ class Exploration:
         for design in self.first:
             if design not in tried and possible(design):
                 return dict(design)
+        sampler = optuna.samplers.TPESampler(seed=seed + len(trials))
+        copy = optuna.create_study(directions=list(self.objectives.values()), sampler=sampler)
+        copy.add_trials(trials)
         distributions = self._distributions()
-        for sampler, draws in _samplers(seed + len(trials)):
-            copy = optuna.create_study(directions=list(self.objectives.values()), sampler=sampler)
-            copy.add_trials(trials)
-            for _ in range(draws):
-                design = copy.ask(distributions).params
-                if design not in tried and possible(design):
-                    return design
+        for _ in range(MAX_DRAWS):
+            design = copy.ask(distributions).params
+            if design not in tried and possible(design):
+                return design
         return None
 
     def _distributions(self) -> dict[str, Any]:
@@ -237,14 +238,6 @@ class Exploration:
         """Numbers of the trials that no other one is at least as good as in everything."""
         with self._one_sentence():
             return [trial.number for trial in self.study.best_trials]
-
-
-def _samplers(seed: int) -> Iterator[tuple["BaseSampler", int]]:
-    """What draws designs, and how often: one that learns, then chance, where it repeats itself."""
-    import optuna
-
-    yield optuna.samplers.TPESampler(seed=seed), MAX_DRAWS
-    yield optuna.samplers.RandomSampler(seed=seed), MAX_DRAWS
 
 
 def _shown(url: str) -> str:
