@@ -5,8 +5,8 @@
 da4ml is described in Sun et al., arXiv:2507.04535; ``pip install da4ml`` (LGPL).
 
 Two things of da4ml 0.6 are gone around. Its WRAP to an unsigned range drops the sign of a value
-that has fewer bits than the range, so addresses are signed, and tables begin in their middle. And Yosys
-has no distributed memory without a write port, so tables are marked as block RAM.
+that has fewer bits than the range, so addresses are signed, and tables begin in their middle. And
+Yosys has no distributed memory without a write port, so tables are marked as block RAM.
 """
 
 import re
