@@ -178,7 +178,8 @@ class Geometry:
         turns = self.pe // self.out_lanes
         adders = self.pe * self.sum_bits * (self.segments - (self.columns == 1 and self.pack == 1))
         adders += self.in_logic * self.chain_bits
-        results = self.out_lanes * self.sum_bits * ((not self.spaced) + math.ceil((turns - 1) / 3.5))
+        choices = (not self.spaced) + math.ceil((turns - 1) / 3.5)
+        results = self.out_lanes * self.sum_bits * choices
         # Vectors of a power of two of words need fewer counters.
         results -= 28 * (self.buffered and self.columns & (self.columns - 1) == 0)
         words, bits = (32, 14) if self.depth == 32 else (64, 7)
