@@ -11,6 +11,7 @@ synthesized for UltraScale+. What is done before is taken from the run folders a
 """
 
 import argparse
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -74,7 +75,10 @@ def row(
 
 
 def ours(folder: Path, cycles: int) -> list[str]:
-    """The line of this package's design at a folding."""
+    """The line of this package's design at a folding, in a copy of the run folder."""
+    exported, folder = folder, folder.with_name(f"{folder.name}-{cycles}")
+    if not folder.exists():
+        shutil.copytree(exported, folder)
     dhq("build", "--out", folder, "--cycles-per-sample", cycles)
     dhq("simulate", "--out", folder, "--level", "rtl")
     stitched = open_stitched(ModelWrapper(str(folder / "stitched" / "stitched.onnx")))
@@ -110,8 +114,9 @@ def compare(folder: Path, args: argparse.Namespace, hidden: int) -> Iterator[lis
     dhq("run", "astronaut", "--out", folder, *options)
     for cycles in args.cycles:
         yield ours(folder, cycles)
-    layers = integer_layers(ModelWrapper(str(folder / "build" / "dataflow.onnx")))
-    run = load_run(folder)
+    last = folder.with_name(f"{folder.name}-{args.cycles[-1]}")
+    layers = integer_layers(ModelWrapper(str(last / "build" / "dataflow.onnx")))
+    run = load_run(last)
     codes, expected = run.problem.codes, run.folder.array("finn.npz", "codes")
     if not np.array_equal(codes_of(layers, codes), expected):
         raise SystemExit("the integers of the graph are not those of the network")

@@ -152,6 +152,11 @@ class Geometry:
         return 1 << (max(needed, 32) - 1).bit_length()
 
     @property
+    def spaced(self) -> bool:
+        """Whether results come slowly enough to need no second word behind them."""
+        return self.columns > self.pe // self.out_lanes
+
+    @property
     def segments(self) -> int:
         """Chains that a row's products are summed along."""
         return math.ceil(self.simd / self.chain)
@@ -173,7 +178,10 @@ class Geometry:
         turns = self.pe // self.out_lanes
         adders = self.pe * self.sum_bits * (self.segments - (self.columns == 1 and self.pack == 1))
         adders += self.in_logic * self.chain_bits
-        results = self.out_lanes * self.sum_bits * (1 + math.ceil((turns - 1) / 3.5))
+        choices = (not self.spaced) + math.ceil((turns - 1) / 3.5)
+        results = self.out_lanes * self.sum_bits * choices
+        # Vectors of a power of two of words need fewer counters.
+        results -= 28 * (self.buffered and self.columns & (self.columns - 1) == 0)
         words, bits = (32, 14) if self.depth == 32 else (64, 7)
         memory = 8 * math.ceil(self.x_bits / bits) * (self.depth // words) * self.simd
         lines = self.columns * self.rows
@@ -188,7 +196,8 @@ class Geometry:
         """Accumulators, results, two words of output, sums of chains, addresses, control."""
         levels = [math.ceil(self.segments / 2**level) for level in range(1, self.segments)]
         sums = sum(n for n in levels[: (self.segments - 1).bit_length()])
-        held = 2 * self.out_lanes + self.pe * (1 + (self.columns > 1) + sums)
+        spare = 0 if self.spaced else 2 * self.out_lanes
+        held = spare + self.pe * (1 + (self.columns > 1) + sums)
         stages = 6 + self.chain + (self.segments - 1).bit_length()
         inputs = self.chain * (self.depth - 1).bit_length() + 45 if self.buffered else self.x_bits
         logic = self.in_logic * (self.chain_bits + self.weight_bits + self.x_bits)

@@ -73,8 +73,9 @@ def prepare(
 
     limits = limits_of(options, 1)
     if not limits.given():
-        there = part_resources(options.fpga_part) or {}
-        limits = replace(limits, **{name: there[name] for name in LIMITED})
+        there: Any = part_resources(options.fpga_part)
+        whole: dict[str, Any] = {name: there[name] for name in LIMITED}
+        limits = replace(limits, **whole)
     cycles = fastest_cycles(folder.file(GRAPH), limits, clk_period_ns=options.clk_ns)
     return replace(options, cycles_per_sample=cycles)
 

@@ -28,6 +28,7 @@ module prove_matrix_vector_buffer #(
 
   logic s_ready, complete, begin_vector, next, rewind, last_pass;
   logic [LANES-1:0][WIDTH-1:0] x;
+  logic [dhq_rtl_pkg::index_width(WORDS)-1:0] word;
 
   matrix_vector_buffer #(
       .LANES(LANES), .IN_LANES(IN_LANES), .WIDTH(WIDTH), .WORDS(WORDS), .CHAIN(CHAIN), .DEPTH(DEPTH)
@@ -38,7 +39,6 @@ module prove_matrix_vector_buffer #(
   // Vectors complete and not begun, and those of them before the watched one.
   logic [$clog2(DEPTH/WORDS+3)-1:0] whole, ahead;
   logic [$clog2(DEPTH*LANES/IN_LANES+2)-1:0] held;  // parts of words that are due again
-  logic [dhq_rtl_pkg::index_width(WORDS)-1:0] word;
   logic [dhq_rtl_pkg::index_width(PASSES)-1:0] pass;
   logic [PARTS-1:0][IN_LANES-1:0][WIDTH-1:0] parts;
   logic [WORDS-1:0][LANES-1:0][WIDTH-1:0] block;
