@@ -162,7 +162,7 @@ class TracedNetwork(nn.Module):
             except RuntimeError:
                 raise ValueError(
                     f"the inputs have samples of shapes {sorted(leads)}, which do not go together; "
-                    "give all the same, and in forward take sizes from x.shape, not from numbers"
+                    "give all of them equally many"
                 ) from None
             found = [matrix.expand(*lead, matrix.shape[-1]) for matrix in found]
         return found
