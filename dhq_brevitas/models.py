@@ -213,7 +213,7 @@ def plan(
     """Rotation and bits of every layer; see :func:`dhq_brevitas.planning.search.make_plan`.
 
     ``base`` gives the kind of scales, and with its weight and activation bits the budget. Limits of
-    ``hardware`` are for layers and tables: what joins branches is not in them.
+    ``hardware`` are for the whole network, with what joins its branches.
 
     >>> chosen = plan(model, inputs, QuantSpec(weight_bits=4), progress=False)
     >>> sum(layer.weights * layer.weight_bits for layer in chosen.layers) <= 32 * 12 + 16 * 4

@@ -124,13 +124,14 @@ class RoundedWeightQuantProxyHandler(BrevitasWeightQuantProxyHandler):
     """Exports the weight as its quantizer rounds it, learned rounding and floor included.
 
     Brevitas's own writes the rounding mode ROUND, for weights that are rounded before, but hands
-    over weights that are not.
+    over weights that are not. A quantizer of several weights is left to it.
     """
 
     handled_layer = WeightQuantProxyFromInjector
 
     def symbolic_execution(self, x: Tensor) -> tuple[Tensor, ...]:
-        return super().symbolic_execution(self.quant_weight_values.get(x.data_ptr(), x))
+        values = [value.detach() for value in self.quant_weight_values.values()]
+        return super().symbolic_execution(values[0] if len(values) == 1 else x)
 
 
 def register() -> None:

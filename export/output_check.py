@@ -155,7 +155,7 @@ def _ends_dyadic(graph: ModelWrapper, number: int) -> bool:
             continue
         if node.op_type == "Mul":
             factors = constants(graph, node)
-            if not all(_is_dyadic(torch.from_numpy(f), 2 * DYADIC_BITS) for f in factors):
+            if not all(_is_dyadic(torch.tensor(f), 2 * DYADIC_BITS) for f in factors):
                 return False
         tensors += variables(graph, node)
     return True

@@ -47,7 +47,7 @@ class Expression:
     options: tuple[tuple[str, Any], ...] = ()
 
     def __call__(self, x: Tensor) -> Tensor:
-        return self._value(x, {})
+        return self._value(x, {}).to(x.dtype)  # a comparison gives bool
 
     def _value(self, x: Tensor, known: dict[int, Tensor]) -> Tensor:
         if self.operator == "x":

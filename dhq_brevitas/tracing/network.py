@@ -157,7 +157,13 @@ class TracedNetwork(nn.Module):
         # As numbers: a tracer's sizes are never equal.
         leads = {tuple(map(int, matrix.shape[:-1])) for matrix in found}
         if len(leads) > 1:
-            lead = torch.broadcast_shapes(*leads)
+            try:
+                lead = torch.broadcast_shapes(*leads)
+            except RuntimeError:
+                raise ValueError(
+                    f"the inputs have samples of shapes {sorted(leads)}, which do not go together; "
+                    "give all of them equally many"
+                ) from None
             found = [matrix.expand(*lead, matrix.shape[-1]) for matrix in found]
         return found
 

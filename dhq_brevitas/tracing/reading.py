@@ -96,13 +96,19 @@ def read(module: nn.Module, inputs: Sequence[Tensor], calling: Calling) -> Readi
             reader = _Reader(captured[key], given, example, calling)
             try:
                 return reader.read()
-            except ValueError as error:
+            except (ValueError, RuntimeError) as error:  # of shapes that do not go together
                 errors.append((reader.progress, error))
                 break
     own = [error for progress, error in errors if progress < 0]
     if len(own) == len(errors):  # the whole of the inputs was tried last: as the user calls it
         raise own[-1]
-    raise max(errors, key=lambda pair: pair[0])[1]
+    error = max(errors, key=lambda pair: pair[0])[1]
+    if isinstance(error, RuntimeError):
+        raise ValueError(
+            f"{type(module).__name__}: the samples of its inputs do not go together "
+            f"({' '.join(str(error).split())}); take sizes from x.shape, not from numbers"
+        ) from error
+    raise error
 
 
 def _ways(inputs: Sequence[Tensor]) -> Iterator[tuple[Given, ...]]:

@@ -81,7 +81,7 @@ from dhq_brevitas.finn_flow.ranges import (
     quant_code_range,
     quant_parameters,
 )
-from dhq_brevitas.finn_flow.transformations.infer_requant import MAX_THRESHOLD_BITS
+from dhq_brevitas.finn_flow.transformations.infer_requant import FREE_BITS
 
 # More reachable codes than this are not enumerated.
 MAX_CODES = 1 << 24
@@ -154,7 +154,7 @@ def _match(model: ModelWrapper, first: NodeProto, ranges: dict[str, IntegerRange
         affine = exact_affine(model, chain, parameters[0], x)
         affine = floor_form(affine, getCustomOp(first).get_nodeattr("rounding_mode"), x)
     except NotConvertible as error:
-        few = parameters[1] <= MAX_THRESHOLD_BITS
+        few = parameters[1] <= FREE_BITS
         if first.output[0] not in ranges or np.any(parameters[0] != 1) or not few:
             raise
         reason = str(error)

@@ -11,6 +11,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from brevitas.quant.scaled_int import Int8WeightPerTensorFloat
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.util.cleanup import cleanup_model
 from torch import nn
@@ -56,6 +57,20 @@ def test_dynamo_and_torchscript_give_the_same_integer_form():
     outputs = [run_qonnx(graph, x.numpy()) for graph in graphs]
     np.testing.assert_array_equal(*outputs)
     assert [n.op_type for n in graphs[0].graph.node] == [n.op_type for n in graphs[1].graph.node]
+
+
+def test_weights_leave_as_their_quantizer_rounds_them():
+    """Down to the next code, which Brevitas's own handler would round to the nearest one."""
+    options = {"weight_quant": Int8WeightPerTensorFloat, "weight_float_to_int_impl_type": "floor"}
+    layer = qnn.QuantLinear(2, 8, bias=False, **options)
+    codes = qnn.QuantIdentity(act_quant=q.IntegerCodes, bit_width=7, return_quant_tensor=True)
+    model = nn.Sequential(codes, layer).eval()
+    graph = export_qonnx(model, args=grid_codes(9))
+    (product,) = [node for node in graph.graph.node if node.op_type == "MatMul"]
+    expected = layer.quant_weight().int().numpy()
+    assert np.array_equal(graph.get_initializer(product.input[1]).T, expected)
+    nearest = np.rint((layer.weight / layer.quant_weight().scale).detach().numpy())
+    assert not np.array_equal(nearest, expected)
 
 
 def test_weights_leave_rotated_and_training_mode_is_kept():
@@ -201,6 +216,33 @@ class TestBadInput:
         with pytest.raises(ExportError, match="differs from the model"):
             export_qonnx(sine_network(), tmp_path / "m.onnx", args=grid_codes(9))
         assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("unit", [1.0, 1 / 3], ids=["dyadic", "thirds"])
+    def test_a_last_bit_that_differs_is_found_where_nothing_rounds(self, unit, monkeypatch):
+        """Negative control: a bias one last bit off, behind the last integers."""
+
+        def broken(graph, bits):
+            graph = original(graph, bits)
+            bias = [node for node in graph.graph.node if node.op_type == "Add"][-1].input[1]
+            values = graph.get_initializer(bias)
+            graph.set_initializer(bias, np.nextafter(values, np.float32(np.inf)))
+            return graph
+
+        class Units(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.network = sine_network()
+
+            def forward(self, x):
+                return self.network(x) * unit
+
+        original = qonnx_module.to_integer_form
+        monkeypatch.setattr(qonnx_module, "to_integer_form", broken)
+        if unit == 1:
+            with pytest.raises(ExportError, match="outputs of the exported graph differ from the"):
+                export_qonnx(Units(), args=grid_codes(9))
+        else:
+            export_qonnx(Units(), args=grid_codes(9))
 
     def test_folder_that_does_not_exist(self, tmp_path):
         with pytest.raises(FileNotFoundError, match=r"there is no folder .*/no; create it first"):

@@ -422,8 +422,8 @@ def unsupported(*nodes) -> ModelWrapper:
             r"node Quant_0 \(op_type Quant\) .*it falls with its integer input",
         ),
         (
-            GraphBuilder(4, datatype="INT16").quant(14).model(4),
-            r"node Quant_0 .*16383 thresholds would be needed",
+            GraphBuilder(4, datatype="INT16").quant(17).model(4),
+            r"node Quant_0 .*131071 thresholds would be needed",
         ),
         (GraphBuilder(4).hadamard(4).model(4), "HadamardTransform.*integer"),
     ],

@@ -177,6 +177,19 @@ def test_not_fused_if_the_sums_are_used_elsewhere(transformed):
     np.testing.assert_array_equal(run_qonnx(result, x), run_qonnx(model, x))
 
 
+def test_14_bits_in_few_channels_are_thresholds(transformed):
+    """Ties to even, saturation and a shift for each channel, at the codes' edges."""
+    builder = GraphBuilder(2, datatype="INT18").apply("Mul", 0.25).apply("Add", [0.125, -3.5])
+    model = builder.quant(14).model(2)
+    result = transformed(model, InferRequant())
+    assert [n.op_type for n in result.graph.node] == ["Thresholding"]
+    edges = [-(2**17), -32769, -32755, -2, 2, 6, 10, 14, 32753, 32765, 2**17 - 1]
+    x = np.stack([edges, edges[::-1]], axis=1)
+    codes = np.clip(np.rint(x * 0.25 + [0.125, -3.5]), -(2**13), 2**13 - 1)
+    np.testing.assert_array_equal(run_qonnx(result, x), codes)
+    np.testing.assert_array_equal(run_qonnx(model, x), codes)
+
+
 @pytest.mark.parametrize(
     ("builder", "reason"),
     [
@@ -186,12 +199,16 @@ def test_not_fused_if_the_sums_are_used_elsewhere(transformed):
             GraphBuilder(2, datatype="INT8").apply("Mul", -0.5).quant(4),
             "it falls with its integer input",
         ),
-        (GraphBuilder(2, datatype="INT20").quant(13), "8191 thresholds would be needed"),
+        (GraphBuilder(2, datatype="INT20").quant(17), "131071 thresholds would be needed"),
+        (
+            GraphBuilder(17, datatype="INT20").apply("Add", np.arange(17) / 2).quant(16),
+            "1114095 thresholds would be needed for its 16 bits in 17 channels",
+        ),
         (GraphBuilder(2, datatype="INT4").quant(1), "it has 1 bit; use at least 2"),
     ],
 )
 def test_left_alone(transformed, builder, reason):
-    model = builder.model(2)
+    model = builder.model(builder.shape[-1])
     transformation = InferRequant()
     result = transformed(model, transformation)
     assert [n.op_type for n in result.graph.node] == [n.op_type for n in model.graph.node]

@@ -32,6 +32,7 @@ def network(weight_quant, **options):
     [
         (network(Int8WeightPerTensorFloat, weight_bit_width=1), "1 bit is not supported"),
         (network(SignedBinaryWeightPerTensorConst), "1 bit is not supported"),
+        (network(Int8WeightPerTensorFloat, weight_bit_width=24), "24 bits are too many: kernels"),
         (network(Fp8e4m3OCPWeightPerTensorFloat), "minifloats have no integer form; use an"),
         (network(MXInt8Weight), "scales of groups of channels, as of MX formats"),
     ],

@@ -51,6 +51,17 @@ def of(forward):
     return Own()
 
 
+class Repeated(nn.Module):
+    """A latent for each of four sets of nine points, a number that stands in forward."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(7, 3)
+
+    def forward(self, x, z):
+        return self.layer(torch.cat([x, z[:, None].expand(-1, 9, -1)], dim=-1)).sin()
+
+
 def difference(module, *inputs):
     """Largest relative difference over the outputs, without quantizers."""
     network = trace(module, inputs)
@@ -100,6 +111,7 @@ def test_siren_of_pypi():
         (own.Residual, [GRID]),
         (own.Filters, [GRID]),
         (own.Modulated, [torch.rand(4, 9, 2), torch.randn(4, 5)]),
+        (Repeated, [torch.rand(4, 9, 2), torch.randn(4, 5)]),
     ],
 )
 def test_networks(network, inputs):
@@ -114,6 +126,7 @@ def test_networks(network, inputs):
         lambda s, x: s.b(s.a(x) * torch.sigmoid(1.702 * s.a(x))),
         lambda s, x: torch.where(s.a(x) > 0, s.a(x), 0.1 * s.a(x)),
         lambda s, x: (s.a(x) > 0).float() * s.a(x),
+        lambda s, x: s.b(s.a(x).sin()) * (x[:, :1].abs() < 0.5),
         lambda s, x: s.b(torch.tanh(s.a(x) * torch.arange(1, 9) + 1)) - 2,
         lambda s, x: torch.arange(1, 9) * torch.relu(s.a(x)) + torch.ones(8),
         lambda s, x: s.b(torch.relu(s.a(x)) + torch.relu(s.a(x)) ** 2),
