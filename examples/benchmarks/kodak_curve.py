@@ -75,8 +75,8 @@ WAYS = {
 SHARED_BITS = (6, 4)
 CHUNK = 1 << 16
 PLANNED = 6  # plans that are tried in earnest
-#: Of biases in the file, in periods.
-BIAS_STEP = 2.0**-13
+#: Of biases in the file, in periods: 2^-9 cost a 10 x 28 network 0.003 dB.
+BIAS_STEP = 2.0**-10
 
 
 @dataclass(frozen=True)
@@ -240,7 +240,12 @@ def main() -> None:
             write_json(rows_file, rows)
             print(case.name, way, f"{row['psnr']:.2f}", flush=True)
     print(write_table(arguments.out, list(rows.values())))
-    write_curve(arguments.out, list(rows.values()))
+    pixels = [Case(picture, "", arguments).pixels for picture in arguments.pictures]
+    title = (
+        f"Ours: {len(pixels)} pictures, {arguments.steps} steps of {arguments.batch} pixels, "
+        f"{arguments.qat_steps} of fine-tuning. Others: 24 pictures, as published"
+    )
+    write_curve(arguments.out, list(rows.values()), pixels, title)
 
 
 if __name__ == "__main__":

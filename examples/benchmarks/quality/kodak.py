@@ -4,13 +4,18 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from io import BytesIO
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from dhq_brevitas.inr.families import Activation, Family, siren_initialize
+from dhq_brevitas.signals.metrics import psnr
 from dhq_brevitas.util.figures import new_figure, save
 from dhq_brevitas.util.files import write_text
 
@@ -47,6 +52,7 @@ FREQUENCIES = Family(
     encoding=encoding,
 )
 
+JPEG_QUALITIES = (3, 5, 8, 12, 18, 25, 35, 50)
 #: Bits a pixel and PSNR in dB, means of Kodak's 24 pictures; from the result files of these.
 OTHERS = {
     "COIN, float16, 50 000 full steps (EmilienDupont/coin)": [
@@ -83,7 +89,7 @@ def write_table(out: Path, rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def grouped(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], list[Mapping[str, Any]]]:
-    """By network and way, of those networks and ways that all pictures have."""
+    """By network and way."""
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in rows:
         groups.setdefault((row["network"], row["way"]), []).append(row)
@@ -99,18 +105,39 @@ def means(out: Path, rows: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
     return rate / len(rows), sum(row["psnr"] for row in rows) / len(rows)
 
 
-def write_curve(out: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """OUT/curve.png."""
-    figure = new_figure((9, 6))
+def jpeg(pictures: Sequence[np.ndarray]) -> list[tuple[float, float]]:
+    """Means of bits a pixel and PSNR in dB of pictures [height, width, 3] in [-1, 1]."""
+    points = []
+    for setting in JPEG_QUALITIES:
+        found = []
+        for pixels in pictures:
+            buffer = BytesIO()
+            exact = Image.fromarray(np.rint((pixels + 1) * 127.5).astype(np.uint8))
+            exact.save(buffer, "JPEG", quality=setting, optimize=True)
+            size, decoded = buffer.tell(), np.asarray(Image.open(buffer)) / 127.5 - 1
+            found.append((8 * size / pixels[..., 0].size, psnr(pixels, decoded)))
+        rate, quality = np.mean(found, axis=0)
+        points.append((float(rate), float(quality)))
+    return points
+
+
+def write_curve(
+    out: Path, rows: Sequence[Mapping[str, Any]], pictures: Sequence[np.ndarray], title: str
+) -> None:
+    """OUT/curve.png: our networks, and JPEG, of the same pictures, beside others' means of 24."""
+    figure = new_figure((10, 7))
     axes = figure.add_subplot()
     for label, points in OTHERS.items():
         axes.plot(*zip(*points, strict=True), ".--", linewidth=1, label=label)
-    groups = grouped(rows)
-    count = len({row["picture"] for row in rows})
-    for way in dict.fromkeys(way for _, way in groups):
+    axes.plot(*zip(*jpeg(pictures), strict=True), "k:", label="JPEG of our pictures (Pillow)")
+    groups = {key: some for key, some in grouped(rows).items() if len(some) == len(pictures)}
+    for way, marker in zip(
+        dict.fromkeys(way for _, way in groups), cycle("os^vDP*X"), strict=False
+    ):
         points = sorted(means(out, some) for (_, name), some in groups.items() if name == way)
-        axes.plot(*zip(*points, strict=True), "o-", label=f"{way}, {count} pictures")
-    axes.set(xscale="log", xlabel="bits a pixel", ylabel="PSNR in dB", xlim=(0.01, 1.2))
+        axes.plot(*zip(*points, strict=True), marker, markersize=8, label=f"ours: {way}")
+    axes.set(xscale="log", xlabel="bits a pixel", ylabel="PSNR in dB", title=title)
+    axes.set(xlim=(0.01, 1.2), ylim=(15, 33))
     axes.grid(True, alpha=0.3)
     axes.legend(fontsize="x-small")
     save(figure, out / "curve.png", 100)
