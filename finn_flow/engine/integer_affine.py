@@ -87,8 +87,8 @@ def integer_affine(
     for early in (0, 1, MAX_EARLY) if np.all(signs > 0) else (0,):
         for shift in range(MAX_BITS - 2 - max(abs(low), abs(high)).bit_length()):
             lines = []
-            for column, bounds in zip(found.T, ends, strict=True):
-                line = _line(column, bounds, low, shift, early)
+            for column, reach in zip(found.T, ends, strict=True):
+                line = _line(column, reach, low, shift, early)
                 if line is None:
                     break
                 lines.append(line)
