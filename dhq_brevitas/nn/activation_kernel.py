@@ -182,7 +182,7 @@ def _stages(x: Tensor, *stages: Any) -> tuple[_Stages, list[Tensor | None]]:
         found.unit, found.bins, found.least, found.most = table[:4]
         found.offset = int(table[4])
     if scale is not None:
-        found.scales, found.low, found.high = scale.numel(), *grid[:2]
+        found.scales, found.low, found.high = scale.numel(), grid[0], grid[1]
         found.floors, found.passes = map(bool, grid[2:])
     return found, tensors
 
