@@ -38,7 +38,7 @@ def in_processes(
     # Processes are copies of one that has imported what jobs need, and started no thread.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["torch", work.__module__, *preload])
-    waiting, running = list(jobs.items()), {}
+    waiting, running = list(jobs.items()), dict[Any, tuple[str, Any]]()
     try:
         while waiting or running:
             while waiting and len(running) < processes:
@@ -49,7 +49,6 @@ def in_processes(
                 sender.close()
                 running[receiver] = name, process
             for done in wait(list(running)):
-                assert isinstance(done, Connection)
                 name, process = running.pop(done)
                 try:
                     result = done.recv()

@@ -40,7 +40,7 @@ COLUMNS = {
 #: Columns of tables that have them only where designs are judged by them, or differ in them.
 ESTIMATES = ("lut", "dsp", "bram18")
 OPTIONAL = ("samples_per_second", "bits_per_sample", "speed")
-FIGURES = ("psnr", "psnr_float", "lut", "dsp", "bram18", "uram", "cycles")
+FIGURES: tuple[str, ...] = ("psnr", "psnr_float", "lut", "dsp", "bram18", "uram", "cycles")
 FIGURES += ("samples_per_second", "bits_per_sample", "seconds", "given_up")
 
 

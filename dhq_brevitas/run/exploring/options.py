@@ -29,8 +29,8 @@ __all__ = [
 ]
 
 #: What a design is made of; numbers but for the two that are names.
-SEARCHED = ("family", "hidden", "layers", "weight_bits", "act_bits", "phase_bits", "rotation")
-SEARCHED += ("speed",)
+SEARCHED: tuple[str, ...] = ("family", "hidden", "layers", "weight_bits", "act_bits")
+SEARCHED += ("phase_bits", "rotation", "speed")
 NAMES = ("family", "rotation")
 #: What designs may be judged by, and whether more of it is better.
 DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {

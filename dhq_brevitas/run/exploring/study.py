@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from filelock import FileLock, Timeout
 
@@ -254,7 +254,7 @@ def _shown(url: str) -> str:
         ) from None
 
 
-def _open(url: str, name: str, directions: Sequence[str]) -> "Study":
+def _open(url: str, name: str, directions: Sequence[Literal["maximize", "minimize"]]) -> "Study":
     import optuna
     from sqlalchemy.pool import NullPool
 
