@@ -102,13 +102,13 @@ def read(module: nn.Module, inputs: Sequence[Tensor], calling: Calling) -> Readi
     own = [error for progress, error in errors if progress < 0]
     if len(own) == len(errors):  # the whole of the inputs was tried last: as the user calls it
         raise own[-1]
-    error = max(errors, key=lambda pair: pair[0])[1]
-    if isinstance(error, RuntimeError):
+    farthest = max(errors, key=lambda pair: pair[0])[1]
+    if isinstance(farthest, RuntimeError):
         raise ValueError(
             f"{type(module).__name__}: the samples of its inputs do not go together "
-            f"({' '.join(str(error).split())}); take sizes from x.shape, not from numbers"
-        ) from error
-    raise error
+            f"({' '.join(str(farthest).split())}); take sizes from x.shape, not from numbers"
+        ) from farthest
+    raise farthest
 
 
 def _ways(inputs: Sequence[Tensor]) -> Iterator[tuple[Given, ...]]:

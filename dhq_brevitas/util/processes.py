@@ -38,7 +38,7 @@ def in_processes(
     # Processes are copies of one that has imported what jobs need, and started no thread.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["torch", work.__module__, *preload])
-    waiting, running = list(jobs.items()), dict[Any, tuple[str, Any]]()
+    waiting, running = list(jobs.items()), dict[Connection, tuple[str, Any]]()
     try:
         while waiting or running:
             while waiting and len(running) < processes:
@@ -48,7 +48,8 @@ def in_processes(
                 process.start()
                 sender.close()
                 running[receiver] = name, process
-            for done in wait(list(running)):
+            ready = wait(list(running))
+            for done in [receiver for receiver in running if receiver in ready]:
                 name, process = running.pop(done)
                 try:
                     result = done.recv()
