@@ -132,7 +132,7 @@ def fitted(case: Case) -> Fitted:
     training = TrainSpec(arguments.steps, arguments.batch, case.rate)
     part = case.file("floats", "", ".part")
     fit_float(network, inputs, torch.from_numpy(target), training, part, case.name, progress=False)
-    fit = Fitted(network, grid, -1.0, 1.0, codes, target, float("nan"))
+    fit = Fitted(network, grid, -1.0, 1.0, codes, target, float("nan"), case.rate)
     fit = replace(fit, psnr=quality(network, inputs, fit))
     fit.save(file)
     return fit

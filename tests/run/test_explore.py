@@ -4,6 +4,7 @@
 
 import contextlib
 import csv
+import functools
 import html
 import json
 import multiprocessing
@@ -20,6 +21,7 @@ import time
 from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -344,11 +346,16 @@ def test_diverged(tmp_path, capsys):
 def test_hopeless_designs():
     """One that takes as much as a finished one, of a float network that is more than 1 dB worse."""
     finished = [{"trial": 3, "psnr": 30.0, "lut": 100, "dsp": 4, "bram18": 2, "uram": 0}]
-    used = trials.Resources(lut=100, dsp=4, bram18=2)
-    trials._check_reachable(used, 29.1, finished)
-    trials._check_reachable(trials.Resources(lut=99, dsp=40, bram18=2), 20.0, finished)
+    used = {"lut": 100, "dsp": 4, "bram18": 2, "uram": 0}
+    evaluator = SimpleNamespace(objectives=("psnr", "lut"))
+    check = functools.partial(trials.Evaluator._check_reachable, evaluator)
+    check(used, 29.1, finished)
+    check(used | {"lut": 99, "dsp": 40}, 20.0, finished)
     with pytest.raises(trials._GivenUp, match=r"reach 28.90 dB, trial 3 has 30.00 dB"):
-        trials._check_reachable(used, 28.9, finished)
+        check(used, 28.9, finished)
+    # One that is faster than the finished one may be worse.
+    evaluator.objectives = ("psnr", "samples_per_second")
+    check(used | {"samples_per_second": 2}, 20.0, [finished[0] | {"samples_per_second": 1}])
 
 
 # -- what is asked ---------------------------------------------------------------------------------

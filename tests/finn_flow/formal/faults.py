@@ -154,7 +154,7 @@ OWN = (
     (ONE, "a_count", "dhq_stream_register.sv", "m_valid     <= 1'b0;", "m_valid     <= 1'b1;"),
     (ONE, "a_capacity", "matrix_vector.sv", "s_axis_tready = enable;", "s_axis_tready = 1'b1;"),
     (STREAM, "a_ready", "matrix_vector.sv", "!result || loadable", "!result"),
-    (TREE, "a_value", "matrix_vector.sv", "value[2*i+1]", "value[2*i]"),
+    (TREE, "a_value", "matrix_vector.sv", "value[level-1][2*i+1]", "value[level-1][2*i]"),
     (TERNARY, "a_value", "matrix_vector_multiplier.sv", "WIDE == 1 || sign[0]) ? SUM", "1) ? SUM"),
     (SIGN, "a_value", "matrix_vector_multiplier.sv", "|| sign[0]) && minus", "|| sign[0])"),
 )
@@ -203,7 +203,7 @@ BUFFER_FAULTS = (
     ("a_value", "rewind && !done ? base", "rewind ? base"),
     ("a_value", "CW'(lane / IN_LANES)", "'0"),
 )
-_RESULTS = "out_valid <= result || (out_valid && !leaving);"
+_RESULTS = "out_valid <= (result && loadable) || (out_valid && !leaving);"
 PRODUCT_FAULTS = (
     ("a_value", "else if (step) accumulator <= total", "else accumulator <= total"),
     ("a_value", "if (!rst_n || (step && result)) accumulator", "if (!rst_n) accumulator"),
