@@ -114,6 +114,8 @@ LINES = Case("matrix_vector_memory", {"LINES": "12'h3a5"}, {"weights.mem": (5, 1
 MULTIPLIER = Case("matrix_vector_multiplier")
 SIGN = Case("matrix_vector_multiplier", {"SIGNS": 1, "WIDE": 1})
 BUFFER = Case("matrix_vector_buffer")
+# Vectors of words that are no power of two begin anywhere.
+UNALIGNED = Case("matrix_vector_buffer", {"LANES": 1, "WORDS": 3, "CHAIN": 1})
 ONE = product([[-3]], 1, 1, IN_WIDTH=1)
 SQUARE = product([[1, -4], [3, 2]], 1, 1, cycles=20)
 STREAM = product([[1, -4], [3, 2]], 2, 1, OUT_LANES=2, FULL_RATE=1, cycles=20)
@@ -219,7 +221,7 @@ CASES = (
     BUFFER,
     Case("matrix_vector_buffer", {"WORDS": 1, "DEPTH": 2, "PASSES": 1}),
     Case("matrix_vector_buffer", {"LANES": 3, "IN_LANES": 3, "PASSES": 1}),
-    Case("matrix_vector_buffer", {"LANES": 1, "WORDS": 3, "CHAIN": 1}),
+    UNALIGNED,
     ONE,
     SQUARE,
     STREAM,

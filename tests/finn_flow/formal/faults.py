@@ -44,6 +44,7 @@ from cases import (
     TERNARY,
     TRANSMITTER,
     TREE,
+    UNALIGNED,
     UNSIGNED_AFFINE,
     WORDS,
 )
@@ -194,13 +195,15 @@ GRID_FAULTS = (
     ("a_value", "wraps[i+1] && index[i] ==", "index[i] =="),
     ("a_value", f"{_STEP} && last_beat", _STEP),
 )
-BUFFER_FAULTS = (
+UNALIGNED_FAULTS = (
     ("a_complete", "word == WW'(WORDS - 1)", "word == WW'(WORDS - 2)"),
+    ("a_value", "rewind && !done ? base", "rewind ? base"),
+)
+BUFFER_FAULTS = (
     ("a_complete", "enable && begin_vector && complete", "begin_vector && complete"),
     ("a_capacity", "fill != FW'(DEPTH)", "1'b1"),
     ("a_offer", "fill != FW'(DEPTH)", "fill == '0"),
     ("a_value", "releasing[CHAIN-1]", "releasing[0]"),
-    ("a_value", "rewind && !done ? base", "rewind ? base"),
     ("a_value", "CW'(lane / IN_LANES)", "'0"),
 )
 _RESULTS = "out_valid <= (result && loadable) || (out_valid && !leaving);"
@@ -245,6 +248,7 @@ MUTANTS = (
             (FORK, FORK_FAULTS),
             (CONCAT, CONCAT_FAULTS),
             (GRID, GRID_FAULTS),
+            (UNALIGNED, UNALIGNED_FAULTS),
             (BUFFER, BUFFER_FAULTS),
             (MULTIPLIER, MULTIPLIER_FAULTS),
             (SQUARE, PRODUCT_FAULTS),
