@@ -36,7 +36,7 @@ from dhq_brevitas.finn_flow.logs import finn_log_to_file
 from dhq_brevitas.finn_flow.ops import DOMAIN, RTL_DOMAIN
 from dhq_brevitas.finn_flow.ops.mvau_rtl import MATRIX_VECTOR, obstacle
 from dhq_brevitas.finn_flow.ranges import IntegerRange, integer_ranges
-from dhq_brevitas.finn_flow.report import RESOURCES, missed_dsps
+from dhq_brevitas.finn_flow.report import node_resources
 from dhq_brevitas.finn_flow.steps import (
     DhqBuildConfig,
     keep_weights_signed,
@@ -87,12 +87,9 @@ class LayerEstimator:
         cycles = exp_cycles_per_layer(model)
         result = [Resources()] * len(layers)
         for node in model.graph.node:
-            found = {
-                ours: round(resources[node.name][theirs]) for theirs, ours in RESOURCES.items()
-            }
-            found["dsp"] += missed_dsps(model, node, self.fpga_part)
+            used = node_resources(model, node, resources[node.name], self.fpga_part)
             layer = chain.layer_of[node.output[0]]
-            result[layer] += Resources(**found, cycles=cycles[node.name])
+            result[layer] += Resources(**used, cycles=cycles[node.name])
         return result
 
     def network(self, model: nn.Module, inputs: Tensor) -> Resources:
@@ -117,6 +114,7 @@ class LayerEstimator:
                 folder,
                 cycles_per_sample=self.cycles_per_sample,
                 fpga_part=self.fpga_part,
+                mvau=self.mvau,
                 progress=False,
             ).report
         names = ("lut", "dsp_rtl", "bram18", "uram", "cycles_per_sample")

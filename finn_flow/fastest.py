@@ -15,7 +15,7 @@ from dhq_brevitas.finn_flow.build import load_graph, prepared
 from dhq_brevitas.finn_flow.logs import finn_log_to_file
 from dhq_brevitas.finn_flow.ops import ChannelwiseOp, layer_kind
 from dhq_brevitas.finn_flow.ops.channelwise_rtl import KernelRtl
-from dhq_brevitas.finn_flow.report import RESOURCES, missed_dsps
+from dhq_brevitas.finn_flow.report import node_resources
 from dhq_brevitas.finn_flow.steps import (
     DHQ_BUILD_STEPS,
     DhqBuildConfig,
@@ -92,7 +92,5 @@ def _resources(model: ModelWrapper, config: DhqBuildConfig) -> Resources:
     total = Resources(cycles=slowest_cycles(model))
     found = res_estimation(model, config.fpga_part)
     for node in model.graph.node:
-        values = {ours: round(found[node.name][theirs]) for theirs, ours in RESOURCES.items()}
-        values["dsp"] += missed_dsps(model, node, config.fpga_part)
-        total += Resources(**values)
+        total += Resources(**node_resources(model, node, found[node.name], config.fpga_part))
     return total

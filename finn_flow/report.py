@@ -3,6 +3,7 @@
 """Summary of FINN's estimate reports."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,15 @@ def read_report(model: ModelWrapper, cfg: DataflowBuildConfig) -> dict[str, Any]
         _layer(node, cycles, resources) for node in model.graph.node if is_hardware(node)
     ]
     return report
+
+
+def node_resources(
+    model: ModelWrapper, node: NodeProto, found: Mapping[str, float], fpga_part: str
+) -> dict[str, int]:
+    """LUTs, DSPs as in RTL and memories of a node; ``found`` is FINN's ``res_estimation`` of it."""
+    used = {ours: round(found[theirs]) for theirs, ours in RESOURCES.items()}
+    used["dsp"] += missed_dsps(model, node, fpga_part)
+    return used
 
 
 def missed_dsps(model: ModelWrapper, node: NodeProto, fpga_part: str) -> int:

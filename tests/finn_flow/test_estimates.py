@@ -112,14 +112,16 @@ class Skipping(torch.nn.Module):
         return torch.tanh(self.last(torch.cat([h, x], dim=-1)))
 
 
-def test_a_network_whose_branches_meet_is_estimated_as_it_is_built(tmp_path):
+@pytest.mark.parametrize("mvau", ["matrix_vector", "finn"])
+def test_a_network_whose_branches_meet_is_estimated_as_it_is_built(tmp_path, mvau):
     torch.manual_seed(0)
     network = quantize(Skipping(), grid(8), progress=False)
-    hardware = Hardware(Limits(cycles_per_sample=64), LayerEstimator(64, PART))
+    hardware = Hardware(Limits(cycles_per_sample=64), LayerEstimator(64, PART, mvau))
     with network.flat():
         *layers, between = hardware.used(network, grid(8))
     graph = export_qonnx(network, args=grid(8)[:1])
-    report = build_dataflow(graph, tmp_path, cycles_per_sample=64, progress=False).report
+    options = {"cycles_per_sample": 64, "mvau": mvau, "progress": False}
+    report = build_dataflow(graph, tmp_path, **options).report
     assert sum(layers, between) == of_report(report)
     built = {node["op_type"]: node["lut_estimate"] for node in report["layers"]}
     assert between.lut > built["StreamAdd_rtl"] + built["StreamingConcat_rtl"] > 0
