@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from dhq_brevitas.inr.layer_plan import LayerPlan
+from dhq_brevitas.inr.layer_plan import LayerPlan, weight_bits
 from dhq_brevitas.inr.layers import check_network, is_chain, layers_of
 from dhq_brevitas.inr.planned import shapes_of, with_plans
 from dhq_brevitas.inr.quant_spec import QuantSpec, Scheme, plan_layers
@@ -166,10 +166,9 @@ class _Search:
         self.feeders = [shape.feeder for shape in self.shapes]
         self.uniform = plan_layers(self.shapes, replace(base, scheme=Scheme.STOCK, layers=None))
         if budget is None:
-            weight_bits = sum(plan.weights * plan.weight_bits for plan in self.uniform)
             # Widths that are not the plan's, of concatenations and the like, count as they are.
             acts = max(base.act_bits, average_act_bits(self.uniform))
-            budget = Budget(weight_bits, acts, MULTIPLIED_BITS[mvau])
+            budget = Budget(weight_bits(self.uniform), acts, MULTIPLIED_BITS[mvau])
         budget.check(self.uniform)
         self.budget = budget
         device = inputs.device
