@@ -45,6 +45,7 @@ from dhq_brevitas.signals.grid import CoordinateGrid, grid_codes
 from dhq_brevitas.signals.metrics import psnr
 from dhq_brevitas.signals.pictures import load_image
 from dhq_brevitas.util.files import check_writable_folder, read_json, write_json
+from dhq_brevitas.util.hooks import evaluated
 from quality.baselines import clustered
 from quality.kodak import FREQUENCIES, write_curve, write_table
 from quality.straight_through import train_quantized
@@ -73,7 +74,6 @@ WAYS = {
     "DHQ W4A12": QuantSpec(**WIDE, weight_bits=4),
 }
 SHARED_BITS = (6, 4)
-CHUNK = 1 << 16
 PLANNED = 6  # plans that are tried in earnest
 #: Of biases in the file, in periods: 2^-9 cost a 10 x 28 network 0.003 dB.
 BIAS_STEP = 2.0**-10
@@ -140,10 +140,7 @@ def fitted(case: Case) -> Fitted:
 
 def quality(model: torch.nn.Module, inputs: torch.Tensor, fit: Fitted) -> float:
     """PSNR in dB, over the whole picture, of outputs cut off at -1 and 1."""
-    model.eval()
-    with torch.no_grad():
-        outputs = torch.cat([model(part) for part in inputs.split(CHUNK)])
-    return psnr(fit.target, outputs.clamp(-1, 1).numpy())
+    return psnr(fit.target, evaluated(model, inputs).clamp(-1, 1).numpy())
 
 
 def quantized(case: Case, fit: Fitted, way: str) -> dict[str, Any]:

@@ -41,11 +41,12 @@ from brevitas.quant.mx_quant_ocp import MXFloat8e4m3Weight, MXInt8Weight
 from torch import Tensor
 
 import dhq_brevitas as dhq
-from dhq_brevitas.inr.network import Inr
 from dhq_brevitas.nn.hadamard import hadamard_matrix, largest_order
+from dhq_brevitas.planning.sensitivity import Probe
 from dhq_brevitas.signals.metrics import psnr
-from dhq_brevitas.signals.pictures import load_image
 from quality.baselines import clustered
+from quality.pictures import fit_picture
+from quality.report import markdown
 
 BLOCK = 16
 SAMPLES = 4096
@@ -134,23 +135,11 @@ def fitted(picture: str, family: str, args: argparse.Namespace) -> dhq.Fitted:
     """The float network, made once."""
     file = args.out / f"{Path(picture).stem}-{family}-{args.size}-{args.hidden}-{args.steps}.pt"
     if not file.exists():
-        pixels = load_image(picture, size=args.size).pixels
-        points = np.indices(pixels.shape[:2]).reshape(2, -1).T
-        values = pixels.reshape(len(points), -1)
-        made = dhq.fit(points, values, family=family, hidden=args.hidden, steps=args.steps)
+        shape = {"family": family, "hidden": args.hidden}
+        made = fit_picture(picture, args.size, **shape, steps=args.steps)
         file.parent.mkdir(parents=True, exist_ok=True)
         made.save(file)
     return dhq.Fitted.load(file)
-
-
-def layer_inputs(network: Inr, x: Tensor) -> list[Tensor]:
-    """What each linear layer is fed with, float32 [N, n], for coordinates [N, d]."""
-    found = []
-    for linear, activation in zip(network.linears, [*network.activations, None], strict=True):
-        found.append(x)
-        if activation is not None:
-            x = activation(linear(x))
-    return found
 
 
 @torch.no_grad()
@@ -158,7 +147,7 @@ def rows(net: dhq.Fitted, bits: int) -> Iterator[tuple[str, str, float, float]]:
     """(format, rotation, mean SQNR of the weights in dB, PSNR of the picture in dB)."""
     x = torch.from_numpy(net.codes).float() * net.grid.step
     chosen = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:SAMPLES]
-    inputs = layer_inputs(net.network, x[chosen])[1:]
+    inputs = Probe(net.network, x[chosen]).inputs_of[1:]
     weights = [linear.weight for linear in net.network.linears[1:]]
     turns = [rotations(*pair) for pair in zip(weights, inputs, strict=True)]
     for (name, rounded_to), rotation in itertools.product(formats(bits).items(), turns[0]):
@@ -201,12 +190,11 @@ def table(family: str, bits: int, nets: list[dhq.Fitted]) -> str:
             cells.setdefault(name, {}).setdefault(rotation, []).append((quality, ratio))
     names = list(cells["int"])
     level = np.mean([net.psnr for net in nets])
-    lines = [["format", *names], ["---"] * (len(names) + 1)]
+    lines = [["format", *names]]
     for name, row in cells.items():
         means = [np.mean(row[rotation], axis=0) for rotation in names]
         lines.append([name, *(f"{quality:.2f} ({ratio:.1f})" for quality, ratio in means)])
-    body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    return f"\n{family}, {bits} bits, float {level:.2f}: PSNR (SQNR) in dB\n\n{body}"
+    return f"\n{family}, {bits} bits, float {level:.2f}: PSNR (SQNR) in dB\n\n{markdown(lines)}"
 
 
 if __name__ == "__main__":

@@ -28,7 +28,6 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
-import numpy as np
 import torch
 from scipy.stats import spearmanr
 
@@ -43,20 +42,12 @@ from dhq_brevitas.planning.alternatives import Budget
 from dhq_brevitas.planning.search import make_plan
 from dhq_brevitas.planning.sensitivity import Probe
 from dhq_brevitas.quantization.post_training import post_train
-from dhq_brevitas.signals.pictures import load_image
+from quality.pictures import fit_picture
 
 WIDTHS = range(2, 8)
 DRAWS = 64  # of Hutchinson's estimator
 SPEC = QuantSpec(scheme="stock", scale="float")
 Bits = tuple[int, ...]
-
-
-def fitted(picture: str, size: int, hidden: int, steps: int) -> dhq.Fitted:
-    """The float network."""
-    pixels = load_image(picture, size=size).pixels
-    points = np.indices(pixels.shape[:2]).reshape(2, -1).T
-    values = pixels.reshape(len(points), -1)
-    return dhq.fit(points, values, hidden=hidden, steps=steps, progress=False)
 
 
 def unrounded(net: dhq.Fitted, layers: tuple[LayerPlan, ...] | None = None) -> QuantInr:
@@ -172,7 +163,9 @@ def main() -> None:
     for line in (head, ["---"] * len(head)):
         print("| " + " | ".join(line) + " |")
     for picture in args.pictures:
-        for row in check(fitted(picture, args.size, args.hidden, args.steps), args.budget):
+        shape = {"hidden": args.hidden, "steps": args.steps}
+        net = fit_picture(picture, args.size, **shape, progress=False)
+        for row in check(net, args.budget):
             print("| " + " | ".join([picture, *row]) + " |", flush=True)
 
 

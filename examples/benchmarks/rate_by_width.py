@@ -13,10 +13,8 @@ rotations after the activation quantizers and float scales, and fine-tuned at ea
 import argparse
 import itertools
 
-import numpy as np
-
 import dhq_brevitas as dhq
-from dhq_brevitas.signals.pictures import load_image
+from quality.pictures import fit_picture
 
 
 def main() -> None:
@@ -35,11 +33,9 @@ def main() -> None:
 
     print("picture    fitted at  float   bits  fine-tuned at  quantized")
     for picture, rate in itertools.product(args.pictures, args.rates):
-        pixels = load_image(picture, size=args.size).pixels
-        points = np.indices(pixels.shape[:2]).reshape(2, -1).T
-        fitted = dhq.fit(
-            points,
-            pixels.reshape(len(points), -1),
+        fitted = fit_picture(
+            picture,
+            args.size,
             hidden=args.hidden,
             steps=args.steps,
             learning_rate=rate,

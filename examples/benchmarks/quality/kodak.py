@@ -18,6 +18,7 @@ from dhq_brevitas.inr.families import Activation, Family, siren_initialize
 from dhq_brevitas.signals.metrics import psnr
 from dhq_brevitas.util.figures import new_figure, save
 from dhq_brevitas.util.files import write_text
+from quality.report import markdown
 
 BASE, FREQUENCIES_AN_AXIS, NEARLY_LINEAR = 1.4, 16, 0.25
 
@@ -77,13 +78,13 @@ def write_table(out: Path, rows: Sequence[Mapping[str, Any]]) -> str:
     """OUT/table.md: means over the pictures of a network, and each picture's PSNR."""
     pictures = sorted({row["picture"] for row in rows})
     head = ["network", "", "bits a pixel", "mean", *pictures]
-    lines = [head, ["---"] * len(head)]
+    lines = [head]
     for (network, way), some in grouped(rows).items():
         found = {row["picture"]: f"{row['psnr']:.2f}" for row in some}
         bits, quality = means(out, some)
         cells = [found.get(picture, "") for picture in pictures]
         lines.append([network, way, f"{bits:.4f}", f"{quality:.2f}", *cells])
-    text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    text = markdown(lines)
     write_text(out / "table.md", text + "\n")
     return text
 

@@ -3,6 +3,7 @@
 """Tables and plot of the quality benchmark."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +54,14 @@ def tables(cells: list[Cell]) -> str:
     return "\n\n".join(parts)
 
 
-def _titled(title: str, rows: list[list[str]]) -> str:
-    """A Markdown table below its title; the first row is the heading."""
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; the first row is the heading."""
     head, *body = rows
-    lines = ["| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *body]]
-    return "\n".join([title, "", *lines])
+    return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *body])
+
+
+def _titled(title: str, rows: list[list[str]]) -> str:
+    return f"{title}\n\n{markdown(rows)}"
 
 
 def _row(scheme: str, cells: list[Cell], pictures: list[str]) -> list[str]:
