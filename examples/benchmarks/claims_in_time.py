@@ -32,7 +32,7 @@ from hardware.designs import (
 )
 from hardware.energy import energy_ratio
 from hardware.tables import CLAIMS
-from hardware_comparison import plain, quantized_runs
+from hardware_comparison import comparison_parser, plain, quantized_runs
 
 REFERENCE, STOCK, CLAIMED = "float32", "W8A8", "W8A8 DHQ"
 QUANTIZED = (STOCK, CLAIMED, "W4A8 DHQ")
@@ -181,23 +181,11 @@ def equal_area(designs: Sequence[Design]) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("image", nargs="?", default="astronaut", help="picture (%(default)s)")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for results")
-    parser.add_argument("--size", type=int, default=32, help="pixels (%(default)s)")
-    parser.add_argument("--hidden", type=int, default=16, help="width (%(default)s)")
-    parser.add_argument("--layers", type=int, default=2, help="sine layers (%(default)s)")
-    parser.add_argument("--steps", type=int, default=1500, help="of the fit (%(default)s)")
-    parser.add_argument("--qat-steps", type=int, default=200, help="fine-tuning (%(default)s)")
-    parser.add_argument("--cycles-per-sample", type=int, default=64, help="folding (%(default)s)")
+    parser = comparison_parser(__doc__)
+    parser.set_defaults(size=32, hidden=16, steps=1500, qat_steps=200, cycles_per_sample=64)
     parser.add_argument("--mhz", type=float, default=100, help="to route for (%(default)s)")
     parser.add_argument(
         "--faster", type=int, nargs="*", default=[32, 16, 8], help="cycles a sample (32 16 8)"
-    )
-    parser.add_argument(
-        "--no-energy", dest="energy", action="store_false", help="do not simulate netlists"
     )
     options = parser.parse_args()
     options.out = check_writable_folder(options.out).resolve()

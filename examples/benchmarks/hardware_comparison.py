@@ -116,21 +116,28 @@ def facts(options: argparse.Namespace) -> str:
     return text
 
 
-def main() -> None:
+def comparison_parser(description: str | None) -> argparse.ArgumentParser:
+    """Options of scripts that compare designs of one network; they set the defaults of sizes."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("image", nargs="?", default="astronaut", help="picture (%(default)s)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for results")
-    parser.add_argument("--size", type=int, default=48, help="pixels (%(default)s)")
-    parser.add_argument("--hidden", type=int, default=64, help="width (%(default)s)")
+    parser.add_argument("--size", type=int, help="pixels (%(default)s)")
+    parser.add_argument("--hidden", type=int, help="width (%(default)s)")
     parser.add_argument("--layers", type=int, default=2, help="sine layers (%(default)s)")
-    parser.add_argument("--steps", type=int, default=2000, help="of the fit (%(default)s)")
-    parser.add_argument("--qat-steps", type=int, default=300, help="fine-tuning (%(default)s)")
-    parser.add_argument("--cycles-per-sample", type=int, default=128, help="folding (%(default)s)")
+    parser.add_argument("--steps", type=int, help="of the fit (%(default)s)")
+    parser.add_argument("--qat-steps", type=int, help="fine-tuning (%(default)s)")
+    parser.add_argument("--cycles-per-sample", type=int, help="folding (%(default)s)")
     parser.add_argument(
         "--no-energy", dest="energy", action="store_false", help="do not simulate netlists"
     )
+    return parser
+
+
+def main() -> None:
+    parser = comparison_parser(__doc__)
+    parser.set_defaults(size=48, hidden=64, steps=2000, qat_steps=300, cycles_per_sample=128)
     options = parser.parse_args()
     options.out = check_writable_folder(options.out).resolve()
     folders = quantized_runs(options)

@@ -5,7 +5,6 @@
 import contextlib
 import csv
 import functools
-import html
 import json
 import multiprocessing
 import os
@@ -25,6 +24,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from browser import BROWSER, probed
 from commands import failure, run
 from PIL import Image
 
@@ -596,18 +596,9 @@ def test_speeds_that_cannot_be():
 
 # -- the page --------------------------------------------------------------------------------------
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
-# As in test_html_report: windows are at least 500 pixels wide, frames may be narrower.
-FRAME = """<!doctype html><title>-</title>
-<iframe id="frame" style="width: {width}px; height: 900px; border: 0" srcdoc="{page}"></iframe>
-<script>
-const frame = document.getElementById("frame");
-frame.addEventListener("load", () => {{
-  const page = frame.contentDocument, plots = [...page.images];
+PROBE = """  const plots = [...page.images];
   document.title = ["PROBE", page.documentElement.scrollWidth,
-    ...plots.map(i => i.naturalWidth && i.width)].join("|");
-}});
-</script>"""
+    ...plots.map(i => i.naturalWidth && i.width)].join("|");"""
 
 
 @pytest.mark.exhaustive
@@ -616,16 +607,7 @@ frame.addEventListener("load", () => {{
 def test_the_page_in_a_browser(explored, tmp_path, width):
     """Nothing is wider than the window; a plot has its width, or 432 pixels, so text of 12."""
     page = (explored[0] / "front.html").read_text()
-    (tmp_path / "page.html").write_text(FRAME.format(width=width, page=html.escape(page)))
-    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1700,950"]
-    command += ["--enable-logging=stderr", "--virtual-time-budget=3000", "--dump-dom"]
-    done = subprocess.run(
-        [*command, f"file://{tmp_path}/page.html"], capture_output=True, text=True, check=True
-    )
-    assert "CONSOLE" not in done.stderr
-    title = re.search(r"<title>PROBE\|(.*?)</title>", done.stdout)
-    assert title, done.stderr[-2000:]
-    scrolled, *plots = map(int, title[1].split("|"))
+    scrolled, *plots = map(int, probed(tmp_path, page, width, PROBE))
     assert scrolled <= width
     assert len(plots) == len(OBJECTIVES) - 1
     # 10 points of text at 200 dots an inch, of a picture of 720 dots.

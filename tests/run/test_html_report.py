@@ -2,16 +2,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """``dhq report --html``: one page that holds together, says what the summary says, and is alone."""
 
-import html
 import importlib.util
 import re
 import shlex
-import shutil
-import subprocess
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from browser import BROWSER, probed
 from commands import SMALL, failure, run
 from PIL import Image
 
@@ -254,15 +252,7 @@ def test_resources_of_a_synthesis():
 
 # -- in a browser ----------------------------------------------------------------------------------
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
-# Chromium's windows are at least 500 pixels wide, so the page is in a frame.
-FRAME = """<!doctype html><title>-</title>
-<iframe id="frame" style="width: {width}px; height: 900px; border: 0" srcdoc="{page}"></iframe>
-<script>
-const frame = document.getElementById("frame");
-frame.addEventListener("load", () => {{
-  const inside = frame.contentWindow, page = frame.contentDocument;
-  const cut = page.getElementById("cut"), right = page.getElementById("right");
+PROBE = """  const cut = page.getElementById("cut"), right = page.getElementById("right");
   const before = inside.getComputedStyle(right).clipPath;
   cut.value = 80;
   cut.dispatchEvent(new Event("input"));
@@ -274,9 +264,7 @@ frame.addEventListener("load", () => {{
     inside.innerWidth, page.documentElement.scrollWidth,
     [...page.images].every(i => i.loading === "lazy" || i.naturalWidth > 0),
     inside.performance.getEntriesByType("resource").filter(e => !e.name.startsWith("data:")).length
-  ].join("|");
-}});
-</script>"""
+  ].join("|");"""
 
 
 @pytest.mark.exhaustive
@@ -284,17 +272,8 @@ frame.addEventListener("load", () => {{
 @pytest.mark.parametrize("width", [360, 1600])
 def test_in_a_browser(page, folder, tmp_path, width):
     """The slider moves, nothing is wider than the window or comes from elsewhere, no error."""
-    text = FRAME.format(width=width, page=html.escape(page.text))
-    (tmp_path / "page.html").write_text(text)
-    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1700,950"]
-    command += ["--enable-logging=stderr", "--virtual-time-budget=3000", "--dump-dom"]
-    done = subprocess.run(
-        [*command, f"file://{tmp_path}/page.html"], capture_output=True, text=True, check=True
-    )
-    assert "CONSOLE" not in done.stderr
-    title = re.search(r"<title>(PROBE.*?)</title>", done.stdout)
-    assert title, done.stderr[-2000:]
-    _, before, after, spoken, alt, inner, scrolled, *others = title[1].split("|")
+    found = probed(tmp_path, page.text, width, PROBE)
+    before, after, spoken, alt, inner, scrolled, *others = found
     assert (before, after) == ("inset(0px 0px 0px 50%)", "inset(0px 0px 0px 80%)")
     assert (spoken, alt) == ("80 % left", "difference of")
     assert int(scrolled) <= int(inner) == width
