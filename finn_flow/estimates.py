@@ -117,8 +117,7 @@ class LayerEstimator:
                 mvau=self.mvau,
                 progress=False,
             ).report
-        names = ("lut", "dsp_rtl", "bram18", "uram", "cycles_per_sample")
-        return Resources(*(report[f"{name}_estimate"] for name in names))
+        return Resources.reported(report)
 
 
 class _Chain:

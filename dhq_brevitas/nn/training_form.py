@@ -154,12 +154,15 @@ class _Tables:
         self.joined, self.forms = joined, dict[nn.Module, _Lookup]()
 
     def form(self, layer: QuantLookupActivation) -> "_Lookup":
-        return self.forms.setdefault(layer, _Lookup(layer))
+        if layer not in self.forms:
+            self.forms[layer] = _Lookup(layer)
+        return self.forms[layer]
 
     def before(self, linear: nn.Module) -> "_Lookup | None":
         """What becomes part of ``linear``, if it can."""
         layer = self.joined.get(linear)
-        return None if layer is None or self.form(layer).table is None else self.form(layer)
+        form = None if layer is None else self.form(layer)
+        return None if form is None or form.table is None else form
 
 
 def _in_form(module: nn.Module, scales: dict[nn.Module, Given], tables: _Tables) -> nn.Module:

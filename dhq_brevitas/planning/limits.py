@@ -7,7 +7,7 @@ them what they take, which :class:`Resources` hold. Nothing here needs FINN, or 
 imported.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -39,6 +39,12 @@ class Resources:
     bram18: int = 0
     uram: int = 0
     cycles: int = 0
+
+    @classmethod
+    def reported(cls, report: Mapping[str, Any]) -> "Resources":
+        """Those of a build's report, DSPs as in its RTL; 0 for what FINN reported nothing on."""
+        names = ("lut", "dsp_rtl", "bram18", "uram", "cycles_per_sample")
+        return cls(*(report.get(f"{name}_estimate", 0) for name in names))
 
     def __add__(self, other: "Resources") -> "Resources":
         """Both in one pipeline."""

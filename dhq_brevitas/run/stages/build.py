@@ -147,11 +147,7 @@ def run(stage: Stage, options: BuildOptions) -> Results:
         f"{results.get('dsp_rtl_estimate')} DSPs in RTL (the estimate: "
         f"{results.get('dsp_estimate')})"
     )
-    used = Resources(
-        **{name: results.get(f"{name}_estimate", 0) for name in LIMITED if name != "dsp"},
-        dsp=results.get("dsp_rtl_estimate", 0),
-    )
-    for name, more in this.exceeded(used).items():
+    for name, more in this.exceeded(Resources.reported(results)).items():
         stage.say(f"warning: {this.given()[name] + more} {name} are more than --max-{name} allows")
     return results, [DATAFLOW]
 
