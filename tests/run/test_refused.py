@@ -35,6 +35,10 @@ pytestmark = pytest.mark.filterwarnings("ignore")
         (["--qat-learning-rate", "0"], "--qat-learning-rate 0.0 must be a positive number"),
         (["--batch", "0"], "--batch 0 must be at least 1"),
         (["--cycles-per-sample", "0"], "--cycles-per-sample 0 must be at least 1"),
+        (
+            ["--cycles-per-sample", "fast"],
+            "--cycles-per-sample: 'fast' is neither a number nor auto",
+        ),
         (["--clk-ns", "0"], "--clk-ns 0.0 must be positive"),
         (["--task", "film"], "--task 'film' is unknown: use picture, "),
         (["--family", "fern"], "--family 'fern' is unknown: use siren, "),

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -64,8 +65,15 @@ def cycles_option() -> Any:
 
 
 def cycles(text: str) -> int | str:
-    """A number, or "auto"."""
-    return AUTO_CYCLES if text == AUTO_CYCLES else int(text)
+    """A number, or "auto"; ArgumentTypeError for anything else."""
+    if text == AUTO_CYCLES:
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither a number nor {AUTO_CYCLES}"
+        ) from None
 
 
 def part_option() -> Any:
