@@ -81,7 +81,14 @@ def compiled(form: nn.Module, samples: Tensor) -> Callable[[Tensor], Tensor]:
     Where that fails, as without a C++ compiler, ``form`` itself, and a warning says why.
     """
     parameters = [p for p in form.parameters() if p.requires_grad]
-    run = torch.compile(form, fullgraph=True, dynamic=False)
+
+    def call(samples: Tensor) -> Tensor:
+        outputs: Tensor = form(samples)
+        return outputs
+
+    # PyTorch keeps at most eight compilations of one code object, whichever network they are of.
+    call.__code__ = call.__code__.replace()
+    run = torch.compile(call, fullgraph=True, dynamic=False)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of PyTorch about its own

@@ -13,7 +13,9 @@ def main() -> int:
     """Runs ``dhq``; returns the exit status."""
     handle_interrupts()
     from dhq_brevitas.run import cli
+    from dhq_brevitas.util.processes import keep_freed_memory
 
+    keep_freed_memory()
     return cli.main()
 
 

@@ -2,13 +2,31 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Jobs that know nothing of each other, in processes of their own."""
 
+import ctypes
 import multiprocessing
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-__all__ = ["in_processes", "use_cores"]
+__all__ = ["in_processes", "keep_freed_memory", "use_cores"]
+
+# Parameters of mallopt (malloc.h) and what they are set to, in bytes.
+MALLOC = {-1: 2**31 - 1, -2: 2**28, -3: 2**25}  # M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD
+
+
+def keep_freed_memory() -> None:
+    """Lets glibc keep what is freed for the next step, instead of handing it back to the system.
+
+    A training step frees and allocates the same tensors; fetched anew, each of their pages is
+    cleared and entered first, a tenth of a quantized step's CPU time. For processes of our own,
+    since it holds for all of a process. Elsewhere than in Linux nothing is changed.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        for parameter, size in MALLOC.items():
+            mallopt(parameter, size)
 
 
 def use_cores(processes: int) -> None:
@@ -76,5 +94,6 @@ def _send(
     sender: Connection, work: Callable[..., Any], arguments: tuple[Any, ...], processes: int
 ) -> None:
     """A job in a process of its own."""
+    keep_freed_memory()
     use_cores(processes)
     sender.send(_result(work, arguments))

@@ -25,7 +25,7 @@ from dhq_brevitas.inr.network import Inr
 from dhq_brevitas.inr.spec import InrSpec
 from dhq_brevitas.inr.training import TrainSpec, fit_float
 from dhq_brevitas.util.files import atomic_path, check_writable_folder, read_json, write_json
-from dhq_brevitas.util.processes import in_processes
+from dhq_brevitas.util.processes import in_processes, keep_freed_memory
 from quality.report import write_report
 from quality.schemes import SCHEMES, Job, run_cell
 
@@ -75,6 +75,7 @@ def cell_key(job: Job, bits: str, scheme: str, qat: int) -> str:
 
 def main() -> None:
     arguments = parse(__doc__)
+    keep_freed_memory()
     check_writable_folder(arguments.out / "floats")
     results_file = arguments.out / "results.json"
     results = read_json(results_file) or {}

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The form that is trained: the same numbers as the network's Brevitas layers, and compilable."""
 
+from functools import partial
+
 import brevitas.nn as qnn
 import pytest
 import torch
@@ -196,6 +198,18 @@ def test_compiled_it_gives_the_same_outputs_with_powers_of_two(scale):
     for a, b in zip(found, expected, strict=True):
         # A sine rounded otherwise in the last bit can move a code, one step of 2^-7 in the next.
         torch.testing.assert_close(a, b, rtol=0, atol=1e-2 * float(b.abs().max()))
+
+
+def test_every_network_of_a_process_is_compiled(monkeypatch):
+    """By the compiler's front end, which counts them."""
+    torch.compiler.reset()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    with torch._dynamo.config.patch(recompile_limit=1):  # instead of training nine networks
+        for outputs in (1, 2):
+            model = nn.Linear(2, outputs)
+            run = compiled(model, CODES)
+            assert run is not model
+            torch.testing.assert_close(run(CODES), model(CODES))
 
 
 def test_without_a_compiler_one_sentence_says_why(monkeypatch):

@@ -5,6 +5,8 @@
 import operator
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -33,3 +35,26 @@ def test_what_fails_does_not_stop_the_others(processes):
         assert len(numbers | {os.getpid()}) == 3
         assert isinstance(found["killed"], ChildProcessError)
         assert str(found["killed"]) == "its process ended with status -9"
+
+
+def test_memory_freed_in_a_step_serves_the_next():
+    """Pages entered anew, in steps that allocate 128 MiB and free them."""
+    program = """
+import resource, sys
+import numpy as np
+from dhq_brevitas.util.processes import keep_freed_memory
+if sys.argv[1] == "keep":
+    keep_freed_memory()
+def step():
+    return [np.ones(2**21) for _ in range(8)]
+step()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(3):
+    step()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    kept, fetched = (
+        int(subprocess.check_output([sys.executable, "-c", program, how]))
+        for how in ("keep", "fetch")
+    )
+    assert kept < 1000 < fetched
