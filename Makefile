@@ -89,7 +89,7 @@ define install
 	@echo "Installing into $(1): several GB, some minutes the first time"
 	@rm -f $(1)/ready-*
 	@$(PYTHON) -m venv $(1)
-	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check $(2)
+	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile $(2)
 	@touch $(3)
 endef
 
