@@ -10,14 +10,13 @@ import torch
 from onnx import TensorProto, ValueInfoProto
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_node
-from qonnx.transformation.infer_shapes import InferShapes
 from qonnx.util.basic import get_preferred_qonnx_opset
 from tqdm import tqdm
 
 from dhq_brevitas.export.domains import check_executable, remove_execution
 from dhq_brevitas.export.exact_sums import exact_tensor, with_exact_sums
 from dhq_brevitas.export.graph import describe, library_call, variables
-from dhq_brevitas.export.inference import check_shapes
+from dhq_brevitas.export.inference import check_shapes, infer_shapes
 from dhq_brevitas.export.validation import checked
 
 BATCH_SIZE = 4096
@@ -254,7 +253,7 @@ def set_batch_size(graph: ModelWrapper, batch_size: int) -> ModelWrapper:
     """
     if batch_size < 1:
         raise ValueError(f"batch_size={batch_size} must be at least 1")
-    graph = ModelWrapper(graph.model, make_deepcopy=True)
+    graph = ModelWrapper(graph.model, True, fix_missing_initializer_valueinfo=False)
     inputs = {tensor.name: graph.get_tensor_shape(tensor.name) for tensor in graph.graph.input}
     samples = {shape[0] for shape in inputs.values()}
     for node in graph.graph.node:
@@ -266,13 +265,13 @@ def set_batch_size(graph: ModelWrapper, batch_size: int) -> ModelWrapper:
             # A new constant: another node may read the old one.
             node.input[1] = f"{node.output[0]}_shape"
             graph.set_initializer(node.input[1], np.array([batch_size, *target[1:]]))
-    del graph.graph.value_info[:]
     for output in graph.graph.output:
         output.type.tensor_type.ClearField("shape")
     for name, shape in inputs.items():
         graph.set_tensor_shape(name, [batch_size, *shape[1:]])
     with library_call(f"shapes for {batch_size} samples cannot be inferred"):
-        return graph.transform(InferShapes())
+        infer_shapes(graph)
+    return graph
 
 
 def _is_array(value: Any, axes: int) -> bool:

@@ -136,8 +136,8 @@ def round_codes(
     gradient = (codes * step - target) @ hessian
     for _ in range(sweeps):
         before = codes.clone()
-        for start in range(0, len(hessian), BLOCK):
-            block = slice(start, start + BLOCK)
+        for first in range(0, len(hessian), BLOCK):
+            block = slice(first, first + BLOCK)
             _descend(hessian[block, block], codes[:, block], gradient[:, block], step, low, high)
             gradient += (codes - before)[:, block] * step @ hessian[block]
         if torch.equal(codes, before):
@@ -173,16 +173,16 @@ def freeze_columns(
     # Row j of the upper Cholesky factor of H⁻¹ holds what column j's error does to later columns.
     factor = torch.linalg.cholesky((inverse + inverse.T) / 2, upper=True)
     remaining = weight[:, columns]
-    for start in range(0, count, BLOCK):
-        stop = min(start + BLOCK, count)
-        errors = torch.empty_like(remaining[:, start:stop])
-        for j in range(start, stop):
+    for first in range(0, count, BLOCK):
+        stop = min(first + BLOCK, count)
+        errors = torch.empty_like(remaining[:, first:stop])
+        for j in range(first, stop):
             value = remaining[:, j : j + 1].clone()
             rounded = torch.clamp(torch.round(value / step), low, high) * step
-            error = errors[:, j - start : j - start + 1] = (value - rounded) / factor[j, j]
+            error = errors[:, j - first : j - first + 1] = (value - rounded) / factor[j, j]
             remaining[:, j:stop] -= error * factor[j : j + 1, j:stop]
             remaining[:, j : j + 1] = rounded
-        remaining[:, stop:] -= errors @ factor[start:stop, stop:]
+        remaining[:, stop:] -= errors @ factor[first:stop, stop:]
     changed = weight.clone()
     changed[:, columns] = remaining
     return changed, columns[:count]
