@@ -14,7 +14,7 @@ from qonnx.util.basic import get_preferred_qonnx_opset
 from tqdm import tqdm
 
 from dhq_brevitas.export.domains import check_executable, remove_execution
-from dhq_brevitas.export.exact_sums import exact_tensor, with_exact_sums
+from dhq_brevitas.export.exact_sums import WIDE_SUFFIX, exact_tensor, with_exact_sums
 from dhq_brevitas.export.graph import describe, library_call, variables
 from dhq_brevitas.export.inference import check_shapes, infer_shapes
 from dhq_brevitas.export.validation import checked
@@ -107,7 +107,7 @@ def run_qonnx(
     for batch, used in batches(samples, batch_size, progress, description):
         context = batched.make_empty_exec_context()
         context |= {t.name: array for t, array in zip(batched.graph.input, batch, strict=True)}
-        _execute(batched, context)
+        _execute(batched, context, outputs + integers)
         for name, result in zip(outputs + integers, results, strict=True):
             result.append(exact_tensor(context, name)[:used])
     whole = [np.concatenate(result) for result in results]
@@ -117,13 +117,20 @@ def run_qonnx(
     return one_or_all(found), one_or_all([y.astype(np.float32) for y in whole[: len(outputs)]])
 
 
-def _execute(model: ModelWrapper, context: dict[str, np.ndarray]) -> None:
-    """Adds the outputs of all nodes to ``context``; ValueError, naming the node, if one fails."""
+def _execute(model: ModelWrapper, context: dict[str, np.ndarray], wanted: Sequence[str]) -> None:
+    """Adds to ``context`` what nodes compute; leaves ``wanted``, and float64 twins, of all that.
+
+    ValueError, naming the node, if one fails.
+    """
     opsets, default_opset = model.get_opset_imports(), get_preferred_qonnx_opset()
-    for node in model.graph.node:
+    kept = {*wanted, *(name + WIDE_SUFFIX for name in wanted)}
+    last_reader = {name: i for i, node in enumerate(model.graph.node) for name in node.input}
+    for i, node in enumerate(model.graph.node):
         with library_call(f"{describe(node)} cannot be executed"):
             opset = opsets.get(node.domain, default_opset)
             execute_node(node, context, model.graph, opset)
+        for name in {name for name in node.input if last_reader[name] == i} - kept:
+            del context[name]
 
 
 def one_or_all(arrays: Sequence[Any]) -> Any:
