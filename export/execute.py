@@ -6,11 +6,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal, overload
 
 import numpy as np
+import onnxruntime
 import torch
-from onnx import TensorProto, ValueInfoProto
+from onnx import NodeProto, TensorProto, ValueInfoProto, helper
+from qonnx.core.execute_custom_node import execute_custom_node
 from qonnx.core.modelwrapper import ModelWrapper
-from qonnx.core.onnx_exec import execute_node
-from qonnx.util.basic import get_preferred_qonnx_opset
+from qonnx.custom_op.registry import is_custom_op
+from qonnx.util.basic import get_preferred_qonnx_opset, qonnx_make_model
 from tqdm import tqdm
 
 from dhq_brevitas.export.domains import check_executable, remove_execution
@@ -128,9 +130,36 @@ def _execute(model: ModelWrapper, context: dict[str, np.ndarray], wanted: Sequen
     for i, node in enumerate(model.graph.node):
         with library_call(f"{describe(node)} cannot be executed"):
             opset = opsets.get(node.domain, default_opset)
-            execute_node(node, context, model.graph, opset)
+            if is_custom_op(node.domain, node.op_type):
+                execute_custom_node(node, context, model.graph, opset)
+            else:
+                _execute_onnx_node(node, context, opset)
         for name in {name for name in node.input if last_reader[name] == i} - kept:
             del context[name]
+
+
+def _execute_onnx_node(node: NodeProto, context: dict[str, np.ndarray], opset: int) -> None:
+    """Adds to ``context`` what ONNX Runtime computes, on as many threads as PyTorch has.
+
+    QONNX's ``execute_node`` would start threads for each node, and look through all tensors.
+    """
+    given = {name: context[name] for name in node.input if name}
+    outputs = [name for name in node.output if name]
+    graph = helper.make_graph(
+        [node],
+        "node",
+        [
+            helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(x.dtype), x.shape)
+            for name, x in given.items()
+        ],
+        [helper.make_empty_tensor_value_info(name) for name in outputs],
+    )
+    model = qonnx_make_model(graph)
+    model.opset_import[0].version = opset
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options)
+    context |= dict(zip(outputs, session.run(outputs, given), strict=True))
 
 
 def one_or_all(arrays: Sequence[Any]) -> Any:
