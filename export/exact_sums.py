@@ -9,7 +9,7 @@ import numpy as np
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 from qonnx.core.modelwrapper import ModelWrapper
 
-from dhq_brevitas.export.graph import FLOAT_INTEGER_BITS, attribute
+from dhq_brevitas.export.graph import FLOAT_INTEGER_BITS, IndexedGraph, attribute
 from dhq_brevitas.export.hadamard_op import is_hadamard
 
 WIDE_SUFFIX = "_float64"
@@ -45,7 +45,7 @@ def with_exact_sums(graph: ModelWrapper) -> ModelWrapper:
     annotated with an integer datatype of more than 24 bits. Shapes must be annotated and nodes
     sorted.
     """
-    model = ModelWrapper(graph.model, make_deepcopy=True)
+    model = ModelWrapper(graph.model, True, fix_missing_initializer_valueinfo=False)
     widener = _Widener(model)
     before = len(model.graph.node)
     model.graph.node.extend(widener.rewritten())
@@ -83,6 +83,7 @@ def code_bounds(model: ModelWrapper) -> dict[str, int]:
     sorted and shapes annotated.
     """
     bounds = {}
+    model = IndexedGraph(model)
     constant, joints = _constant_tensors(model), integer_joints(model)
     for graph_input in model.graph.input:
         datatype = model.get_tensor_datatype(graph_input.name)
@@ -143,6 +144,7 @@ def _bound(
 def integer_joints(model: ModelWrapper) -> set[str]:
     """First outputs of the nodes that join or fork integer tensors, or multiply one by annotated
     integers; nodes must be sorted."""
+    model = IndexedGraph(model)
     constant = _constant_tensors(model)
     inputs = [tensor.name for tensor in model.graph.input]
     integers = {name for name in inputs if model.get_tensor_datatype(name).is_integer()}

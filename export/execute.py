@@ -6,18 +6,19 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal, overload
 
 import numpy as np
+import onnxruntime
 import torch
-from onnx import TensorProto, ValueInfoProto
+from onnx import NodeProto, TensorProto, ValueInfoProto, helper
+from qonnx.core.execute_custom_node import execute_custom_node
 from qonnx.core.modelwrapper import ModelWrapper
-from qonnx.core.onnx_exec import execute_node
-from qonnx.transformation.infer_shapes import InferShapes
-from qonnx.util.basic import get_preferred_qonnx_opset
+from qonnx.custom_op.registry import is_custom_op
+from qonnx.util.basic import get_preferred_qonnx_opset, qonnx_make_model
 from tqdm import tqdm
 
 from dhq_brevitas.export.domains import check_executable, remove_execution
-from dhq_brevitas.export.exact_sums import exact_tensor, with_exact_sums
+from dhq_brevitas.export.exact_sums import WIDE_SUFFIX, exact_tensor, with_exact_sums
 from dhq_brevitas.export.graph import describe, library_call, variables
-from dhq_brevitas.export.inference import check_shapes
+from dhq_brevitas.export.inference import check_shapes, infer_shapes
 from dhq_brevitas.export.validation import checked
 
 BATCH_SIZE = 4096
@@ -108,7 +109,7 @@ def run_qonnx(
     for batch, used in batches(samples, batch_size, progress, description):
         context = batched.make_empty_exec_context()
         context |= {t.name: array for t, array in zip(batched.graph.input, batch, strict=True)}
-        _execute(batched, context)
+        _execute(batched, context, outputs + integers)
         for name, result in zip(outputs + integers, results, strict=True):
             result.append(exact_tensor(context, name)[:used])
     whole = [np.concatenate(result) for result in results]
@@ -118,13 +119,47 @@ def run_qonnx(
     return one_or_all(found), one_or_all([y.astype(np.float32) for y in whole[: len(outputs)]])
 
 
-def _execute(model: ModelWrapper, context: dict[str, np.ndarray]) -> None:
-    """Adds the outputs of all nodes to ``context``; ValueError, naming the node, if one fails."""
+def _execute(model: ModelWrapper, context: dict[str, np.ndarray], wanted: Sequence[str]) -> None:
+    """Adds to ``context`` what nodes compute; leaves ``wanted``, and float64 twins, of all that.
+
+    ValueError, naming the node, if one fails.
+    """
     opsets, default_opset = model.get_opset_imports(), get_preferred_qonnx_opset()
-    for node in model.graph.node:
+    kept = {*wanted, *(name + WIDE_SUFFIX for name in wanted)}
+    last_reader = {name: i for i, node in enumerate(model.graph.node) for name in node.input}
+    for i, node in enumerate(model.graph.node):
         with library_call(f"{describe(node)} cannot be executed"):
             opset = opsets.get(node.domain, default_opset)
-            execute_node(node, context, model.graph, opset)
+            if is_custom_op(node.domain, node.op_type):
+                execute_custom_node(node, context, model.graph, opset)
+            else:
+                _execute_onnx_node(node, context, opset)
+        for name in {name for name in node.input if last_reader[name] == i} - kept:
+            del context[name]
+
+
+def _execute_onnx_node(node: NodeProto, context: dict[str, np.ndarray], opset: int) -> None:
+    """Adds to ``context`` what ONNX Runtime computes, on as many threads as PyTorch has.
+
+    QONNX's ``execute_node`` would start threads for each node, and look through all tensors.
+    """
+    given = {name: context[name] for name in node.input if name}
+    outputs = [name for name in node.output if name]
+    graph = helper.make_graph(
+        [node],
+        "node",
+        [
+            helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(x.dtype), x.shape)
+            for name, x in given.items()
+        ],
+        [helper.make_empty_tensor_value_info(name) for name in outputs],
+    )
+    model = qonnx_make_model(graph)
+    model.opset_import[0].version = opset
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options)
+    context |= dict(zip(outputs, session.run(outputs, given), strict=True))
 
 
 def one_or_all(arrays: Sequence[Any]) -> Any:
@@ -254,7 +289,7 @@ def set_batch_size(graph: ModelWrapper, batch_size: int) -> ModelWrapper:
     """
     if batch_size < 1:
         raise ValueError(f"batch_size={batch_size} must be at least 1")
-    graph = ModelWrapper(graph.model, make_deepcopy=True)
+    graph = ModelWrapper(graph.model, True, fix_missing_initializer_valueinfo=False)
     inputs = {tensor.name: graph.get_tensor_shape(tensor.name) for tensor in graph.graph.input}
     samples = {shape[0] for shape in inputs.values()}
     for node in graph.graph.node:
@@ -266,13 +301,13 @@ def set_batch_size(graph: ModelWrapper, batch_size: int) -> ModelWrapper:
             # A new constant: another node may read the old one.
             node.input[1] = f"{node.output[0]}_shape"
             graph.set_initializer(node.input[1], np.array([batch_size, *target[1:]]))
-    del graph.graph.value_info[:]
     for output in graph.graph.output:
         output.type.tensor_type.ClearField("shape")
     for name, shape in inputs.items():
         graph.set_tensor_shape(name, [batch_size, *shape[1:]])
     with library_call(f"shapes for {batch_size} samples cannot be inferred"):
-        return graph.transform(InferShapes())
+        infer_shapes(graph)
+    return graph
 
 
 def _is_array(value: Any, axes: int) -> bool:

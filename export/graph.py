@@ -9,7 +9,15 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from onnx import NodeProto, TensorProto, helper
+from onnx import (
+    NodeProto,
+    StringStringEntryProto,
+    TensorProto,
+    ValueInfoProto,
+    helper,
+    numpy_helper,
+)
+from qonnx.core.datatype import BaseDataType, DataType
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.util.basic import get_by_name
 
@@ -51,6 +59,77 @@ def read_graph(path: str | os.PathLike[str]) -> ModelWrapper:
     if not model.graph.node:
         raise ValueError(f"{path} cannot be read as ONNX: it holds no node")
     return model
+
+
+class IndexedGraph(ModelWrapper):
+    """A view of a graph in which everything is found by name at once.
+
+    A ModelWrapper looks through all tensors, or all nodes, for every name, so that passes over a
+    deep network are quadratic. Of ``model`` nothing but datatypes may change while it is in use.
+    """
+
+    def __init__(self, model: ModelWrapper) -> None:
+        self.model, self.fix_float64 = model.model, model.fix_float64
+        graph = model.graph
+        self._constants = {tensor.name: tensor for tensor in graph.initializer}
+        self._infos = {x.name: x for x in (*graph.input, *graph.output, *graph.value_info)}
+        self._annotations = {a.tensor_name: a for a in graph.quantization_annotation}
+        self._producers: dict[str, NodeProto] = {}
+        self._consumers: dict[str, list[NodeProto]] = {}
+        for node in graph.node:
+            for name in node.output:
+                self._producers.setdefault(name, node)
+            for name in node.input:
+                self._consumers.setdefault(name, []).append(node)
+
+    def get_initializer(self, tensor_name: str, return_dtype: bool = False) -> Any:
+        tensor = self._constants.get(tensor_name)
+        values = None if tensor is None else numpy_helper.to_array(tensor)
+        return (values, tensor and tensor.data_type) if return_dtype else values
+
+    def get_tensor_valueinfo(self, tensor_name: str) -> ValueInfoProto | None:
+        return self._infos.get(tensor_name)
+
+    def get_tensor_shape(
+        self, tensor_name: str, fix_missing_init_shape: bool = False
+    ) -> list[int] | None:
+        info, constant = self._infos.get(tensor_name), self._constants.get(tensor_name)
+        if info is not None:
+            return [dim.dim_value for dim in info.type.tensor_type.shape.dim]
+        return None if constant is None else list(constant.dims)
+
+    def get_tensor_datatype(self, tensor_name: str) -> BaseDataType:
+        entry = self._datatype_entry(tensor_name)
+        if entry is not None:
+            return DataType[entry.value]
+        info, constant = self._infos.get(tensor_name), self._constants.get(tensor_name)
+        kind = info.type.tensor_type.elem_type if info else constant and constant.data_type
+        return DataType["FLOAT16" if kind == TensorProto.FLOAT16 else "FLOAT32"]
+
+    def set_tensor_datatype(self, tensor_name: str, datatype: BaseDataType | None) -> None:
+        entry = self._datatype_entry(tensor_name)
+        if datatype is None:
+            if entry is not None:
+                entry.Clear()
+            return
+        if entry is None:
+            if tensor_name not in self._annotations:
+                annotation = self.graph.quantization_annotation.add(tensor_name=tensor_name)
+                self._annotations[tensor_name] = annotation
+            entries = self._annotations[tensor_name].quant_parameter_tensor_names
+            entry = entries.add(key="finn_datatype")
+        entry.value = datatype.name
+
+    def _datatype_entry(self, tensor_name: str) -> StringStringEntryProto | None:
+        annotation = self._annotations.get(tensor_name)
+        entries = [] if annotation is None else annotation.quant_parameter_tensor_names
+        return next((entry for entry in entries if entry.key == "finn_datatype"), None)
+
+    def find_producer(self, tensor_name: str) -> NodeProto | None:
+        return self._producers.get(tensor_name)
+
+    def find_consumers(self, tensor_name: str) -> list[NodeProto]:
+        return list(self._consumers.get(tensor_name, []))
 
 
 def attribute(node: NodeProto, name: str, default: Any) -> Any:

@@ -11,11 +11,19 @@ from onnx import GraphProto, helper, numpy_helper
 from qonnx.core.datatype import BaseDataType, DataType
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
+from qonnx.transformation.infer_datatypes import _infer_node_datatype
 
 from dhq_brevitas.export.domains import HARDWARE
-from dhq_brevitas.export.graph import check_unique, describe, library_call
+from dhq_brevitas.export.graph import IndexedGraph, check_unique, describe, library_call
 
-__all__ = ["check_annotations", "check_shapes", "check_size", "infer_shapes", "named_datatype"]
+__all__ = [
+    "check_annotations",
+    "check_shapes",
+    "check_size",
+    "infer_datatypes",
+    "infer_shapes",
+    "named_datatype",
+]
 
 #: Numbers in a tensor: 1 GiB of float32.
 MAX_ELEMENTS = 1 << 28
@@ -70,8 +78,7 @@ def named_datatype(name: str, where: str) -> BaseDataType:
 
 
 def check_shapes(model: ModelWrapper) -> None:
-    """Infers all shapes anew, in place; ValueError for one that is not known to the last number."""
-    infer_shapes(model)
+    """ValueError for an inferred shape that is not known to the last number."""
     for tensor in (*model.graph.input, *model.graph.value_info, *model.graph.output):
         if not all(_sizes(tensor.type)):
             raise ValueError(
@@ -133,6 +140,13 @@ def infer_shapes(model: ModelWrapper) -> None:
         if (constant := missing.pop(name, None)) is not None:
             shape = list(constant.dims)
             graph.value_info.append(helper.make_tensor_value_info(name, constant.data_type, shape))
+
+
+def infer_datatypes(model: ModelWrapper) -> None:
+    """Annotates, in place, the datatypes that QONNX's InferDataTypes finds."""
+    indexed = IndexedGraph(model)
+    while sum(_infer_node_datatype(indexed, node, False) for node in model.graph.node):
+        pass
 
 
 def _sizes(tensor: onnx.TypeProto) -> list[int]:

@@ -17,10 +17,10 @@ from brevitas.nn.mixin.base import QuantLayerMixin
 from brevitas.proxy.quant_proxy import QuantProxyFromInjector
 from brevitas.quant_tensor import QuantTensor
 from qonnx.core.modelwrapper import ModelWrapper
-from qonnx.util.cleanup import cleanup_model
 from torch import Tensor, nn
 
 from dhq_brevitas.export.output_check import check_output, samples_around
+from dhq_brevitas.export.passes.clean_up import clean_up
 from dhq_brevitas.export.passes.gather_tables import GatherNDToGather
 from dhq_brevitas.export.passes.integer_form import to_integer_form
 from dhq_brevitas.export.passes.merge_equal_nodes import MergeEqualNodes
@@ -97,7 +97,7 @@ def _clean_graph(model: nn.Module, examples: tuple[Tensor, ...], dynamo: bool) -
         plain = model if isinstance(outputs, Tensor) else _PlainOutputs(model)
         graph = _brevitas_export(plain, examples, dynamo)
     graph = graph.transform(MergeEqualNodes()).transform(SeparateEqualInputs())
-    return cleanup_model(graph).transform(GatherNDToGather())
+    return clean_up(graph).transform(GatherNDToGather())
 
 
 def _check_outputs(tensors: Sequence[Tensor]) -> None:

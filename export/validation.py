@@ -28,7 +28,7 @@ from qonnx.custom_op.registry import getCustomOp
 from qonnx.util.basic import get_preferred_qonnx_opset
 
 from dhq_brevitas.export.domains import check_nodes
-from dhq_brevitas.export.graph import check_unique, describe, library_call
+from dhq_brevitas.export.graph import IndexedGraph, check_unique, describe, library_call
 from dhq_brevitas.export.hadamard_op import is_hadamard
 from dhq_brevitas.export.inference import (
     MAX_BITS,
@@ -85,13 +85,14 @@ def checked(model: ModelWrapper) -> ModelWrapper:
     _check_operators(proto)
     check_annotations(graph)
     del graph.value_info[:]
-    result = ModelWrapper(proto)
+    result = ModelWrapper(proto, fix_missing_initializer_valueinfo=False)
     infer_shapes(result)
+    indexed = IndexedGraph(result)
     for node in graph.node:
         if node.op_type in QUANT_OPS:
-            _check_quant(result, node)
+            _check_quant(indexed, node)
         elif is_hadamard(node):
-            _check_hadamard(result, node)
+            _check_hadamard(indexed, node)
     return result
 
 
@@ -325,9 +326,9 @@ def _check_real(model: ModelWrapper, node: NodeProto) -> None:
     """ValueError unless all operands of ``node`` are float32 or float64, as far as known."""
     for name in filter(None, node.input):
         tensor = model.get_tensor_valueinfo(name)
-        kind = None if tensor is None else tensor.type.tensor_type.elem_type
-        constant = next((c for c in model.graph.initializer if c.name == name), None)
-        kind = kind if constant is None else constant.data_type
+        constant, kind = model.get_initializer(name, return_dtype=True)
+        if constant is None and tensor is not None:
+            kind = tensor.type.tensor_type.elem_type
         if kind not in (None, *REALS):
             raise ValueError(
                 f"{describe(node)} reads {name} of the type {TensorProto.DataType.Name(kind)}; it "

@@ -16,13 +16,13 @@ from finn.builder.build_dataflow import resolve_build_steps
 from finn.builder.build_dataflow_config import DataflowBuildConfig, DataflowOutputType
 from finn.util.exception import FINNError
 from qonnx.core.modelwrapper import ModelWrapper
-from qonnx.util.cleanup import cleanup_model
 from tqdm import tqdm
 
 from dhq_brevitas.export import save_model, set_batch_size
 from dhq_brevitas.export.domains import remove_execution
 from dhq_brevitas.export.graph import library_call, read_graph, rename_quantizers
 from dhq_brevitas.export.inference import check_shapes
+from dhq_brevitas.export.passes.clean_up import clean_up
 from dhq_brevitas.export.passes.separate_equal_inputs import SeparateEqualInputs
 from dhq_brevitas.export.validation import checked
 from dhq_brevitas.finn_flow.checks import check_ends, is_integer_form
@@ -189,7 +189,7 @@ def prepared(model: ModelWrapper) -> ModelWrapper:
         model = model.transform(SeparateEqualInputs())
         if not is_integer_form(model):
             with library_call("the graph cannot be cleaned up"):
-                model = cleanup_model(model)
+                model = clean_up(model)
         check_ends(model)
         model = set_batch_size(model, 1)
         check_shapes(model)

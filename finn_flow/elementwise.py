@@ -12,7 +12,7 @@ Three views of such a part are needed to turn it into an integer hardware layer:
   table or in thresholds is what QONNX computes, to the last bit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -28,7 +28,6 @@ from dhq_brevitas.export.exact_sums import (
     AFFINE_OPS,
     MONOTONE_OPS,
     QUANT_OPS,
-    code_bounds,
     is_wide,
     with_exact_sums,
 )
@@ -122,13 +121,13 @@ def _is_elementwise(model: ModelWrapper, node: NodeProto) -> bool:
 
 def reachable_part(model: ModelWrapper, source: str) -> list[NodeProto]:
     """All nodes that depend on ``source`` and constants only, elementwise, in graph order."""
+    # Found once: QONNX looks through all constants for each name.
+    constant = {initializer.name for initializer in model.graph.initializer}
     inside = {source}
     nodes = []
     for node in model.graph.node:
-        if not _is_elementwise(model, node):
-            continue
-        operands = variables(model, node)
-        if operands and inside.issuperset(operands):
+        operands = {name for name in node.input if name} - constant
+        if operands and inside.issuperset(operands) and _is_elementwise(model, node):
             nodes.append(node)
             inside.update(node.output)
     return nodes
@@ -171,18 +170,13 @@ def part_between(
     return ElementwisePart(tuple(needed), source, target)
 
 
-def has_wide_codes(model: ModelWrapper, tensor: str) -> bool:
-    """Whether codes behind ``tensor`` can outgrow float32, so that ``run_qonnx`` takes float64."""
-    return is_wide(code_bounds(model).get(tensor, 0))
-
-
 def evaluate(
     model: ModelWrapper, part: ElementwisePart, values: np.ndarray, wide: bool
 ) -> np.ndarray:
     """Float32 result of ``part`` for ``values`` in place of its source, as ``run_qonnx`` has it.
 
     ``values``: of any shape that the constants of the part do not widen; taken as float32, or as
-    float64 if ``wide``, :func:`has_wide_codes` of the source.
+    float64 if ``wide``: if codes behind the source can outgrow float32, by their ``code_bounds``.
     """
     if not part.nodes:
         return values
@@ -234,7 +228,11 @@ def scaled_output(model: ModelWrapper, quant: NodeProto) -> tuple[str, list[Node
 
 
 def exact_affine(
-    model: ModelWrapper, chain: ElementwisePart, divisor: np.ndarray, x: IntegerRange
+    model: ModelWrapper,
+    chain: ElementwisePart,
+    divisor: np.ndarray,
+    x: IntegerRange,
+    bounds: Mapping[str, int],
 ) -> DyadicAffine:
     """``chain`` followed by a division by ``divisor`` as one dyadic affine map of the integers x.
 
@@ -242,13 +240,13 @@ def exact_affine(
     intermediate result x·m + b is exact for all x in the range: in units of the largest power of
     two that divides m and b its magnitude must stay within the significand of the format it is
     computed in: 2^24 for float32, 2^53 for float64, which ``run_qonnx`` takes for codes of more
-    than 24 bits.
+    than 24 bits. ``bounds``: the graph's ``code_bounds``.
     """
     channels = x.channels
     scale = [Fraction(1)] * channels
     bias = [Fraction(0)] * channels
     elem_type = model.get_tensor_valueinfo(chain.source).type.tensor_type.elem_type
-    if has_wide_codes(model, chain.source):
+    if is_wide(bounds.get(chain.source, 0)):
         elem_type = TensorProto.DOUBLE
     magnitudes = np.maximum(np.abs(x.low), np.abs(x.high)).tolist()
 

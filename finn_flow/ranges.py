@@ -34,7 +34,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.general.quant import max_int, min_int, resolve_rounding_mode
 from qonnx.custom_op.registry import getCustomOp
 
-from dhq_brevitas.export.graph import FLOAT_INTEGER_BITS, attribute
+from dhq_brevitas.export.graph import FLOAT_INTEGER_BITS, IndexedGraph, attribute
 from dhq_brevitas.export.passes.integer_form.values import rotated_weights
 from dhq_brevitas.finn_flow.errors import FlowError
 from dhq_brevitas.finn_flow.ops import HadamardTransform, layer_kind
@@ -72,6 +72,7 @@ def integer_ranges(model: ModelWrapper) -> dict[str, IntegerRange]:
     FlowError for sums that may have more than 53 bits.
     """
     ranges: dict[str, IntegerRange] = {}
+    model = IndexedGraph(model)
     for graph_input in model.graph.input:
         datatype = model.get_tensor_datatype(graph_input.name)
         if datatype.is_integer():

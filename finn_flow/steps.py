@@ -41,18 +41,16 @@ from finn.transformation.fpgadataflow.annotate_cycles import AnnotateCycles
 from finn.transformation.fpgadataflow.convert_to_hw.quantized_matrix_vector_activation import (
     InferQuantizedMatrixVectorActivation,
 )
-from finn.transformation.fpgadataflow.minimize_accumulator_width import MinimizeAccumulatorWidth
 from finn.transformation.fpgadataflow.minimize_weight_bit_width import MinimizeWeightBitWidth
 from finn.transformation.fpgadataflow.set_folding import divisors
 from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 from qonnx.transformation.general import GiveUniqueNodeNames
-from qonnx.transformation.infer_datatypes import InferDataTypes
-from qonnx.transformation.infer_shapes import InferShapes
-from qonnx.util.cleanup import cleanup_model
 
 from dhq_brevitas.export import to_integer_form
+from dhq_brevitas.export.inference import infer_datatypes, infer_shapes
+from dhq_brevitas.export.passes.clean_up import clean_up
 from dhq_brevitas.export.passes.separate_equal_inputs import SeparateEqualInputs
 from dhq_brevitas.finn_flow.checks import (
     check_all_hardware,
@@ -74,6 +72,7 @@ from dhq_brevitas.finn_flow.transformations import (
     InferLookupActivation,
     InferRequant,
     MatchStreams,
+    MinimizeAccumulators,
     MoveScalePastHadamard,
     SeparateFunctions,
     SetLayerFolding,
@@ -105,8 +104,8 @@ def step_dhq_integer_form(model: ModelWrapper, cfg: DataflowBuildConfig) -> Mode
     """
     model = model.transform(SeparateEqualInputs())
     if not is_integer_form(model):
-        model = to_integer_form(cleanup_model(model))
-    model = model.transform(InferShapes()).transform(InferDataTypes())
+        model = to_integer_form(clean_up(model))
+    model = _inferred(model)
     check_ends(model)
     check_weights(model)
     return model
@@ -133,10 +132,10 @@ def step_dhq_convert_to_hw(model: ModelWrapper, cfg: DataflowBuildConfig) -> Mod
         model = model.transform(transformation)
         # The first pass that looked at a node knows best what it lacks.
         reasons = getattr(transformation, "reasons", {}) | reasons
-        model = model.transform(InferShapes()).transform(InferDataTypes())
+        model = _inferred(model)
     check_all_hardware(model, reasons)
     # QONNX takes every sum to be INT32.
-    model = model.transform(MinimizeAccumulatorWidth()).transform(InferDataTypes())
+    model = model.transform(MinimizeAccumulators())
     for node in model.graph.node:
         if node.op_type == "MVAU":
             op = getCustomOp(node)
@@ -166,8 +165,9 @@ def step_dhq_minimize_bit_width(model: ModelWrapper, cfg: DataflowBuildConfig) -
     """
     if cfg.minimize_bit_width:
         # Sums first: the width of thresholds depends on that of what they are compared with.
-        for transformation in (MinimizeAccumulatorWidth(), MinimizeWeightBitWidth()):
-            model = model.transform(transformation).transform(InferDataTypes())
+        for transformation in (MinimizeAccumulators(), MinimizeWeightBitWidth()):
+            model = model.transform(transformation)
+            infer_datatypes(model)
     keep_weights_signed(model)
     return model
 
@@ -252,6 +252,13 @@ DHQ_BUILD_STEPS = [
     step_dhq_minimize_bit_width,
     step_generate_estimate_reports,
 ]
+
+
+def _inferred(model: ModelWrapper) -> ModelWrapper:
+    """``model`` with its shapes and datatypes inferred, which may change it in place."""
+    infer_shapes(model)
+    infer_datatypes(model)
+    return model
 
 
 def keep_weights_signed(model: ModelWrapper) -> None:

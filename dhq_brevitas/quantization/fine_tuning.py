@@ -203,16 +203,28 @@ class _Freezer:
 
     @torch.no_grad()
     def advance(self, share: float) -> None:
-        """Freezes what is due after this share of the training."""
+        """Freezes what is due after this share of the training, in one pass through the model.
+
+        A layer is frozen just before it is called, on what the layers before it, frozen as they
+        are by then, hand on.
+        """
+        missing: dict[nn.Module, int] = {}
         for layer, window in zip(self.linears, self.windows, strict=True):
             size = layer.in_features
             due = size if not layer.weight.requires_grad else _due(size, window, share)
-            missing = due - int(layer.frozen.sum())
-            if missing > 0:
-                self._freeze(layer, missing)
+            if (count := due - int(layer.frozen.sum())) > 0:
+                missing[layer] = count
+        if not missing:
+            return
 
-    def _freeze(self, layer: Any, count: int) -> None:
-        quantized = self._input_of(layer)
+        def freeze(layer: Any, args: tuple[Any, ...]) -> None:
+            if layer in missing:  # in the first of several calls
+                self._freeze(layer, layer.input_quant(args[0]), missing.pop(layer))
+
+        with evaluating(self.model), pre_hooked([(layer, freeze) for layer in missing]):
+            self.model(self.samples)
+
+    def _freeze(self, layer: Any, quantized: Any, count: int) -> None:
         x = getattr(quantized, "value", quantized).reshape(-1, layer.in_features)
         weight = weight_rotation(layer).rotate_weight(layer.weight.detach()).double()
         hessian, _ = damped_hessian(x)
@@ -222,16 +234,6 @@ class _Freezer:
         layer.frozen[frozen] = True
         layer.held.copy_(changed)
         layer.weight.copy_(weight_rotation(layer).unrotate_weight(changed.float()))
-
-    def _input_of(self, layer: Any) -> Any:
-        seen: list[Any] = []
-
-        def note(module: Any, args: tuple[Any, ...]) -> None:
-            seen.append(module.input_quant(args[0]))
-
-        with evaluating(self.model), pre_hooked([(layer, note)]):
-            self.model(self.samples)
-        return seen[0]
 
     @torch.no_grad()
     def restore(self) -> None:

@@ -16,6 +16,9 @@ Two steps look for good Q, all output channels at once, since H is common to the
 2. coordinate descent: column by column, the code of least cost given all the others, until nothing
    changes or a few sweeps are done. It never raises the cost.
 
+Both go on in blocks of columns: within one, what a column changes reaches the columns of the block;
+behind it, all others, as one matrix product (as in GPTQ's algorithm).
+
 T comes from the float network and X from the quantized one, so a layer also makes up, as far as a
 linear map can, for what was lost before it; the bias b = mean(T) - mean(X) W is the bias correction
 of Nagel et al., 2019, arXiv:1906.04721. INR activations are functions of two coordinates, so H is
@@ -61,6 +64,8 @@ __all__ = [
 DAMPING = 1e-4
 SMALLEST_DAMPING = 1e-12
 SWEEPS = 3
+# Columns after which what they change reaches the others, as one matrix product.
+BLOCK = 64
 MAX_SAMPLES = 16384
 
 
@@ -130,18 +135,28 @@ def round_codes(
     codes = torch.round(start / step)
     gradient = (codes * step - target) @ hessian
     for _ in range(sweeps):
-        changed = False
-        for j in range(len(hessian)):
-            column = codes[:, j : j + 1]
-            best = column - gradient[:, j : j + 1] / (step * hessian[j, j])
-            change = torch.clamp(torch.round(best), low, high) - column
-            if bool(change.any()):
-                changed = True
-                column += change
-                gradient += change * step * hessian[j : j + 1]
-        if not changed:
+        before = codes.clone()
+        for first in range(0, len(hessian), BLOCK):
+            block = slice(first, first + BLOCK)
+            _descend(hessian[block, block], codes[:, block], gradient[:, block], step, low, high)
+            gradient += (codes - before)[:, block] * step @ hessian[block]
+        if torch.equal(codes, before):
             break
     return codes
+
+
+def _descend(
+    hessian: Tensor, codes: Tensor, gradient: Tensor, step: Tensor, low: int, high: int
+) -> None:
+    """One sweep over the columns of a block, whose codes it changes in place."""
+    gradient = gradient.clone()
+    for j in range(len(hessian)):
+        column = codes[:, j : j + 1]
+        best = column - gradient[:, j : j + 1] / (step * hessian[j, j])
+        change = torch.clamp(torch.round(best), low, high) - column
+        if bool(change.any()):
+            column += change
+            gradient += change * step * hessian[j : j + 1]
 
 
 def freeze_columns(
@@ -158,11 +173,16 @@ def freeze_columns(
     # Row j of the upper Cholesky factor of H⁻¹ holds what column j's error does to later columns.
     factor = torch.linalg.cholesky((inverse + inverse.T) / 2, upper=True)
     remaining = weight[:, columns]
-    for j in range(count):
-        value = remaining[:, j : j + 1].clone()
-        rounded = torch.clamp(torch.round(value / step), low, high) * step
-        remaining[:, j:] -= (value - rounded) / factor[j, j] * factor[j : j + 1, j:]
-        remaining[:, j : j + 1] = rounded
+    for first in range(0, count, BLOCK):
+        stop = min(first + BLOCK, count)
+        errors = torch.empty_like(remaining[:, first:stop])
+        for j in range(first, stop):
+            value = remaining[:, j : j + 1].clone()
+            rounded = torch.clamp(torch.round(value / step), low, high) * step
+            error = errors[:, j - first : j - first + 1] = (value - rounded) / factor[j, j]
+            remaining[:, j:stop] -= error * factor[j : j + 1, j:stop]
+            remaining[:, j : j + 1] = rounded
+        remaining[:, stop:] -= errors @ factor[first:stop, stop:]
     changed = weight.clone()
     changed[:, columns] = remaining
     return changed, columns[:count]

@@ -18,13 +18,15 @@ CHUNK = 16384
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Evaluation mode; every module goes back to the mode it was in."""
-    training = [(module, module.training) for module in model.modules()]
-    model.eval()
+    modes = [(module, module.training) for module in model.modules()]
+    if any(training for _, training in modes):  # PyTorch sets each module's, which takes long
+        model.eval()
     try:
         yield
     finally:
-        for module, mode in training:
-            module.training = mode
+        for module, training in modes:
+            if module.training != training:
+                module.training = training
 
 
 @torch.no_grad()

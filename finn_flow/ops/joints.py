@@ -57,10 +57,12 @@ class DuplicateStreams(FinnDuplicate):
         return int(self.get_nodeattr("NumChannels"))
 
     def make_shape_compatible_op(self, model: ModelWrapper) -> NodeProto:
-        # The stand-in tells ONNX the shape of its first output only.
+        # The stand-in has, and tells ONNX the shape of, one output only.
         for name in self.onnx_node.output[1:]:
             model.set_tensor_shape(name, list(self.get_normal_output_shape()))
-        return super().make_shape_compatible_op(model)
+        stand_in = super().make_shape_compatible_op(model)
+        del stand_in.output[1:]
+        return stand_in
 
     def get_number_output_values(self) -> int:
         return int(np.prod(self.get_folded_output_shape()[:-1]))

@@ -18,10 +18,11 @@ from onnx import NodeProto
 from qonnx.core.datatype import BaseDataType
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
-from qonnx.transformation.general import GiveReadableTensorNames, GiveUniqueNodeNames, SortGraph
+from qonnx.transformation.general import GiveUniqueNodeNames, SortGraph
 
 from dhq_brevitas.export import set_batch_size
 from dhq_brevitas.export.graph import describe
+from dhq_brevitas.export.passes.clean_up import NameTensors
 from dhq_brevitas.finn_flow.errors import FlowError, UnsupportedNodeError
 from dhq_brevitas.finn_flow.ops import DOMAIN, RTL_DOMAIN, ChannelwiseOp, layer_kind
 from dhq_brevitas.finn_flow.ops.channelwise_rtl import KernelRtl
@@ -130,7 +131,7 @@ def insert_infrastructure(
         if node.domain == DOMAIN:
             getCustomOp(node).set_nodeattr("preferred_impl_style", "rtl")
     model = model.transform(SpecializeLayers(fpga_part)).transform(SortGraph())
-    model = model.transform(GiveUniqueNodeNames()).transform(GiveReadableTensorNames())
+    model = model.transform(GiveUniqueNodeNames()).transform(NameTensors())
     nodes = fifos(model)
     if depths is None:
         samples = 2 + (pipeline_length(model) if branch_ends(model) else 0)

@@ -12,6 +12,7 @@ from dhq_brevitas.finn_flow.transformations.infer_hadamard import InferHadamardT
 from dhq_brevitas.finn_flow.transformations.infer_joints import InferForks, InferJoints
 from dhq_brevitas.finn_flow.transformations.infer_lookup_activation import InferLookupActivation
 from dhq_brevitas.finn_flow.transformations.infer_requant import InferRequant
+from dhq_brevitas.finn_flow.transformations.minimize_accumulators import MinimizeAccumulators
 from dhq_brevitas.finn_flow.transformations.move_scale_past_hadamard import MoveScalePastHadamard
 from dhq_brevitas.finn_flow.transformations.separate_functions import SeparateFunctions
 from dhq_brevitas.finn_flow.transformations.set_layer_folding import SetLayerFolding
@@ -25,6 +26,7 @@ __all__ = [
     "InferLookupActivation",
     "InferRequant",
     "MatchStreams",
+    "MinimizeAccumulators",
     "MoveScalePastHadamard",
     "SeparateFunctions",
     "SetLayerFolding",

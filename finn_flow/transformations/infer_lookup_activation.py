@@ -54,6 +54,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 from qonnx.transformation.base import Transformation
 
+from dhq_brevitas.export.exact_sums import code_bounds, is_wide
 from dhq_brevitas.export.graph import constants, replace_nodes
 from dhq_brevitas.finn_flow.elementwise import (
     QUANT_OPS,
@@ -63,7 +64,6 @@ from dhq_brevitas.finn_flow.elementwise import (
     chain_before,
     evaluate,
     exact_affine,
-    has_wide_codes,
     is_table_lookup,
     part_between,
     quant_output_codes,
@@ -119,14 +119,14 @@ class InferLookupActivation(Transformation):
         self.reasons: dict[str, str] = {}
 
     def apply(self, model: ModelWrapper) -> tuple[ModelWrapper, bool]:
-        ranges = integer_ranges(model)
+        ranges, bounds = integer_ranges(model), code_bounds(model)
         matches: list[_Match] = []
         taken: set[str] = set()
         for node in model.graph.node:
             if node.op_type not in QUANT_OPS or node.output[0] in taken:
                 continue
             try:
-                match = _match(model, node, ranges)
+                match = _match(model, node, ranges, bounds)
             except NotConvertible as reason:
                 self.reasons[node.name] = str(reason)
                 continue
@@ -140,7 +140,12 @@ class InferLookupActivation(Transformation):
         return model, bool(matches)
 
 
-def _match(model: ModelWrapper, first: NodeProto, ranges: dict[str, IntegerRange]) -> _Match | None:
+def _match(
+    model: ModelWrapper,
+    first: NodeProto,
+    ranges: dict[str, IntegerRange],
+    bounds: dict[str, int],
+) -> _Match | None:
     function = _function_after(model, first)
     if function is None:
         return None
@@ -151,7 +156,7 @@ def _match(model: ModelWrapper, first: NodeProto, ranges: dict[str, IntegerRange
     try:
         chain = chain_before(model, first, set(ranges))
         source, x, removed = chain.source, ranges[chain.source], (*chain.nodes, first)
-        affine = exact_affine(model, chain, parameters[0], x)
+        affine = exact_affine(model, chain, parameters[0], x, bounds)
         affine = floor_form(affine, getCustomOp(first).get_nodeattr("rounding_mode"), x)
     except NotConvertible as error:
         few = parameters[1] <= FREE_BITS
@@ -175,7 +180,7 @@ def _match(model: ModelWrapper, first: NodeProto, ranges: dict[str, IntegerRange
         raise NotConvertible("its scale differs by channel, so one table does not serve them all")
     codes = np.arange(low, high + 1, dtype=np.int64)
     values = (codes * scale[0]).astype(np.float32).reshape(1, -1)
-    outputs = evaluate(model, function, values, has_wide_codes(model, function.source))
+    outputs = evaluate(model, function, values, is_wide(bounds.get(function.source, 0)))
     entries = quant_output_codes(model, last, outputs).reshape(-1)
     table = smallest_table(entries, low, saturates)
     reduced = reduce_affine(affine, table)

@@ -36,6 +36,7 @@ from qonnx.custom_op.general.quant import min_int
 from qonnx.custom_op.registry import getCustomOp
 from qonnx.transformation.base import Transformation
 
+from dhq_brevitas.export.exact_sums import code_bounds, is_wide
 from dhq_brevitas.export.graph import FLOAT_INTEGER_BITS, constants, fans_out, replace_nodes
 from dhq_brevitas.finn_flow.elementwise import (
     QUANT_OPS,
@@ -44,7 +45,6 @@ from dhq_brevitas.finn_flow.elementwise import (
     chain_before,
     evaluate,
     exact_affine,
-    has_wide_codes,
     quant_output_codes,
     scaled_output,
 )
@@ -91,7 +91,7 @@ class InferRequant(Transformation):
             if model.get_initializer(quant.input[0]) is not None:
                 continue
             try:
-                match = self._match(model, quant, integer_ranges(model))
+                match = self._match(model, quant, integer_ranges(model), code_bounds(model))
             except NotConvertible as reason:
                 self.reasons[quant.name] = str(reason)
                 continue
@@ -104,7 +104,11 @@ class InferRequant(Transformation):
         return model, changed
 
     def _match(
-        self, model: ModelWrapper, quant: NodeProto, ranges: dict[str, IntegerRange]
+        self,
+        model: ModelWrapper,
+        quant: NodeProto,
+        ranges: dict[str, IntegerRange],
+        bounds: dict[str, int],
     ) -> _Match:
         parameters = quant_parameters(model, quant)
         if parameters is None:
@@ -114,7 +118,7 @@ class InferRequant(Transformation):
             raise NotConvertible(f"it has {bits} bit; use at least 2")
         chain = chain_before(model, quant, set(ranges), monotone=True)
         x = ranges[chain.source]
-        shift = _fusible_shift(model, chain, quant, scale, x) if self.fuse else None
+        shift = _fusible_shift(model, chain, quant, scale, x, bounds) if self.fuse else None
         if shift is not None:
             if bits > MAX_CODE_BITS and x.magnitude >> shift > MAX_FLOAT32_INTEGER:
                 raise NotConvertible(
@@ -130,7 +134,8 @@ class InferRequant(Transformation):
                 f"use at most {FREE_BITS} bits, a table (QuantLookupActivation), or a power-of-two "
                 "scale behind a HadamardTransform"
             )
-        return _Match(chain, quant, None, _thresholds(model, chain, quant, scale, bits, x))
+        wide = is_wide(bounds.get(chain.source, 0))
+        return _Match(chain, quant, None, _thresholds(model, chain, quant, scale, bits, x, wide))
 
 
 def _fusible_shift(
@@ -139,6 +144,7 @@ def _fusible_shift(
     quant: NodeProto,
     scale: np.ndarray,
     x: IntegerRange,
+    bounds: dict[str, int],
 ) -> int | None:
     producer = model.find_producer(chain.source)
     if producer is None or producer.op_type != "HadamardTransform" or producer.domain != DOMAIN:
@@ -152,7 +158,7 @@ def _fusible_shift(
     ):
         return None
     try:
-        affine = exact_affine(model, chain, scale, x)
+        affine = exact_affine(model, chain, scale, x, bounds)
     except NotConvertible:
         return None
     # A shift that leaves no bit makes all codes 0; the kernel has none.
@@ -173,17 +179,18 @@ def _thresholds(
     scale: np.ndarray,
     bits: int,
     x: IntegerRange,
+    wide: bool,
 ) -> np.ndarray:
     """Thresholds [1 or C, 2^bits - 1], int64: entry k is the smallest integer of code min + k + 1.
 
-    Where no integer of the range reaches a code, the threshold is one above the range.
+    Where no integer of the range reaches a code, the threshold is one above the range. ``wide``: as
+    for :func:`~dhq_brevitas.finn_flow.elementwise.evaluate`.
     """
     if _rows(model, chain, scale, x) == 1:
         low, high = (np.array([end]) for end in x.whole())
     else:
         low, high = x.low, x.high
 
-    wide = has_wide_codes(model, chain.source)
     part = ElementwisePart((*chain.nodes, quant), chain.source, quant.output[0])
 
     def codes_of(integers: np.ndarray) -> np.ndarray:

@@ -2,11 +2,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """FINN's own passes and analyzes on layers of this package."""
 
+import copy
+
 import numpy as np
 import pytest
 from finn.analysis.fpgadataflow.exp_cycles_per_layer import exp_cycles_per_layer
 from finn.analysis.fpgadataflow.res_estimation import res_estimation
+from finn.transformation.fpgadataflow.minimize_accumulator_width import MinimizeAccumulatorWidth
 from qonnx.custom_op.registry import getCustomOp
+from qonnx.transformation.infer_datatypes import InferDataTypes
 from siren_graphs import GraphBuilder, Siren, layer_kinds
 
 from dhq_brevitas.finn_flow import (
@@ -16,7 +20,7 @@ from dhq_brevitas.finn_flow import (
     execute_dataflow,
 )
 from dhq_brevitas.finn_flow.checks import check_all_rtl
-from dhq_brevitas.finn_flow.transformations import SetLayerFolding
+from dhq_brevitas.finn_flow.transformations import MinimizeAccumulators, SetLayerFolding
 
 PART = "xczu3eg-sbva484-1-e"
 
@@ -121,3 +125,20 @@ def test_weights_stay_signed(tmp_path, weights, expected):
     assert op.get_input_datatype(1).name == expected
     codes = execute_dataflow(result.model, x, progress=False)
     np.testing.assert_array_equal(codes, x @ np.array(weights))
+
+
+def test_accumulators_in_one_pass_are_those_of_finns_pass(built):
+    model = copy.deepcopy(built.model)
+    for node in model.graph.node:
+        if node.op_type == "MVAU_rtl":
+            for name in ("outputDataType", "accDataType"):
+                getCustomOp(node).set_nodeattr(name, "INT32")
+    model = model.transform(InferDataTypes())
+    ours, theirs = (
+        model.transform(step()) for step in (MinimizeAccumulators, MinimizeAccumulatorWidth)
+    )
+    assert [str(node) for node in ours.graph.node] == [str(node) for node in theirs.graph.node]
+    names = ours.get_all_tensor_names()
+    found = [ours.get_tensor_datatype(name).bitwidth() for name in names]
+    assert found == [theirs.get_tensor_datatype(name).bitwidth() for name in names]
+    assert max(found) < 32

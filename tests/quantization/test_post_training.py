@@ -15,6 +15,7 @@ from dhq_brevitas.inr.network import Inr
 from dhq_brevitas.inr.quant_spec import QuantSpec
 from dhq_brevitas.inr.quantized import QuantInr
 from dhq_brevitas.inr.spec import InrSpec
+from dhq_brevitas.quantization import post_training
 from dhq_brevitas.quantization.calibration import calibrate
 from dhq_brevitas.quantization.post_training import (
     Fit,
@@ -198,3 +199,20 @@ def test_weights_that_are_not_finite_are_named(name):
         getattr(model.linear1, name).view(-1)[0] = float("inf")
     with pytest.raises(ValueError, match=f"linear1.{name} holds NaN or infinity"):
         post_train(model, CODES)
+
+
+def test_blocks_of_columns_round_as_single_columns_do(monkeypatch):
+    generator = torch.Generator().manual_seed(3)
+    x = torch.sin(
+        torch.randn(200, 2, generator=generator) @ torch.randn(2, 20, generator=generator)
+    )
+    weight = torch.randn(6, 20, generator=generator)
+    fit = Fit.of(x, x @ weight.T, weight)
+    step = torch.full((6, 1), 0.4, dtype=torch.float64)
+    found = []
+    for size in (1, 7, 64):
+        monkeypatch.setattr(post_training, "BLOCK", size)
+        found.append(round_codes(fit.hessian, fit.best, step, -4, 3))
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
+    assert int((found[0] != torch.clamp((weight / step).round(), -4, 3)).sum()) > 10
