@@ -13,6 +13,7 @@ from dhq_brevitas.run.stage import Chosen, Results, Stage, StageKind, option
 from dhq_brevitas.run.stages.export import GRAPH
 from dhq_brevitas.run.stages.plan import (
     AUTO_CYCLES,
+    check_mvau,
     cycles_option,
     limit_option,
     limits_of,
@@ -50,7 +51,8 @@ class BuildOptions:
 
 
 def check(options: BuildOptions, chosen: Chosen) -> None:
-    """Cycles, part and clock that a build can have."""
+    """Cycles, part, clock and kernel that a build can have."""
+    check_mvau(options.mvau)
     automatic = options.cycles_per_sample == AUTO_CYCLES
     limits = limits_of(options, 1 if automatic else int(options.cycles_per_sample))
     if automatic and not limits.given() and part_resources(options.fpga_part) is None:
