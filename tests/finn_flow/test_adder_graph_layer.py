@@ -5,6 +5,7 @@
 import importlib.util
 import itertools
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from siren_graphs import GraphBuilder
 
 from dhq_brevitas.finn_flow import FlowError, build_dataflow, execute_dataflow
 from dhq_brevitas.finn_flow.ops.adder_graph import AdderGraph, adder_graph, with_registers
+from dhq_brevitas.finn_flow.stitching.prepare import generate_nodes
 from graphs import codes
 
 pytest.importorskip("da4ml", reason="pip install 'dhq-brevitas[adders]'")
@@ -46,6 +48,15 @@ def test_missing_da4ml_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(FlowError, match=r"needs da4ml.*pip install 'dhq-brevitas\[adders\]'"):
         build_dataflow(product(), tmp_path, cycles_per_sample=1, mvau="adders", progress=False)
+
+
+def test_vivado_gets_the_graph(tmp_path):
+    built = build_dataflow(product(), tmp_path, cycles_per_sample=1, mvau="adders", progress=False)
+    op = getCustomOp(generate_nodes(built.model, "xczu3eg-sbva484-1-e", 5.0).graph.node[0])
+    *files, _ = op.code_generation_ipi()
+    paths = [Path(line.removeprefix("add_files -norecurse ")) for line in files]
+    assert all(path.is_file() for path in paths)
+    assert {"MVAU_rtl_0_adders.sv", "dhq_pipeline_control.sv"} <= {path.name for path in paths}
 
 
 def longest(graph: AdderGraph) -> int:
