@@ -105,15 +105,14 @@ def build_dataflow(
             ``outputs_changed_by_integer_form``; the integer form is the reference.
         steps: steps to run, functions or registered names; by default ``DHQ_BUILD_STEPS``.
         folding_config: FINN's, by node name, a dict or a JSON file; it overrides what is found.
-        mvau: "matrix_vector", this package's kernel where it can compute, "adders", the same but
-            an adder graph where a matrix is multiplied in one cycle (needs da4ml), or "finn".
+        mvau: "matrix_vector", this package's kernel where it can compute; "adders", the same with
+            adder graphs (da4ml) of matrices that are multiplied in one cycle; "finn", FINN's.
         progress: show one progress bar.
 
     Files: ``dataflow.onnx``, ``build.json``, ``finn.log``, ``report/*.json`` (estimates) and
-    ``intermediate_models/<step>.onnx``; models whole or not at all.
-    Warns with TargetNotMetWarning where the estimates are slower than the target.
-    Raises FlowError (a ValueError) for bad arguments, UnsupportedNodeError for a node without
-    hardware layer and VerificationError for a step that changed the result.
+    ``intermediate_models/<step>.onnx``; models whole or not at all. Warns with TargetNotMetWarning
+    where the estimates are slower than the target. Raises FlowError for bad arguments,
+    UnsupportedNodeError for a node without layer, VerificationError for a step that changed codes.
     """
     source = load_graph(model)
     _check_inputs(model, folding_config, output_dir)
