@@ -24,7 +24,10 @@ from dhq_brevitas.finn_flow.ops.widths import signed_bits
 ADDERS_IN_ROW = 5
 #: Depths beyond the shallowest graph that da4ml is asked for; -1 leaves it open. Less depth means
 #: less sharing, and fewer registers.
-_DEPTHS = (-1, 0, 1, 2)
+DEPTHS = (-1, 0, 1, 2)
+
+#: A value, the power of two that it is multiplied by, and whether it is negated; None is 0.
+_Term = tuple[int, int, bool] | None
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,7 @@ def _cheapest(
     weights = np.frombuffer(content, np.int64).reshape(shape)
     kernel = np.ascontiguousarray(weights.T, np.float32)
     found = []
-    for depth in _DEPTHS:
+    for depth in DEPTHS:
         ends = [(float(low), float(high), 1.0)] * len(kernel)
         parts = solve(kernel, qintervals=ends, hard_dc=depth).solutions
         found.append(with_registers(_graph(weights, parts, low, high), in_row))
@@ -141,7 +144,7 @@ def _cheapest(
 
 
 class _Builder:
-    """Values as adders make them; one in use is (value, power of two, whether negated)."""
+    """Adders, and the row of coefficients of every value."""
 
     def __init__(self, columns: int) -> None:
         self.adders: list[Adder] = []
@@ -150,9 +153,7 @@ class _Builder:
     def negative(self, value: int) -> int:
         return self._append(Adder(None, value), -self.rows[value])
 
-    def sum(
-        self, a: tuple[int, int, bool] | None, b: tuple[int, int, bool] | None
-    ) -> tuple[int, int, bool] | None:
+    def sum(self, a: _Term, b: _Term) -> _Term:
         if a is None or b is None:
             return a or b
         if a[2] and not b[2]:
@@ -171,15 +172,13 @@ class _Builder:
 def _graph(weights: np.ndarray, parts: Sequence[Any], low: int, high: int) -> AdderGraph:
     """da4ml's solution, matrices in a row, with exact ends of every value."""
     build = _Builder(weights.shape[1])
-    given: list[tuple[int, int, bool] | None] = [(i, 0, False) for i in range(weights.shape[1])]
+    given: list[_Term] = [(i, 0, False) for i in range(weights.shape[1])]
 
-    def scaled(
-        value: tuple[int, int, bool] | None, power: float, negate: bool
-    ) -> tuple[int, int, bool] | None:
-        return value and (value[0], value[1] + int(power), value[2] != bool(negate))
+    def scaled(term: _Term, power: float, negate: bool) -> _Term:
+        return term and (term[0], term[1] + int(power), term[2] != bool(negate))
 
     for part in parts:
-        values: list[tuple[int, int, bool] | None] = []
+        values: list[_Term] = []
         for op in part.ops:
             if op.opcode == -1:
                 values.append(scaled(given[op.id0], part.inp_shifts[op.id0], False))
@@ -233,6 +232,8 @@ def with_registers(graph: AdderGraph, in_row: int) -> AdderGraph:
     """
     count, inputs = len(graph.bits), graph.inputs
     readers = graph.readers()
+    if not readers:  # of a matrix of zeros
+        return replace(graph, stages=(0,) * count, last=1)
     # Adders on the longest way from one adder to another, both counted.
     ways: list[dict[int, int]] = [{} for _ in range(count + 1)]
     depth = [0] * count + [1]
