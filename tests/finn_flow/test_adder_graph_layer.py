@@ -17,6 +17,7 @@ from dhq_brevitas.finn_flow import FlowError, build_dataflow, execute_dataflow
 from dhq_brevitas.finn_flow.ops.adder_graph import AdderGraph, adder_graph, with_registers
 from dhq_brevitas.finn_flow.stitching.prepare import generate_nodes
 from graphs import codes
+from layer_graphs import mvau
 
 pytest.importorskip("da4ml", reason="pip install 'dhq-brevitas[adders]'")
 WEIGHTS = np.random.default_rng(3).integers(-100, 100, (6, 5))
@@ -36,6 +37,16 @@ def test_unrolled_matrices_are_adders(tmp_path):
     assert found == {"lut": graph.lut, "dsp_rtl": 0, "bram18": 0}
     x = codes("INT8", 20, 6)
     np.testing.assert_array_equal(execute_dataflow(built.model, x, progress=False), x @ WEIGHTS)
+
+
+@pytest.mark.parametrize("narrow", [{"simd": 3}, {"pe": 2}, {"inLanes": 2}, {"outLanes": 4}])
+def test_what_is_not_unrolled_is_on_the_other_kernel(narrow):
+    op = getCustomOp(
+        mvau(**{"mw": 6, "mh": 8, "simd": 6, "pe": 8, "kernel": "adders"} | narrow).graph.node[0]
+    )
+    op.set_nodeattr("gen_top_module", "top")
+    assert not op.unrolled
+    assert "matrix_vector.sv" in op.get_rtl_file_list()
 
 
 def test_nothing_to_unroll_is_said(tmp_path):

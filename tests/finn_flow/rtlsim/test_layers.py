@@ -42,7 +42,6 @@ LAYERS = {
     ),
     "matrix_vector of inputs beyond 18 bits": (matrix_vector(bits=3, given="INT19"), "INT19"),
     "adders": (mvau(mw=6, mh=4, simd=6, pe=4, kernel="adders"), "INT8"),
-    "adders that are not unrolled": (mvau(mw=6, mh=4, simd=3, pe=4, kernel="adders"), "INT8"),
     "Thresholding": (thresholding(), "INT11"),
     "Thresholding, one row, saturated input": (thresholding(pe=4, rows=1, given="INT13"), "INT13"),
     "Thresholding, narrow range": (thresholding(pe=1, count=14), "INT11"),
