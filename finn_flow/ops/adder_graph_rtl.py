@@ -125,17 +125,17 @@ class _Body:
     def _sum(self, adder: Adder, bits: int, stage: int) -> str:
         """An adder; the low bits of an operand that nothing is added to go around it."""
         low, sign = adder.passed, "-" if adder.subtract else "+"
+        operands = list(zip(adder.operands, adder.shifts, strict=True))
         if adder.a is None:
             return f"-{self._part(adder.b, stage, 0, bits)}"
         if low == 0 or low >= bits:
             a, b = (
                 self._part(value, stage, 0, bits) + (f" <<< {shift}" if shift else "")
-                for value, shift in zip(adder.operands, adder.shifts, strict=True)
+                for value, shift in operands
             )
             return f"({a}) {sign} ({b})"
-        a, b = (low, 0) if adder.shift > 0 else (0, low)
-        high = [self._part(v, stage, s, bits - low) for v, s in ((adder.a, a), (adder.b, b))]
-        own = self._part(adder.a if adder.shift > 0 else adder.b, stage, 0, low)
+        high = [self._part(value, stage, low - shift, bits - low) for value, shift in operands]
+        (own,) = (self._part(value, stage, 0, low) for value, shift in operands if shift == 0)
         return f"{{{high[0]} {sign} {high[1]}, {own}}}"
 
     def _part(self, value: int, stage: int, low: int, bits: int) -> str:
