@@ -222,7 +222,7 @@ module lookup_activation #(
     logic signed [WIDTH-SHIFT-1:0] v;
 
     if (DIRECT) begin : g_direct
-      localparam int unsigned X_WIDTH = IN_WIDTH + (IN_SIGNED ? 0 : 1);
+      localparam int unsigned X_WIDTH = dhq_rtl_pkg::min_of(IN_WIDTH + (IN_SIGNED ? 0 : 1), WIDTH);
       logic signed [X_WIDTH-1:0] x;
       assign x = X_WIDTH'($signed({IN_SIGNED && s_axis_tdata[(lane+1)*IN_WIDTH-1],
                                    s_axis_tdata[lane*IN_WIDTH+:IN_WIDTH]}));
