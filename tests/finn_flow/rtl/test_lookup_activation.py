@@ -129,7 +129,7 @@ def write_memories(work_dir: Path, instances: list[Instance]) -> None:
         table = np.array(bench["table"][:stored], object)[:, None]
         (work_dir / str(p["TABLE_FILE"])).write_text(hexadecimal(table, int(p["OUT_WIDTH"])))
         for kind in ("SCALE", "BIAS"):
-            if p[f"HAS_{kind}"] and p[f"{kind}_PER_CHANNEL"]:
+            if p[f"HAS_{kind}"] and f"{kind}_FILE" in p:
                 values = np.array(bench[kind.lower()], object).reshape(-1, int(p["PE"]))
                 text = hexadecimal(values, int(p[f"{kind}_WIDTH"]))
                 (work_dir / str(p[f"{kind}_FILE"])).write_text(text)
