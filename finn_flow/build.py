@@ -29,7 +29,8 @@ from dhq_brevitas.finn_flow.checks import check_ends, is_integer_form
 from dhq_brevitas.finn_flow.errors import FlowError
 from dhq_brevitas.finn_flow.host_affine import HostAffine
 from dhq_brevitas.finn_flow.logs import finn_log_to_file
-from dhq_brevitas.finn_flow.ops.mvau_rtl import MATRIX_VECTOR, MVAU_KERNELS
+from dhq_brevitas.finn_flow.ops.adder_graph import check_da4ml
+from dhq_brevitas.finn_flow.ops.mvau_rtl import ADDERS, MATRIX_VECTOR, MVAU_KERNELS
 from dhq_brevitas.finn_flow.report import read_report
 from dhq_brevitas.finn_flow.steps import (
     DHQ_BUILD_STEPS,
@@ -104,14 +105,14 @@ def build_dataflow(
             ``outputs_changed_by_integer_form``; the integer form is the reference.
         steps: steps to run, functions or registered names; by default ``DHQ_BUILD_STEPS``.
         folding_config: FINN's, by node name, a dict or a JSON file; it overrides what is found.
-        mvau: "matrix_vector", this package's kernel where it can compute, or "finn", FINN's.
+        mvau: "matrix_vector", this package's kernel where it can compute; "adders", the same with
+            adder graphs (da4ml) of matrices that are multiplied in one cycle; "finn", FINN's.
         progress: show one progress bar.
 
     Files: ``dataflow.onnx``, ``build.json``, ``finn.log``, ``report/*.json`` (estimates) and
-    ``intermediate_models/<step>.onnx``; models whole or not at all.
-    Warns with TargetNotMetWarning where the estimates are slower than the target.
-    Raises FlowError (a ValueError) for bad arguments, UnsupportedNodeError for a node without
-    hardware layer and VerificationError for a step that changed the result.
+    ``intermediate_models/<step>.onnx``; models whole or not at all. Warns with TargetNotMetWarning
+    where the estimates are slower than the target. Raises FlowError for bad arguments,
+    UnsupportedNodeError for a node without layer, VerificationError for a step that changed codes.
     """
     source = load_graph(model)
     _check_inputs(model, folding_config, output_dir)
@@ -221,6 +222,8 @@ def _check_arguments(
 ) -> None:
     if mvau not in MVAU_KERNELS:
         raise FlowError(f"mvau={mvau!r} must be one of {', '.join(MVAU_KERNELS)}")
+    if mvau == ADDERS:
+        check_da4ml()
     if cycles_per_sample is not None and target_fps is not None:
         raise FlowError("give cycles_per_sample or target_fps, not both")
     for name, value in (("cycles_per_sample", cycles_per_sample), ("target_fps", target_fps)):

@@ -190,6 +190,20 @@ def check_all_rtl(model: ModelWrapper, fpga_part: str) -> None:
             )
 
 
+def check_unrolled(model: ModelWrapper) -> None:
+    """FlowError if no matrix product of the graph is an adder graph."""
+    nodes = [node for node in model.graph.node if layer_kind(node) == "MVAU"]
+    if not nodes or any(getattr(getCustomOp(node), "unrolled", False) for node in nodes):
+        return
+    op = getCustomOp(nodes[0])
+    size = {name: op.get_nodeattr(name) for name in ("PE", "SIMD", "MH", "MW")}
+    raise FlowError(
+        "mvau='adders' is for constant matrices that are multiplied in one cycle, and this network "
+        f"has none: {describe(nodes[0])} multiplies {size['PE']} x {size['SIMD']} of "
+        f"{size['MH']} x {size['MW']} weights; use cycles_per_sample=1, or mvau='matrix_vector'"
+    )
+
+
 def check_folding(model: ModelWrapper) -> None:
     """FlowError for folding attributes that do not divide their layer."""
     for node in model.graph.node:

@@ -57,12 +57,13 @@ from dhq_brevitas.finn_flow.checks import (
     check_all_rtl,
     check_ends,
     check_folding,
+    check_unrolled,
     check_weights,
     is_integer_form,
 )
 from dhq_brevitas.finn_flow.ops import DOMAIN, INTEGER_VARIANTS, RTL_DOMAIN, layer_kind
 from dhq_brevitas.finn_flow.ops.lookup_activation import smallest_signed_datatype
-from dhq_brevitas.finn_flow.ops.mvau_rtl import MATRIX_VECTOR
+from dhq_brevitas.finn_flow.ops.mvau_rtl import ADDERS, FINN, MATRIX_VECTOR
 from dhq_brevitas.finn_flow.transformations import (
     ExtractHostAffine,
     FoldMatrixVectors,
@@ -87,7 +88,8 @@ class DhqBuildConfig(DataflowBuildConfig):
     #: Target cycles per inference. FINN derives them from target_fps, which is an integer, so
     #: that not every number of cycles could be asked for.
     cycles_per_frame: int | None = None
-    #: "matrix_vector": MVAUs on the kernel of this package where it can compute them; "finn": none.
+    #: "matrix_vector": MVAUs on the kernel of this package where it can compute them; "adders": as
+    #: adder graphs where they are unrolled, and else on it; "finn": neither.
     mvau: str = MATRIX_VECTOR
 
     def _resolve_cycles_per_frame(self) -> int | None:
@@ -203,8 +205,9 @@ def step_dhq_specialize_layers(model: ModelWrapper, cfg: DataflowBuildConfig) ->
         variant = INTEGER_VARIANTS.get(node.op_type) if node.domain == DOMAIN else None
         if variant is not None and getCustomOp(node).get_nodeattr("preferred_impl_style") != "hls":
             node.op_type, node.domain = variant.__name__, RTL_DOMAIN
-    if getattr(cfg, "mvau", MATRIX_VECTOR) == MATRIX_VECTOR:
-        model = model.transform(SpecializeMatrixVectors())
+    kernel = getattr(cfg, "mvau", MATRIX_VECTOR)
+    if kernel != FINN:
+        model = model.transform(SpecializeMatrixVectors(kernel))
     model = step_specialize_layers(model, cfg).transform(GiveUniqueNodeNames())
     check_all_rtl(model, cfg._resolve_fpga_part())
     return model
@@ -234,10 +237,13 @@ def step_dhq_target_fps_parallelization(
 
 @register_build_dataflow_step()
 def step_dhq_apply_folding_config(model: ModelWrapper, cfg: DataflowBuildConfig) -> ModelWrapper:
-    """FINN's step; FlowError for a folding that does not divide its layer."""
+    """FINN's step; FlowError for a folding that does not divide its layer, or unrolls none."""
     model = step_apply_folding_config(model, cfg)
     check_folding(model)
-    return model.transform(MatchStreams(slowest_cycles(model), cfg._resolve_fpga_part()))
+    model = model.transform(MatchStreams(slowest_cycles(model), cfg._resolve_fpga_part()))
+    if getattr(cfg, "mvau", MATRIX_VECTOR) == ADDERS:
+        check_unrolled(model)
+    return model
 
 
 DHQ_BUILD_STEPS = [

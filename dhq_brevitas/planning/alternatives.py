@@ -35,9 +35,9 @@ PHASE_BIT_RANGE = 4  # table address bits tried below those given
 ACT_BIT_RANGE = (2, 4)  # below and above the average
 LARGE_SHARE = 0.05  # of all weights; a smaller layer is also offered every width above
 BLOCK = 16
-#: Bits that are multiplied with a weight, at most: the kernel ``matrix_vector`` takes inputs of 24,
-#: FINN's MVAU of 18, those of a DSP48. One is kept for activations without sign.
-MULTIPLIED_BITS = {"matrix_vector": 23, "finn": 17}
+#: Bits that are multiplied with a weight, at most: the kernel ``matrix_vector``, and adders, take
+#: inputs of 24, FINN's MVAU of 18, those of a DSP48. One is kept for activations without sign.
+MULTIPLIED_BITS = {"matrix_vector": 23, "adders": 23, "finn": 17}
 SIGNS_SEED = 1
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "DEFAULT_FPGA_PART",
     "DEFAULT_MVAU",
     "LIMITED",
+    "MVAUS",
     "Estimator",
     "Hardware",
     "Limits",
@@ -27,6 +28,8 @@ __all__ = [
 DEFAULT_CYCLES_PER_SAMPLE = 128
 DEFAULT_FPGA_PART = "xczu3eg-sbva484-1-e"
 DEFAULT_MVAU = "matrix_vector"
+#: Verilog of matrix products, and what a build with it is called.
+MVAUS = {DEFAULT_MVAU: "", "adders": ", with adder graphs", "finn": ", with FINN's MVAU"}
 LIMITED = ("lut", "dsp", "bram18", "uram")
 
 
@@ -87,8 +90,7 @@ class Limits:
     @property
     def build(self) -> str:
         """The build they are for, in words."""
-        kernel = "" if self.mvau == DEFAULT_MVAU else ", with FINN's MVAU"
-        return f"{self.cycles_per_sample} cycles a sample on {self.fpga_part}{kernel}"
+        return f"{self.cycles_per_sample} cycles a sample on {self.fpga_part}{MVAUS[self.mvau]}"
 
     def given(self) -> dict[str, int]:
         """Those that are set, by the name in :class:`Resources`."""

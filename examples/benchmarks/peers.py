@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The same integers in this package's designs, in da4ml's and in plain Verilog, by the same Yosys.
 
-    pip install da4ml
+    pip install 'dhq-brevitas[adders]'
     python examples/benchmarks/peers.py --out runs/peers
 
 For each width a network 2-N-N-3 is fitted to a picture for a few steps (the figures hardly depend
@@ -74,17 +74,18 @@ def row(
     ]
 
 
-def ours(folder: Path, cycles: int) -> list[str]:
+def ours(folder: Path, cycles: int, adders: bool = False) -> list[str]:
     """The line of this package's design at a folding, in a copy of the run folder."""
-    exported, folder = folder, folder.with_name(f"{folder.name}-{cycles}")
+    kernel, name = ("adders", ", adders") if adders else ("matrix_vector", "")
+    exported, folder = folder, folder.with_name(f"{folder.name}-{cycles}{name.replace(', ', '-')}")
     if not folder.exists():
         shutil.copytree(exported, folder)
-    dhq("build", "--out", folder, "--cycles-per-sample", cycles)
+    dhq("build", "--out", folder, "--cycles-per-sample", cycles, "--mvau", kernel)
     dhq("simulate", "--out", folder, "--level", "rtl")
     stitched = open_stitched(ModelWrapper(str(folder / "stitched" / "stitched.onnx")))
     found = load_run(folder).summary
     return row(
-        f"dhq, {cycles} cycles",
+        f"dhq, {cycles} cycles{name}",
         stitched_sources(stitched),
         stitched.top,
         found["cycles_per_sample"],
@@ -114,6 +115,7 @@ def compare(folder: Path, args: argparse.Namespace, hidden: int) -> Iterator[lis
     dhq("run", "astronaut", "--out", folder, *options)
     for cycles in args.cycles:
         yield ours(folder, cycles)
+    yield ours(folder, 1, adders=True)
     last = folder.with_name(f"{folder.name}-{args.cycles[-1]}")
     layers = integer_layers(ModelWrapper(str(last / "build" / "dataflow.onnx")))
     run = load_run(last)

@@ -38,9 +38,7 @@ module {top} (
   wire [{kernel_in_high}:0] in_lanes;
   wire [{kernel_out_high}:0] out_lanes;
 {lanes}
-  {kernel} #(
-{parameters}
-  ) kernel (
+  {kernel}{parameters} kernel (
       .clk(ap_clk),
       .rst_n(ap_rst_n),
       .s_axis_tdata(in_lanes),
@@ -85,6 +83,8 @@ def wrapper_text(
         names = [f"{side}{i}_V_{signal}" for i in reversed(indices)]
         return names[0] if len(names) == 1 else f"{{{', '.join(names)}}}"
 
+    # Verilog has no empty list.
+    given = ",\n".join(f"      .{name}({text})" for name, text in parameters.items())
     return WRAPPER.format(
         title=title,
         kernel=kernel,
@@ -99,7 +99,7 @@ def wrapper_text(
         kernel_in_high=kernel_widths[0] - 1,
         kernel_out_high=kernel_widths[1] - 1,
         lanes=lanes,
-        parameters=",\n".join(f"      .{name}({text})" for name, text in parameters.items()),
+        parameters=f" #(\n{given}\n  )" if given else "",
         in_valid=vector("in", inputs, "TVALID"),
         in_ready=vector("in", inputs, "TREADY"),
         out_valid=vector("out", outputs, "TVALID"),

@@ -69,12 +69,14 @@ class LookupActivation(ChannelwiseOp):
             # 1 if M or B differ between channels
             "perChannel": ("i", False, 0, {0, 1}),
             "ram_style": ("s", False, "auto", {"auto", "block", "distributed"}),
+            # 1: M and B are constants of every lane, and only the address has registers
+            "direct": ("i", False, 0, {0, 1}),
             # What estimates need to know of the numbers, set by minimize_weight_bit_width:
             # halvings of the table in the kernel, see table_fold
             "tableFold": ("i", False, 0, {0, 1, 2}),
             # LUTs of the table, see table_luts; -1 if not known
             "tableLuts": ("i", False, -1),
-            # ones among the bits of x·M + B in a B of all channels; -1 if not known
+            # ones among the bits of x·M + B in a B, on average of the channels; -1 if not known
             "biasOnes": ("i", False, -1),
         }
 
@@ -142,8 +144,10 @@ class LookupActivation(ChannelwiseOp):
             datatype = smallest_signed_datatype(model.get_initializer(tensor))
             self.set_nodeattr(attribute, datatype.name)
             model.set_tensor_datatype(tensor, datatype)
-        bias = int(model.get_initializer(self.onnx_node.input[2]).flat[0])
-        self.set_nodeattr("biasOnes", (bias & ((1 << self.kept_bits()) - 1)).bit_count())
+        biases = model.get_initializer(self.onnx_node.input[2]).astype(np.int64)
+        kept = (1 << self.kept_bits()) - 1
+        ones = [(bias & kept).bit_count() for bias in biases.flat[:].tolist()]
+        self.set_nodeattr("biasOnes", round(sum(ones) / len(ones)))
 
     def execute_node(self, context: dict[str, np.ndarray], graph: Any) -> None:
         self.check_attributes()
@@ -187,12 +191,12 @@ class LookupActivation(ChannelwiseOp):
         return [
             (min(bits, self.kept_bits()), bits * self.channels >= BLOCK_RAM_BITS)
             for bits in widths
-            if self.get_nodeattr("perChannel")
+            if self.get_nodeattr("perChannel") and not self.get_nodeattr("direct")
         ]
 
     def multiplies(self) -> bool:
-        """Whether a multiplier is needed: not if M has at most 2 bits, as 1 has."""
-        return self.get_input_datatype(1).bitwidth() > 2
+        """Whether a multiplier is needed: not if M has at most 2 bits, as 1 has, or is a wire."""
+        return self.get_input_datatype(1).bitwidth() > 2 and not self.get_nodeattr("direct")
 
     def adds(self) -> bool:
         """Whether some B is not 0."""
@@ -200,6 +204,8 @@ class LookupActivation(ChannelwiseOp):
 
     def stages(self) -> int:
         """Registers from input to output, as ``lookup_activation.sv`` has them."""
+        if self.get_nodeattr("direct"):
+            return 2 + (int(self.get_nodeattr("tableFold")) > 0)
         affine = 1 + (self.multiplies() or self.adds())
         if self.multiplies():
             x, scale = (self.get_input_datatype(i) for i in (0, 1))
@@ -231,7 +237,8 @@ class LookupActivation(ChannelwiseOp):
         Once: STAGE_LUTS for each pipeline stage, and 2·log2(f) - 5 to address the f = NumChannels /
         PE words of parameters. For each lane, with w = :meth:`kept_bits`:
 
-            adder       w for a B of each channel, the ones in a B of all; Yosys puts none in a DSP
+            adder       w for a B of each channel, the ones in a constant B, of all or of a lane;
+                        Yosys puts none in a DSP
             parameters  2·f / 32 - 1 a bit, at least 1: f words from LUTs of 32, and multiplexers;
                         none, and no address, for those in block RAM
             clip        1 + bits of v above the address / 5 to see that v leaves the table; the ones
@@ -247,7 +254,8 @@ class LookupActivation(ChannelwiseOp):
         luts = 0.0
         if self.adds():
             ones = int(self.get_nodeattr("biasOnes"))
-            known = not per_channel and ones >= 0
+            constant = not per_channel or self.get_nodeattr("direct")
+            known = constant and ones >= 0
             luts += ones if known else self.kept_bits()
         once = float(STAGE_LUTS * self.stages())
         if in_luts := sum(stored for stored, in_ram in self.parameters() if not in_ram):

@@ -63,6 +63,9 @@ class LookupActivation_rtl(LookupActivation, ChannelwiseRtl):
             "TABLE_STYLE": '"distributed"' if self.table_in_luts() else '"block"',
             "OUT_WIDTH": str(out_bits),
         }
+        if self.get_nodeattr("direct"):
+            lanes = (self._constant_lanes("SCALE", scale, 1), self._constant_lanes("BIAS", bias, 2))
+            return {**parameters, "DIRECT": "1", **lanes[0], **lanes[1]}
         power = common_power_of_two(scale)
         if power is None:
             parameters |= self._constants(folder, "SCALE", scale, 1)
@@ -82,6 +85,14 @@ class LookupActivation_rtl(LookupActivation, ChannelwiseRtl):
             return {**parameters, name: f"{bits}'h{int(values[0]) & ((1 << bits) - 1):x}"}
         file = self._memory(folder, name.lower(), values, bits, self.lanes)
         return {**parameters, f"{name}_PER_CHANNEL": "1", f"{name}_FILE": file}
+
+    def _constant_lanes(self, name: str, values: np.ndarray, index: int) -> dict[str, str]:
+        """Parameters of M or B as constants of the lanes."""
+        bits = self.get_input_datatype(index).bitwidth()
+        word = memory_text(np.broadcast_to(values, self.channels), bits, self.lanes).strip()
+        literal = f"{bits * self.lanes}'h{word}"
+        plural = {"SCALE": "SCALES", "BIAS": "BIASES"}[name]
+        return {f"HAS_{name}": "1", f"{name}_WIDTH": str(bits), plural: literal}
 
     def _memory(self, folder: Path, name: str, values: np.ndarray, bits: int, lanes: int) -> str:
         """Writes a memory and returns its path as Verilog text."""

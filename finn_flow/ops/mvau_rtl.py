@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
-"""FINN's RTL MVAU, on its own Verilog or on the kernel ``matrix_vector.sv``."""
+"""FINN's RTL MVAU: its own Verilog, the kernel ``matrix_vector.sv``, or an adder graph."""
 
 import math
 from pathlib import Path
@@ -16,6 +16,8 @@ from qonnx.custom_op.registry import getCustomOp
 
 from dhq_brevitas.finn_flow.errors import FlowError
 from dhq_brevitas.finn_flow.ops import matrix_vector
+from dhq_brevitas.finn_flow.ops.adder_graph import ADDERS_IN_ROW, AdderGraph, adder_graph
+from dhq_brevitas.finn_flow.ops.adder_graph_rtl import INSTANTIATED, adder_graph_text
 from dhq_brevitas.finn_flow.ops.channelwise import label_of
 from dhq_brevitas.finn_flow.ops.channelwise_rtl import (
     RTL_FOLDER,
@@ -28,7 +30,7 @@ from dhq_brevitas.finn_flow.ops.matrix_vector import SLICES, Geometry, Multiplie
 from dhq_brevitas.finn_flow.ops.widths import signed_width
 from dhq_brevitas.finn_flow.rtlsim.sources import corrected
 
-FINN, MATRIX_VECTOR = MVAU_KERNELS = ("finn", "matrix_vector")
+FINN, MATRIX_VECTOR, ADDERS = MVAU_KERNELS = ("finn", "matrix_vector", "adders")
 #: Weights up to here are in LUTs; as in lookup_table.sv, 64 LUTs are worth a block RAM.
 LUT_MEMORY_BITS = 4096
 #: File of FINN's library with an error, see :mod:`dhq_brevitas.finn_flow.rtlsim.sources`.
@@ -40,9 +42,12 @@ class MVAU_rtl(FinnMVAU):
 
     Further attributes:
         kernel: "finn" for FINN's Verilog and weight streamer, "matrix_vector" for the kernel of
-            this package, which holds its weights itself.
-        inLanes, outLanes: with "matrix_vector", channels a word of the streams; 0 is SIMD and PE.
+            this package, which holds its weights itself, "adders" for an adder graph of constants
+            where a vector is a word in and out, and "matrix_vector" where not.
+        inLanes, outLanes: not with "finn", channels a word of the streams; 0 is SIMD and PE.
             inLanes divides SIMD, outLanes PE.
+        addersInRow: with "adders", adders between two registers.
+        adderLuts, adderFfs: of the adder graph, for the estimates.
         pack, chain: with "matrix_vector", of the multipliers as
             :func:`~dhq_brevitas.finn_flow.ops.matrix_vector.multipliers` finds them; only the
             estimates read them.
@@ -57,12 +62,21 @@ class MVAU_rtl(FinnMVAU):
             "outLanes": ("i", False, 0),
             "pack": ("i", False, 1),
             "chain": ("i", False, 0),
+            "addersInRow": ("i", False, ADDERS_IN_ROW),
+            "adderLuts": ("i", False, 0),
+            "adderFfs": ("i", False, 0),
         }
 
     @property
     def ours(self) -> bool:
-        """Whether the kernel is ``matrix_vector.sv``."""
-        return self.get_nodeattr("kernel") == MATRIX_VECTOR
+        """Whether the Verilog is of this package."""
+        return self.get_nodeattr("kernel") != FINN
+
+    @property
+    def unrolled(self) -> bool:
+        """Whether it is an adder graph."""
+        whole = (self.get_nodeattr("MW"), self.get_nodeattr("MH"))
+        return self.get_nodeattr("kernel") == ADDERS and (self.in_lanes, self.out_lanes) == whole
 
     @property
     def in_lanes(self) -> int:
@@ -131,8 +145,14 @@ class MVAU_rtl(FinnMVAU):
         folder = Path(self.get_nodeattr("code_gen_dir_ipgen"))
         top = self.get_verilog_top_module_name()
         self.set_nodeattr("gen_top_module", top)
-        parameters = self._parameters(model, folder, multiplier_slice(fpgapart))
-        (folder / f"{top}_wrapper.v").write_text(self._wrapper(top, parameters))
+        if self.unrolled:
+            kernel, parameters = f"{top}_adders", {}
+            self._write_adders(model, folder, kernel)
+        else:
+            kernel = MATRIX_VECTOR
+            parameters = self._parameters(model, folder, multiplier_slice(fpgapart))
+        wrapper = self._wrapper(top, kernel, parameters, self._kernel_sum_bits(model))
+        (folder / f"{top}_wrapper.v").write_text(wrapper)
         self.set_nodeattr("ipgen_path", str(folder))
         self.set_nodeattr("ip_path", str(folder))
 
@@ -166,7 +186,6 @@ class MVAU_rtl(FinnMVAU):
         found = self.multipliers(model, dsp)
         file = f"{self.get_verilog_top_module_name()}_weights.dat"
         (folder / file).write_text(matrix_vector.memory_lines(weights, pe, simd, found.chain))
-        bits = min(matrix_vector.sum_bits(weights, x), self.get_output_datatype().bitwidth())
         return {
             "MW": str(weights.shape[1]),
             "MH": str(weights.shape[0]),
@@ -177,7 +196,7 @@ class MVAU_rtl(FinnMVAU):
             "IN_WIDTH": str(x.bitwidth()),
             "IN_SIGNED": str(int(x.signed())),
             "WEIGHT_WIDTH": str(matrix_vector.stored_bits(weights)),
-            "ACC_WIDTH": str(bits),
+            "ACC_WIDTH": str(self._kernel_sum_bits(model)),
             "CHAIN": str(found.chain),
             "PACK": str(found.pack),
             "OFFSET": str(found.offset),
@@ -186,9 +205,23 @@ class MVAU_rtl(FinnMVAU):
             "WEIGHT_FILE": f'"./{file}"',
         }
 
-    def _wrapper(self, top: str, parameters: dict[str, str]) -> str:
+    def adder_graph(self, model: ModelWrapper) -> AdderGraph:
+        """The matrix as adders; FlowError without da4ml."""
+        x, in_row = self.get_input_datatype(0), int(self.get_nodeattr("addersInRow"))
+        return adder_graph(self.integer_weights(model), x, in_row)
+
+    def _write_adders(self, model: ModelWrapper, folder: Path, name: str) -> None:
+        bits = self.get_input_datatype(0).bitwidth(), self._kernel_sum_bits(model)
+        text = adder_graph_text(self.adder_graph(model), name, label_of(self.onnx_node), *bits)
+        (folder / f"{name}.sv").write_text(text)
+
+    def _kernel_sum_bits(self, model: ModelWrapper) -> int:
+        bits = matrix_vector.sum_bits(self.integer_weights(model), self.get_input_datatype(0))
+        return int(min(bits, self.get_output_datatype().bitwidth()))
+
+    def _wrapper(self, top: str, kernel: str, parameters: dict[str, str], sums: int) -> str:
         given, result = self.get_input_datatype().bitwidth(), self.get_output_datatype().bitwidth()
-        sums, lanes = int(parameters["ACC_WIDTH"]), self.out_lanes
+        lanes = self.out_lanes
         lines = [f"  assign in_lanes = in0_V_TDATA[{self.in_lanes * given - 1}:0];"]
         for lane in range(lanes):
             top_bit = (lane + 1) * sums - 1
@@ -203,7 +236,7 @@ class MVAU_rtl(FinnMVAU):
         return wrapper_text(
             label_of(self.onnx_node),
             top,
-            MATRIX_VECTOR,
+            kernel,
             parameters,
             in_widths=[self.get_instream_width_padded()],
             out_widths=[width],
@@ -214,11 +247,17 @@ class MVAU_rtl(FinnMVAU):
     def get_rtl_file_list(self, abspath: bool = False) -> list[str]:
         if not self.ours:
             return list(super().get_rtl_file_list(abspath))
-        wrapper = f"{self.get_nodeattr('gen_top_module')}_wrapper.v"
+        top = self.get_nodeattr("gen_top_module")
+        generated = [f"{top}_wrapper.v"]
+        if self.unrolled:
+            generated.insert(0, f"{top}_adders.sv")
+            sources = [path for kernel in INSTANTIATED for path in kernel_sources(kernel)]
+        else:
+            sources = kernel_sources(MATRIX_VECTOR)
         if abspath:
-            wrapper = str(Path(self.get_nodeattr("code_gen_dir_ipgen")) / wrapper)
-        sources = kernel_sources(MATRIX_VECTOR)
-        return [str(path) if abspath else path.name for path in sources] + [wrapper]
+            folder = Path(self.get_nodeattr("code_gen_dir_ipgen"))
+            generated = [str(folder / name) for name in generated]
+        return [str(path) if abspath else path.name for path in sources] + generated
 
     def get_verilog_paths(self) -> list[str]:
         paths = list(super().get_verilog_paths())
@@ -260,16 +299,24 @@ class MVAU_rtl(FinnMVAU):
         )
 
     def lut_estimation(self, fpgapart: str) -> int:
+        if self.unrolled:
+            return int(self.get_nodeattr("adderLuts"))
         return self.geometry(fpgapart).lut if self.ours else int(super().lut_estimation(fpgapart))
 
     def ff_estimation(self, fpgapart: str) -> int:
-        """Flip-flops of ``matrix_vector.sv``; 0 for FINN's Verilog, which nobody estimates."""
+        """Flip-flops of our Verilog; 0 for FINN's, which nobody estimates."""
+        if self.unrolled:
+            return int(self.get_nodeattr("adderFfs"))
         return self.geometry(fpgapart).ff if self.ours else 0
 
     def dsp_estimation(self, fpgapart: str) -> int:
+        if self.unrolled:
+            return 0
         return self.geometry(fpgapart).dsp if self.ours else int(super().dsp_estimation(fpgapart))
 
     def bram_estimation(self, fpgapart: str) -> int:
+        if self.unrolled:
+            return 0
         if self.ours:
             return self.geometry(fpgapart).bram18
         return int(super().bram_estimation(fpgapart))

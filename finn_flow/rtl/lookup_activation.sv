@@ -23,6 +23,10 @@
 //   channels f·PE … f·PE + PE-1 side by side, the last channel leftmost. With WRAP x·M + B is
 //   computed modulo 2^(SHIFT + TABLE_BITS).
 //
+// DIRECT 1, for CHANNELS = PE: M and B of every lane are the constants SCALES and BIASES, lane 0
+// lowest, and neither they nor the sum have a register: powers of two are wires, and what comes
+// before is on the way to the address. The table's entry is the output unless FOLD negates it.
+//
 // Table: TABLE_FILE has the first 2^(TABLE_BITS - FOLD) entries of the full table t, one OUT_WIDTH-bit
 // word per line, n = 2^TABLE_BITS. The host may set FOLD when t has the symmetry exactly:
 //   FOLD 0: none.
@@ -35,12 +39,13 @@
 //
 //   4 + HAS_SCALE·(1 + [operands beyond 27 x 18 bits]) + [HAS_SCALE or HAS_BIAS] + [not WRAP]
 //
-// that is x, product, sum, difference, address, table, y; the localparam STAGES has the number.
+// that is x, product, sum, difference, address, table, y; the localparam STAGES has the number. With
+// DIRECT it is 2 + [FOLD > 0]: address, table, y.
 // With WRAP the operands are first cut to SHIFT + TABLE_BITS bits.
 //
-// Handshake: m_axis_tvalid and m_axis_tdata are registers, tvalid never waits for tready, and a
-// word stays until accepted. s_axis_tready = m_axis_tready or any stage empty, combinational; it does
-// not depend on s_axis_tvalid.
+// Handshake: m_axis_tvalid and m_axis_tdata are registers (m_axis_tdata the memory's where the entry
+// is the output), tvalid never waits for tready, and a word stays until accepted. s_axis_tready =
+// m_axis_tready or any stage empty, combinational; it does not depend on s_axis_tvalid.
 // Reset (rst_n, synchronous, active low, one cycle suffices) drops every word inside; the next word
 // is fold 0. Words offered during reset are lost.
 
@@ -66,6 +71,9 @@ module lookup_activation #(
     parameter int unsigned TABLE_BITS = 8,  // 1 to 16
     parameter string TABLE_FILE = "table.mem",
     parameter int unsigned FOLD = 0,
+    parameter bit DIRECT = 0,
+    parameter logic [PE*SCALE_WIDTH-1:0] SCALES = '0,
+    parameter logic [PE*BIAS_WIDTH-1:0] BIASES = '0,
     parameter string TABLE_STYLE = "auto",  // "auto" by size, "distributed", "block"
     parameter int unsigned OUT_WIDTH = 8  // 1 to 32
 ) (
@@ -110,6 +118,10 @@ module lookup_activation #(
     $fatal(1, "OUT_WIDTH=%0d must lie in 1 to 32", OUT_WIDTH);
   end
 
+  if (DIRECT && CHANNELS != PE) begin : g_check_direct
+    $fatal(1, "DIRECT is for CHANNELS=%0d equal to PE=%0d", CHANNELS, PE);
+  end
+
   localparam int unsigned FOLDS = CHANNELS / PE;
   localparam int unsigned FOLD_WIDTH = dhq_rtl_pkg::index_width(FOLDS);
   // Bits of x·M + B, all or as many as matter.
@@ -119,13 +131,14 @@ module lookup_activation #(
       ),
       SHIFT, WRAP, TABLE_BITS
   );
-  localparam int unsigned AFFINE_STAGES = dhq_rtl_pkg::affine_stages(
+  localparam int unsigned AFFINE_STAGES = DIRECT ? 0 : dhq_rtl_pkg::affine_stages(
       HAS_SCALE, HAS_BIAS, dhq_rtl_pkg::min_of(IN_WIDTH + (IN_SIGNED ? 0 : 1), WIDTH),
       dhq_rtl_pkg::min_of(SCALE_WIDTH, WIDTH)
   );
-  localparam int unsigned ADDRESS_STAGES = WRAP ? 1 : 2;
+  localparam int unsigned ADDRESS_STAGES = WRAP || DIRECT ? 1 : 2;
   localparam int unsigned TABLE_STAGE = AFFINE_STAGES + ADDRESS_STAGES;
-  localparam int unsigned STAGES = TABLE_STAGE + 2;
+  localparam bit ENTRY_OUT = DIRECT && FOLD == 0;
+  localparam int unsigned STAGES = TABLE_STAGE + (ENTRY_OUT ? 1 : 2);
 
   logic [STAGES-1:0] enable;
 
@@ -147,7 +160,7 @@ module lookup_activation #(
   logic [FOLD_WIDTH-1:0] fold;
   // verilator lint_on UNUSEDSIGNAL
 
-  if ((HAS_SCALE && SCALE_PER_CHANNEL) || (HAS_BIAS && BIAS_PER_CHANNEL)) begin : g_fold
+  if (!DIRECT && ((HAS_SCALE && SCALE_PER_CHANNEL) || (HAS_BIAS && BIAS_PER_CHANNEL))) begin : g_fold
     always_ff @(posedge clk) begin
       if (!rst_n) fold <= '0;
       else if (s_axis_tvalid && s_axis_tready)
@@ -160,7 +173,9 @@ module lookup_activation #(
   logic [PE-1:0][SCALE_WIDTH-1:0] scale;
   logic [PE-1:0][BIAS_WIDTH-1:0] bias;
 
-  if (HAS_SCALE) begin : g_scale
+  if (DIRECT) begin : g_scales
+    assign scale = SCALES;
+  end else if (HAS_SCALE) begin : g_scale
     lookup_parameter #(
         .PER_CHANNEL(SCALE_PER_CHANNEL),
         .FOLDS(FOLDS),
@@ -178,7 +193,9 @@ module lookup_activation #(
     assign scale = '0;
   end
 
-  if (HAS_BIAS) begin : g_bias
+  if (DIRECT) begin : g_biases
+    assign bias = BIASES;
+  end else if (HAS_BIAS) begin : g_bias
     lookup_parameter #(
         .PER_CHANNEL(BIAS_PER_CHANNEL),
         .FOLDS(FOLDS),
@@ -204,29 +221,39 @@ module lookup_activation #(
     logic signed [WIDTH-1:0] sum;
     logic signed [WIDTH-SHIFT-1:0] v;
 
-    lookup_affine #(
-        .IN_WIDTH(IN_WIDTH),
-        .IN_SIGNED(IN_SIGNED),
-        .HAS_SCALE(HAS_SCALE),
-        .SCALE_WIDTH(SCALE_WIDTH),
-        .SCALE_SHIFT(SCALE_SHIFT),
-        .HAS_BIAS(HAS_BIAS),
-        .BIAS_WIDTH(BIAS_WIDTH),
-        .WIDTH(WIDTH)
-    ) affine (
-        .clk,
-        .enable(enable[AFFINE_STAGES-1:0]),
-        .data  (s_axis_tdata[lane*IN_WIDTH+:IN_WIDTH]),
-        .scale (scale[lane]),
-        .bias  (bias[lane]),
-        .result(sum)
-    );
+    if (DIRECT) begin : g_direct
+      localparam int unsigned X_WIDTH = dhq_rtl_pkg::min_of(IN_WIDTH + (IN_SIGNED ? 0 : 1), WIDTH);
+      logic signed [X_WIDTH-1:0] x;
+      assign x = X_WIDTH'($signed({IN_SIGNED && s_axis_tdata[(lane+1)*IN_WIDTH-1],
+                                   s_axis_tdata[lane*IN_WIDTH+:IN_WIDTH]}));
+      assign sum = ((HAS_SCALE ? WIDTH'(x) * WIDTH'($signed(scale[lane])) : WIDTH'(x)) <<< SCALE_SHIFT)
+                   + (HAS_BIAS ? WIDTH'($signed(bias[lane])) : '0);
+    end else begin : g_registered
+      lookup_affine #(
+          .IN_WIDTH(IN_WIDTH),
+          .IN_SIGNED(IN_SIGNED),
+          .HAS_SCALE(HAS_SCALE),
+          .SCALE_WIDTH(SCALE_WIDTH),
+          .SCALE_SHIFT(SCALE_SHIFT),
+          .HAS_BIAS(HAS_BIAS),
+          .BIAS_WIDTH(BIAS_WIDTH),
+          .WIDTH(WIDTH)
+      ) affine (
+          .clk,
+          .enable(enable[AFFINE_STAGES-1:0]),
+          .data  (s_axis_tdata[lane*IN_WIDTH+:IN_WIDTH]),
+          .scale (scale[lane]),
+          .bias  (bias[lane]),
+          .result(sum)
+      );
+    end
 
     assign v = (WIDTH - SHIFT)'(sum >>> SHIFT);
 
     lookup_address #(
         .WIDTH(WIDTH - SHIFT),
         .WRAP(WRAP),
+        .DIRECT(DIRECT),
         .OFFSET(OFFSET),
         .INDEX_BITS(TABLE_BITS),
         .FOLD(FOLD)
@@ -259,17 +286,25 @@ module lookup_activation #(
     );
   end
 
-  logic [PE-1:0] negate_entry;
-  logic [PE-1:0][OUT_WIDTH-1:0] y;
+  if (ENTRY_OUT) begin : g_entry
+    assign m_axis_tdata = entry;
+    // verilator lint_off UNUSEDSIGNAL
+    logic [PE-1:0] none;
+    // verilator lint_on UNUSEDSIGNAL
+    assign none = negate;
+  end else begin : g_result
+    logic [PE-1:0] negate_entry;
+    logic [PE-1:0][OUT_WIDTH-1:0] y;
 
-  always_comb begin
-    for (int unsigned lane = 0; lane < PE; lane++)
-      y[lane] = (entry[lane] ^ {OUT_WIDTH{negate_entry[lane]}}) + OUT_WIDTH'(negate_entry[lane]);
-  end
+    always_comb begin
+      for (int unsigned lane = 0; lane < PE; lane++)
+        y[lane] = (entry[lane] ^ {OUT_WIDTH{negate_entry[lane]}}) + OUT_WIDTH'(negate_entry[lane]);
+    end
 
-  always_ff @(posedge clk) begin
-    if (enable[TABLE_STAGE]) negate_entry <= negate;
-    if (enable[STAGES-1]) m_axis_tdata <= y;
+    always_ff @(posedge clk) begin
+      if (enable[TABLE_STAGE]) negate_entry <= negate;
+      if (enable[STAGES-1]) m_axis_tdata <= y;
+    end
   end
 
 `ifndef SYNTHESIS

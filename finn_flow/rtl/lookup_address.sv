@@ -13,15 +13,17 @@
 //
 //   v ──► (- OFFSET ──►[difference]──► clip, WRAP 0) ──► fold ──►[address, negate]
 //
-// enable[i] loads register i. Latency 1 cycle, 2 without WRAP. Nothing is reset.
+// enable[i] loads register i. Latency 1 cycle, 2 without WRAP and DIRECT, which leaves the register of
+// the difference out. Nothing is reset.
 
 module lookup_address #(
     parameter int unsigned WIDTH = 16,  // of v
     parameter bit WRAP = 1,
+    parameter bit DIRECT = 0,
     parameter int OFFSET = 0,
     parameter int unsigned INDEX_BITS = 8,
     parameter int unsigned FOLD = 0,
-    localparam int unsigned STAGES = WRAP ? 1 : 2
+    localparam int unsigned STAGES = WRAP || DIRECT ? 1 : 2
 ) (
     input  logic                              clk,
     input  logic        [         STAGES-1:0] enable,
@@ -42,11 +44,15 @@ module lookup_address #(
     localparam int unsigned DIFFERENCE_WIDTH = 1 + dhq_rtl_pkg::max_of(
         dhq_rtl_pkg::max_of(WIDTH, dhq_rtl_pkg::signed_width(OFFSET)), INDEX_BITS + 1
     );
-    logic signed [DIFFERENCE_WIDTH-1:0] difference;
+    logic signed [DIFFERENCE_WIDTH-1:0] difference, difference_now;
     logic negative, above;
 
-    always_ff @(posedge clk)
-      if (enable[0]) difference <= DIFFERENCE_WIDTH'(v) - DIFFERENCE_WIDTH'(OFFSET);
+    assign difference_now = DIFFERENCE_WIDTH'(v) - DIFFERENCE_WIDTH'(OFFSET);
+    if (DIRECT) begin : g_now
+      assign difference = difference_now;
+    end else begin : g_register
+      always_ff @(posedge clk) if (enable[0]) difference <= difference_now;
+    end
 
     assign negative = difference[DIFFERENCE_WIDTH-1];
     assign above = !negative && (difference >> INDEX_BITS) != '0;

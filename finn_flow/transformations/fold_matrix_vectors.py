@@ -4,12 +4,14 @@
 
 from typing import Any
 
+import numpy as np
 from finn.transformation.fpgadataflow.set_folding import divisors
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 from qonnx.transformation.base import Transformation
 
 from dhq_brevitas.finn_flow.ops import DOMAIN, RTL_DOMAIN, is_hardware
+from dhq_brevitas.finn_flow.ops.lookup_activation import LookupActivation
 from dhq_brevitas.finn_flow.ops.mvau_rtl import (
     MATRIX_VECTOR,
     MVAU_rtl,
@@ -22,17 +24,21 @@ FIFO_LUTS = 26
 
 
 class SpecializeMatrixVectors(Transformation):
-    """Every MVAU that the kernel ``matrix_vector`` can compute becomes an MVAU_rtl on it.
+    """Every MVAU that the kernel ``matrix_vector`` can compute becomes an MVAU_rtl on ``kernel``.
 
     Others are left to FINN's SpecializeLayers.
     """
+
+    def __init__(self, kernel: str = MATRIX_VECTOR) -> None:
+        super().__init__()
+        self.kernel = kernel
 
     def apply(self, model: ModelWrapper) -> tuple[ModelWrapper, bool]:
         for node in model.graph.node:
             if node.domain != DOMAIN or node.op_type != "MVAU" or obstacle(model, node):
                 continue
             node.op_type, node.domain = "MVAU_rtl", RTL_DOMAIN
-            getCustomOp(node).set_nodeattr("kernel", MATRIX_VECTOR)
+            getCustomOp(node).set_nodeattr("kernel", self.kernel)
         return model, False
 
 
@@ -41,7 +47,8 @@ class FoldMatrixVectors(Transformation):
 
     Of the foldings (PE, SIMD) that take at most ``cycles`` a sample, those with the fewest DSPs are
     kept; among them LUT + FF/2 of the layer, its converters and their FIFOs decides. A layer that
-    cannot meet the target keeps its folding. See :class:`MatchStreams` for the streams.
+    cannot meet the target keeps its folding. See :class:`MatchStreams` for the streams. What may
+    become an adder graph is folded as if it did not: only a target of a cycle unrolls a matrix.
     """
 
     def __init__(self, cycles: int, fpga_part: str) -> None:
@@ -69,7 +76,8 @@ class FoldMatrixVectors(Transformation):
 
     def _cost(self, model: ModelWrapper, op: MVAU_rtl) -> tuple[float, ...]:
         """DSPs, then LUT + FF/2; fewer multipliers where that is equal."""
-        cost = op.lut_estimation(self.fpga_part) + op.ff_estimation(self.fpga_part) / 2
+        found = op.geometry(self.fpga_part)
+        cost = found.lut + found.ff / 2
         producer = model.find_producer(op.onnx_node.input[0])
         if producer is not None:
             lanes = int(getCustomOp(producer).get_folded_output_shape()[-1])
@@ -79,7 +87,7 @@ class FoldMatrixVectors(Transformation):
             lanes = int(getCustomOp(consumer).get_folded_input_shape()[-1])
             if not isinstance(getCustomOp(consumer), MVAU_rtl):
                 cost += _converter_cost(op.out_lanes, lanes, op.get_output_datatype().bitwidth())
-        return (op.dsp_estimation(self.fpga_part), cost, op.get_nodeattr("SIMD"))
+        return (found.dsp, cost, op.get_nodeattr("SIMD"))
 
 
 def _converter_cost(given: int, taken: int, bits: int) -> float:
@@ -110,7 +118,8 @@ class MatchStreams(Transformation):
     ``outLanes`` becomes what the next layer takes, else the fewest lanes, with which the layer is
     not slower than ``cycles`` or its own matrix; ``inLanes`` what the layer before puts out, if
     that divides SIMD. Where a width does not fit, FINN inserts a converter. ``pack`` and ``chain``
-    are set for the estimates.
+    are set for the estimates, as is what an adder graph takes. A table behind an adder graph gets
+    no registers before its address, unless its scales M are more than wires.
     """
 
     def __init__(self, cycles: int, fpga_part: str) -> None:
@@ -120,7 +129,21 @@ class MatchStreams(Transformation):
     def apply(self, model: ModelWrapper) -> tuple[ModelWrapper, bool]:
         for op in matrix_vectors(model):
             match_streams(model, op, self.cycles, self.fpga_part)
+            if op.unrolled:
+                graph = op.adder_graph(model)
+                op.set_nodeattr("adderLuts", graph.lut)
+                op.set_nodeattr("adderFfs", graph.ff)
+            consumer = model.find_consumer(op.onnx_node.output[0])
+            table = None if consumer is None else getCustomOp(consumer)
+            if isinstance(table, LookupActivation):
+                table.set_nodeattr("direct", int(op.unrolled and _only_wires(model, table)))
         return model, False
+
+
+def _only_wires(model: ModelWrapper, table: LookupActivation) -> bool:
+    """Whether every channel has its lane, and every M is a power of two."""
+    scale = model.get_initializer(table.onnx_node.input[1]).astype(np.int64)
+    return table.lanes == table.channels and bool(np.all((scale > 0) & (scale & (scale - 1) == 0)))
 
 
 def match_streams(model: ModelWrapper, op: MVAU_rtl, cycles: int, fpga_part: str) -> None:

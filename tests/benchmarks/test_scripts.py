@@ -217,7 +217,7 @@ def test_peers(tmp_path):
     small = ["--hidden", 4, "--cycles", 16, "--cutoffs", 5, "--size", 8, "--steps", 20]
     text = run("peers", "--out", tmp_path, *small)
     rows = [line for line in text.splitlines() if "0 of 192" in line]
-    assert len(rows) == 4, text  # ours, da4ml's, and two plain ones
+    assert len(rows) == 5, text  # two of ours, da4ml's, and two plain ones
 
 
 @pytest.mark.exhaustive

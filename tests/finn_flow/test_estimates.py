@@ -38,23 +38,36 @@ def of_report(report):
     return Resources(*(report[f"{name}_estimate"] for name in names))
 
 
-def test_estimates_of_a_network_are_those_of_its_build(tmp_path):
-    # Thresholds behind the rotation of an input, since the scale is no power of two; two tables
-    # that clip, one of them behind a rotation of sums; codes without sign rotated for a wider
-    # multiplier. (tests/integration has a sine's.)
-    rotation, cycles = ("output", "input", "after"), 16
-    spec = QuantSpec(scale="float", rotation=rotation, signs_seed=1, act_bits=6)
-    model = quantized("gaussian", spec)
+ROTATED = QuantSpec(scale="float", rotation=("output", "input", "after"), signs_seed=1, act_bits=6)
+
+
+@pytest.mark.parametrize(
+    ("family", "spec", "cycles", "mvau"),
+    [
+        # Thresholds behind the rotation of an input, since the scale is no power of two; two tables
+        # that clip, one of them behind a rotation of sums; codes without sign rotated for a wider
+        # multiplier. (tests/integration has a sine's.)
+        ("gaussian", ROTATED, 16, "matrix_vector"),
+        # No multiplier at all.
+        ("siren", QuantSpec(scheme="stock"), 1, "adders"),
+    ],
+)
+def test_estimates_of_a_network_are_those_of_its_build(tmp_path, family, spec, cycles, mvau):
+    if mvau == "adders":
+        pytest.importorskip("da4ml", reason="pip install 'dhq-brevitas[adders]'")
+    model = quantized(family, spec)
     layers = layer_codes(model, CODES)
-    estimates = LayerEstimator(cycles, PART)(layers)
+    estimates = LayerEstimator(cycles, PART, mvau)(layers)
     total = sum(estimates, Resources())
 
     settle(model, CODES)
     model.eval()
     graph = export_qonnx(model, args=CODES[:1])
-    result = build_dataflow(graph, tmp_path, cycles_per_sample=cycles, progress=False)
+    options = {"cycles_per_sample": cycles, "mvau": mvau, "progress": False}
+    result = build_dataflow(graph, tmp_path, **options)
     assert total == of_report(result.report)
     assert total.cycles <= cycles
+    assert (total.dsp == 0) == (mvau == "adders")
     # Layer by layer, in the order of the nodes.
     nodes = iter(result.report["layers"])
     for estimate, layer in zip(estimates, layers, strict=True):

@@ -135,12 +135,16 @@ def test_stages_in_the_wrong_order(tmp_path, capsys, stage, missing):
     assert f"run dhq {name}" in line
 
 
-@pytest.fixture
-def no_finn(monkeypatch):
+def hide(monkeypatch, package):
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(
-        "importlib.util.find_spec", lambda name, *_: None if name == "finn" else find_spec(name)
+        "importlib.util.find_spec", lambda name, *_: None if name == package else find_spec(name)
     )
+
+
+@pytest.fixture
+def no_finn(monkeypatch):
+    hide(monkeypatch, "finn")
 
 
 def test_missing_finn(tmp_path, capsys, no_finn):
@@ -157,6 +161,14 @@ def test_limits_on_hardware_without_finn(tmp_path, capsys, no_finn):
     assert status == 1
     assert "limits on hardware need FINN, which is not installed" in line
     assert "pip install 'dhq-brevitas[finn]', or leave out --max-lut" in line
+    assert os.listdir(tmp_path) == []
+
+
+def test_adder_graphs_without_da4ml(tmp_path, capsys, monkeypatch):
+    hide(monkeypatch, "da4ml")
+    status, line = failure(capsys, "run", "camera", "--out", tmp_path, "--mvau", "adders")
+    assert status == 1
+    assert "--mvau adders needs da4ml, which is not installed: pip install" in line
     assert os.listdir(tmp_path) == []
 
 

@@ -13,6 +13,7 @@ from dhq_brevitas.run.stage import Chosen, Results, Stage, StageKind, option
 from dhq_brevitas.run.stages.export import GRAPH
 from dhq_brevitas.run.stages.plan import (
     AUTO_CYCLES,
+    check_mvau,
     cycles_option,
     limit_option,
     limits_of,
@@ -50,7 +51,8 @@ class BuildOptions:
 
 
 def check(options: BuildOptions, chosen: Chosen) -> None:
-    """Cycles, part and clock that a build can have."""
+    """Cycles, part, clock and kernel that a build can have."""
+    check_mvau(options.mvau)
     automatic = options.cycles_per_sample == AUTO_CYCLES
     limits = limits_of(options, 1 if automatic else int(options.cycles_per_sample))
     if automatic and not limits.given() and part_resources(options.fpga_part) is None:
@@ -117,6 +119,7 @@ def stitched(stage: Stage, model: Any, name: str, fpga_part: str | None = None) 
 def run(stage: Stage, options: BuildOptions) -> Results:
     """The folder build/."""
     import numpy as np
+    from qonnx.custom_op.registry import getCustomOp
 
     from dhq_brevitas.finn_flow import build_dataflow
     from dhq_brevitas.planning.plan_file import read_limits
@@ -147,6 +150,10 @@ def run(stage: Stage, options: BuildOptions) -> Results:
         f"{results.get('dsp_rtl_estimate')} DSPs in RTL (the estimate: "
         f"{results.get('dsp_estimate')})"
     )
+    if options.mvau == "adders":
+        nodes = [node for node in built.model.graph.node if node.op_type == "MVAU_rtl"]
+        unrolled = sum(getCustomOp(node).unrolled for node in nodes)
+        stage.say(f"{unrolled} of {len(nodes)} matrix products are adder graphs")
     for name, more in this.exceeded(Resources.reported(results)).items():
         stage.say(f"warning: {this.given()[name] + more} {name} are more than --max-{name} allows")
     return results, [DATAFLOW]

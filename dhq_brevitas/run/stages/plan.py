@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from dhq_brevitas.planning.limits import (
     DEFAULT_FPGA_PART,
     DEFAULT_MVAU,
     LIMITED,
+    MVAUS,
 )
 from dhq_brevitas.run.backends import check_finn
 from dhq_brevitas.run.stage import (
@@ -85,9 +87,19 @@ def mvau_option() -> Any:
     """``--mvau``, of the build, too."""
     return option(
         DEFAULT_MVAU,
-        "Verilog of matrix products: this package's kernel, or FINN's",
-        choices=(DEFAULT_MVAU, "finn"),
+        "Verilog of matrix products: this package's kernel, the same with adders instead of DSPs "
+        "for matrices that are multiplied in one cycle, or FINN's",
+        choices=tuple(MVAUS),
     )
+
+
+def check_mvau(mvau: str) -> None:
+    """ModuleNotFoundError for adder graphs without what finds them."""
+    if mvau == "adders" and importlib.util.find_spec("da4ml") is None:
+        raise ModuleNotFoundError(
+            "--mvau adders needs da4ml, which is not installed: pip install "
+            "'dhq-brevitas[adders]', or leave the option out"
+        )
 
 
 @dataclass(frozen=True)
@@ -213,6 +225,7 @@ def check_widths(options: PlanOptions, spec: QuantSpec, chosen: Chosen) -> None:
 
 def check(options: PlanOptions, chosen: Chosen) -> None:
     """Limits, widths and the budget."""
+    check_mvau(options.mvau)
     check_limits(options)
     check_widths(options, uniform_spec(options), chosen)
 

@@ -182,6 +182,8 @@ CASES = (
     lookup(QUARTER, 2),
     replace(lookup(ODD, 0, HAS_SCALE=1, HAS_BIAS=1, FOLDS=3, SHIFT=1, STAGES=6), cycles=14),
     lookup(ODD, 1, WRAP=0, OFFSET=-2, PE=2, STAGES=5),
+    lookup(ODD, 1, HAS_SCALE=1, HAS_BIAS=1, PE=3, SHIFT=1, DIRECT=1, STAGES=3),
+    lookup(ODD, 0, HAS_BIAS=1, PE=3, WRAP=0, OFFSET=-2, DIRECT=1, STAGES=2),
     MVAU,
     MVAU_3,
     Case("stream_add"),

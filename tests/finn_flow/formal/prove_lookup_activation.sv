@@ -20,6 +20,7 @@ module prove_lookup_activation #(
     parameter bit [2**TABLE_BITS-1:0][OUT_WIDTH-1:0] TABLE = '0,  // whole; table.mem has the stored part
     parameter bit [FOLDS-1:0][PE-1:0][SCALE_WIDTH-1:0] SCALES = '0,  // of scale.mem
     parameter bit [FOLDS-1:0][PE-1:0][BIAS_WIDTH-1:0] BIASES = '0,  // of bias.mem
+    parameter bit DIRECT = 0,
     parameter int unsigned STAGES = 4
 ) (
     input logic clk,
@@ -42,7 +43,8 @@ module prove_lookup_activation #(
       .CHANNELS(FOLDS * PE), .PE(PE), .IN_WIDTH(IN_WIDTH), .HAS_SCALE(HAS_SCALE),
       .SCALE_WIDTH(SCALE_WIDTH), .SCALE_PER_CHANNEL(1), .HAS_BIAS(HAS_BIAS),
       .BIAS_WIDTH(BIAS_WIDTH), .BIAS_PER_CHANNEL(1), .SHIFT(SHIFT), .WRAP(WRAP), .OFFSET(OFFSET),
-      .TABLE_BITS(TABLE_BITS), .FOLD(FOLD), .OUT_WIDTH(OUT_WIDTH)
+      .TABLE_BITS(TABLE_BITS), .FOLD(FOLD), .OUT_WIDTH(OUT_WIDTH),
+      .DIRECT(DIRECT), .SCALES(SCALES[0]), .BIASES(BIASES[0])
   ) dut (
       .clk, .rst_n,
       .s_axis_tdata(s_data), .s_axis_tvalid(s_valid), .s_axis_tready(s_ready),

@@ -35,6 +35,8 @@ class Bench:
     def latency(self) -> int:
         """The formula of the header of lookup_activation.sv."""
         p = self.p
+        if p["DIRECT"]:
+            return 2 + (p["FOLD"] > 0)
         used = p["SHIFT"] + p["TABLE_BITS"] if p["WRAP"] else 1000
         operands = sorted(
             min(used, bits) for bits in (p["IN_WIDTH"] + 1 - p["IN_SIGNED"], p["SCALE_WIDTH"])

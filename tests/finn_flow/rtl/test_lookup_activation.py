@@ -53,8 +53,11 @@ def instance(
     style: str = "auto",
     out_width: int = 8,
     reachable: bool = False,
+    direct: bool = False,
 ) -> Instance:
-    """offset None: wrap. reachable: a sweep of the inputs addresses the whole table."""
+    """offset None: wrap. direct: constants of the lanes.
+
+    reachable: a sweep of the inputs addresses the whole table."""
     source = random.Random(repr(locals()))
 
     def constants(width: int | None, per_channel: bool, default: int) -> list[int]:
@@ -88,6 +91,7 @@ def instance(
             "FOLD": fold,
             "TABLE_STYLE": style,
             "OUT_WIDTH": out_width,
+            "DIRECT": int(direct),
         },
         lanes * in_width,
         lanes * out_width,
@@ -105,12 +109,15 @@ def named(instances: list[Instance]) -> list[Instance]:
     result = []
     for i, one in enumerate(instances):
         parameters = {**one.parameters, "TABLE_FILE": f"table_{i}.mem"}
-        for kind in ("SCALE", "BIAS"):
-            if parameters[f"{kind}_PER_CHANNEL"]:
+        for kind, lanes in (("SCALE", "SCALES"), ("BIAS", "BIASES")):
+            width, values = int(parameters[f"{kind}_WIDTH"]), one.bench[kind.lower()]
+            if parameters["DIRECT"] and parameters[f"HAS_{kind}"]:
+                word = int(hexadecimal(np.array([values], object), width), 16)
+                parameters[lanes] = Bits(width * len(values), word)
+            elif parameters[f"{kind}_PER_CHANNEL"]:
                 parameters[f"{kind}_FILE"] = f"{kind.lower()}_{i}.mem"
             elif parameters[f"HAS_{kind}"]:
-                width = int(parameters[f"{kind}_WIDTH"])
-                parameters[kind] = Bits(width, one.bench[kind.lower()][0] & ((1 << width) - 1))
+                parameters[kind] = Bits(width, values[0] & ((1 << width) - 1))
         result.append(replace(one, parameters=parameters))
     return result
 
@@ -122,7 +129,7 @@ def write_memories(work_dir: Path, instances: list[Instance]) -> None:
         table = np.array(bench["table"][:stored], object)[:, None]
         (work_dir / str(p["TABLE_FILE"])).write_text(hexadecimal(table, int(p["OUT_WIDTH"])))
         for kind in ("SCALE", "BIAS"):
-            if p[f"HAS_{kind}"] and p[f"{kind}_PER_CHANNEL"]:
+            if p[f"HAS_{kind}"] and f"{kind}_FILE" in p:
                 values = np.array(bench[kind.lower()], object).reshape(-1, int(p["PE"]))
                 text = hexadecimal(values, int(p[f"{kind}_WIDTH"]))
                 (work_dir / str(p[f"{kind}_FILE"])).write_text(text)
@@ -176,6 +183,13 @@ DEFAULT = named(
         instance(in_width=14, table_bits=13, out_width=32, reachable=True),
         instance(in_width=48, scale_width=48, bias_width=96, shift=64, offset=-2**20,
                  table_bits=4),
+        # Constants of the lanes: an entry put out as it is, negated, its address clipped.
+        instance(channels=5, lanes=5, in_width=17, scale_width=5, scale_per_channel=True,
+                 bias_width=16, bias_per_channel=True, shift=4, table_bits=10, direct=True),
+        instance(channels=2, lanes=2, in_width=12, bias_width=9, bias_per_channel=True,
+                 shift=2, table_bits=9, fold=2, direct=True),
+        instance(channels=3, lanes=3, in_width=9, signed=False, scale_width=4,
+                 scale_per_channel=True, shift=3, offset=-40, table_bits=6, direct=True),
     ]
 )  # fmt: skip
 

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from qonnx.core.datatype import DataType
 from simulate import rtl_sources
+
+from dhq_brevitas.finn_flow.ops.adder_graph import adder_graph
 
 pytest.importorskip("pyosys", reason="pip install pyosys")
 
@@ -46,8 +49,13 @@ XCUP = "synth_xilinx -family xcup -flatten -noiopad -noclkbuf"
 def synthesize(
     module: str, parameters: str, work_dir: Path, synthesis: str = XCUP
 ) -> dict[str, int]:
+    """Cells by type; fails as :func:`cells_of` does."""
+    return cells_of(f"{read(module, parameters)};{synthesis}", work_dir)
+
+
+def cells_of(commands: str, work_dir: Path) -> dict[str, int]:
     """Cells by type; fails on a latch or on a problem that Yosys's ``check`` reports."""
-    status, log = yosys(f"{read(module, parameters)};{synthesis};check -assert;stat", work_dir)
+    status, log = yosys(f"{commands};check -assert;stat", work_dir)
     assert status == 0, log[-3000:]
     cells = {name: int(n) for n, name in re.findall(r"^ +(\d+) +([A-Z]\w+)$", log, re.MULTILINE)}
     assert "FDRE" in cells or "TRELLIS_FF" in cells, log[-3000:]
@@ -158,6 +166,25 @@ def test_signs_need_no_multiplier(tmp_path: Path) -> None:
     cells = synthesize("matrix_vector", parameters, tmp_path)
     assert not any(name.startswith(("DSP", "RAMB")) for name in cells)
     assert luts(cells) <= 4 * 10 + 160
+
+
+@pytest.mark.parametrize("synthesis", [XCUP, "synth_ecp5"])
+def test_adder_graph(synthesis: str, tmp_path: Path) -> None:
+    """Neither latch nor multiplier; for UltraScale+ the estimates hold within 15 %."""
+    pytest.importorskip("da4ml", reason="pip install 'dhq-brevitas[adders]'")
+    from test_adder_graph import INSTANTIATED, instances, kernel_sources, matrix
+
+    weights, in_row = matrix(9, 6, 4, 6), 3
+    _, (path,) = instances(tmp_path, [(weights, "INT6", in_row)])
+    kernels = [str(p) for name in INSTANTIATED for p in kernel_sources(name)]
+    sources = " ".join(name for name in [*kernels, str(path)] if "monitor" not in name)
+    options = "--threads 1 -DSYNTHESIS --top graph_0"
+    cells = cells_of(f"read_slang {options} {sources};{synthesis}", tmp_path)
+    assert not any(name.startswith(("DSP", "MULT", "RAMB", "DP16")) for name in cells)
+    if synthesis == XCUP:
+        graph = adder_graph(weights, DataType["INT6"], in_row)
+        assert luts(cells) == pytest.approx(graph.lut, rel=0.15)
+        assert cells["FDRE"] == pytest.approx(graph.ff, rel=0.15)
 
 
 def test_bad_parameters_are_refused(tmp_path: Path) -> None:

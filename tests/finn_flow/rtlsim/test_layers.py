@@ -41,6 +41,7 @@ LAYERS = {
         "INT21",
     ),
     "matrix_vector of inputs beyond 18 bits": (matrix_vector(bits=3, given="INT19"), "INT19"),
+    "adders": (mvau(mw=6, mh=4, simd=6, pe=4, kernel="adders"), "INT8"),
     "Thresholding": (thresholding(), "INT11"),
     "Thresholding, one row, saturated input": (thresholding(pe=4, rows=1, given="INT13"), "INT13"),
     "Thresholding, narrow range": (thresholding(pe=1, count=14), "INT11"),
@@ -66,6 +67,10 @@ LAYERS = {
     ),
     "lookup, clip, shift only": (
         lookup([1], [0], RAMP, pe=4, shift=4, wrap=0, addressOffset=-20),
+        "INT12",
+    ),
+    "lookup, constants of the lanes": (
+        lookup([8, 1, 4, 2], [0, 1, -2000, 9], sine_table(8), pe=4, shift=3, wrap=1, direct=1),
         "INT12",
     ),
     "lookup in block RAM": (
