@@ -145,14 +145,21 @@ def round_codes(
 
 
 def freeze_columns(
-    hessian: Tensor, weight: Tensor, step: Tensor, low: int, high: int, free: Tensor, count: int
+    hessian: Tensor,
+    weight: Tensor,
+    step: Tensor,
+    low: int | Tensor,
+    high: int | Tensor,
+    free: Tensor,
+    count: int,
 ) -> tuple[Tensor, Tensor]:
     """Rounds ``count`` of the ``free`` columns and lets the other free ones make up for it.
 
     Arguments as for :func:`round_codes`, with ``free`` the int64 indices of the columns that may
-    change. Returns the changed weight [m, n] and the indices of the columns rounded, those with the
-    largest H_jj.
+    change; ``low`` and ``high`` may be of each code, [m, n]. Returns the changed weight [m, n] and
+    the indices of the columns rounded, those with the largest H_jj.
     """
+    low, high = (torch.as_tensor(x).to(weight).expand_as(weight) for x in (low, high))
     columns = free[torch.argsort(hessian.diagonal()[free], descending=True)]
     inverse = torch.linalg.inv(hessian[columns][:, columns])
     # Row j of the upper Cholesky factor of H⁻¹ holds what column j's error does to later columns.
@@ -160,7 +167,9 @@ def freeze_columns(
     remaining = weight[:, columns]
     for j in range(count):
         value = remaining[:, j : j + 1].clone()
-        rounded = torch.clamp(torch.round(value / step), low, high) * step
+        column = columns[j : j + 1]
+        codes = torch.clamp(torch.round(value / step), low[:, column], high[:, column])
+        rounded = codes * step
         remaining[:, j:] -= (value - rounded) / factor[j, j] * factor[j : j + 1, j:]
         remaining[:, j : j + 1] = rounded
     changed = weight.clone()
