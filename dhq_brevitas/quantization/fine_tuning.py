@@ -61,6 +61,8 @@ from dhq_brevitas.util.hooks import evaluating, hooked, pre_hooked
 
 __all__ = ["fine_tuning_rate", "freeze_quantized", "windows"]
 
+CodeBounds = tuple[Tensor, Tensor]
+
 EVENTS = 16  # freezings a layer
 FREE, HIDDEN_FROZEN, LAST_FROZEN = 0.4, 0.85, 0.97  # shares of the training
 CALIBRATION_SAMPLES = 4096
@@ -106,6 +108,7 @@ def freeze_quantized(
     progress: bool = True,
     project: Projection | None = None,
     allowed: Callable[[], bool] = lambda: True,
+    bounds: Sequence[CodeBounds] | None = None,
 ) -> TrainResult:
     """Fine-tunes a network after post-training quantization, in place, by gradual freezing.
 
@@ -116,6 +119,8 @@ def freeze_quantized(
         spec: ``learning_rate`` is that of the float network, times the factor folded into each
             weight; ``evaluate_every`` is not used, since only the end is a quantized network.
         allowed: whether ``model`` may be as it is after training; else the rounded weights remain.
+        bounds: for each quantized layer, first to last, the lowest and highest code that each
+            weight may take, [m, n] each, where a layer's quantizer alone does not say.
 
     Other arguments and errors as for :func:`dhq_brevitas.inr.training.fit_float`. Returns the PSNR
     of what was kept and its step, 0 for the rounded network.
@@ -135,7 +140,7 @@ def freeze_quantized(
         # A checkpoint that is read replaces the quantizers, so they are changed after that.
         run = TrainingRun(model, lambda: freezing_groups(linears), spec, checkpoint, key, project)
         with _partly_quantized(linears):
-            freezer = _Freezer(model, linears, post.inputs[:CALIBRATION_SAMPLES])
+            freezer = _Freezer(model, linears, post.inputs[:CALIBRATION_SAMPLES], bounds)
             run.train(
                 inputs,
                 target,
@@ -197,9 +202,16 @@ def _partly_quantized(linears: Sequence[Any]) -> Iterator[None]:
 class _Freezer:
     """Freezes the columns of a model's layers as training goes on."""
 
-    def __init__(self, model: nn.Module, linears: Sequence[Any], samples: Tensor) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        linears: Sequence[Any],
+        samples: Tensor,
+        bounds: Sequence[CodeBounds] | None,
+    ) -> None:
         self.model, self.linears, self.samples = model, linears, samples
         self.windows = windows(len(linears))
+        self.bounds = dict(zip(linears, bounds, strict=True)) if bounds else {}
 
     @torch.no_grad()
     def advance(self, share: float) -> None:
@@ -228,7 +240,8 @@ class _Freezer:
         x = getattr(quantized, "value", quantized).reshape(-1, layer.in_features)
         weight = weight_rotation(layer).rotate_weight(layer.weight.detach()).double()
         hessian, _ = damped_hessian(x)
-        step, low, high = code_grid(layer.weight_quant.tensor_quant, weight.float())
+        step, *code_range = code_grid(layer.weight_quant.tensor_quant, weight.float())
+        low, high = self.bounds.get(layer, code_range)
         free = torch.nonzero(~layer.frozen).flatten()
         changed, frozen = freeze_columns(hessian, weight, step, low, high, free, count)
         layer.frozen[frozen] = True
@@ -237,11 +250,15 @@ class _Freezer:
 
     @torch.no_grad()
     def restore(self) -> None:
-        """Takes the frozen columns back to their codes after an optimizer step."""
+        """Takes frozen columns back to their codes after an optimizer step, others into bounds."""
         for layer in self.linears:
-            if bool(layer.frozen.any()):
+            if layer in self.bounds or bool(layer.frozen.any()):
                 rotation = weight_rotation(layer)
                 free = rotation.rotate_weight(layer.weight.detach())
+                if layer in self.bounds:
+                    step, *_ = code_grid(layer.weight_quant.tensor_quant, free)
+                    low, high = (step * code for code in self.bounds[layer])
+                    free = torch.clamp(free, (low - step / 2).float(), (high + step / 2).float())
                 held = torch.where(layer.frozen, layer.held, free)
                 layer.weight.copy_(rotation.unrotate_weight(held))
 

@@ -160,15 +160,23 @@ def _descend(
 
 
 def freeze_columns(
-    hessian: Tensor, weight: Tensor, step: Tensor, low: int, high: int, free: Tensor, count: int
+    hessian: Tensor,
+    weight: Tensor,
+    step: Tensor,
+    low: int | Tensor,
+    high: int | Tensor,
+    free: Tensor,
+    count: int,
 ) -> tuple[Tensor, Tensor]:
     """Rounds ``count`` of the ``free`` columns and lets the other free ones make up for it.
 
     Arguments as for :func:`round_codes`, with ``free`` the int64 indices of the columns that may
-    change. Returns the changed weight [m, n] and the indices of the columns rounded, those with the
-    largest H_jj.
+    change; ``low`` and ``high`` may be of each code, [m, n]. Returns the changed weight [m, n] and
+    the indices of the columns rounded, those with the largest H_jj.
     """
     columns = free[torch.argsort(hessian.diagonal()[free], descending=True)]
+    ranges = (torch.as_tensor(x).to(weight).expand_as(weight) for x in (low, high))
+    low, high = (codes[:, columns] for codes in ranges)
     inverse = torch.linalg.inv(hessian[columns][:, columns])
     # Row j of the upper Cholesky factor of H⁻¹ holds what column j's error does to later columns.
     factor = torch.linalg.cholesky((inverse + inverse.T) / 2, upper=True)
@@ -178,7 +186,8 @@ def freeze_columns(
         errors = torch.empty_like(remaining[:, first:stop])
         for j in range(first, stop):
             value = remaining[:, j : j + 1].clone()
-            rounded = torch.clamp(torch.round(value / step), low, high) * step
+            codes = torch.round(value / step)
+            rounded = torch.clamp(codes, low[:, j : j + 1], high[:, j : j + 1]) * step
             error = errors[:, j - first : j - first + 1] = (value - rounded) / factor[j, j]
             remaining[:, j:stop] -= error * factor[j : j + 1, j:stop]
             remaining[:, j : j + 1] = rounded

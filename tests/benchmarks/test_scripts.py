@@ -212,6 +212,21 @@ def test_planner_check(monkeypatch):
 
 
 @pytest.mark.exhaustive
+def test_bit_switching():
+    """It checks itself that codes of few bits are the upper ones of those of more."""
+    text = run(
+        "bit_switching", "camera", "--size", 8, "--hidden", 8, "--steps", 5, "--qat-steps", 5
+    )
+    assert [line.split(" | ")[1] for line in text.splitlines()[2:]] == [
+        "own",
+        "own, as many steps",
+        "cut",
+        "refined",
+        "ends",
+    ]
+
+
+@pytest.mark.exhaustive
 def test_peers(tmp_path):
     pytest.importorskip("da4ml", reason="pip install da4ml")
     small = ["--hidden", 4, "--cycles", 16, "--cutoffs", 5, "--size", 8, "--steps", 20]

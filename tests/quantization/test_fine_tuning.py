@@ -4,6 +4,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -77,6 +78,16 @@ def test_compiled_it_freezes_the_same(monkeypatch):
         states.append(model.state_dict())
     assert len(calls) == 1
     assert all(torch.equal(states[0][name], value) for name, value in states[1].items())
+
+
+def test_weights_keep_to_the_codes_that_they_may_take():
+    model, post = rounded(rotation=("none", "after", "none"), scale="float", signs_seed=3)
+    found = [torch.from_numpy(layer.weight) for layer in layer_codes(model, CODES)]
+    bounds = [(codes - 1, codes) for codes in found]
+    spec = TrainSpec(60, batch=128, learning_rate=1e-3)
+    assert freeze_quantized(model, CODES, TARGET, spec, post, progress=False, bounds=bounds).step
+    for layer, codes in zip(layer_codes(model, CODES), found, strict=True):
+        assert np.unique(layer.weight - codes.numpy()).tolist() == [-1, 0]
 
 
 def test_no_steps_keep_what_was_there():
