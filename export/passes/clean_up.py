@@ -56,8 +56,14 @@ def clean_up(model: ModelWrapper) -> ModelWrapper:
         InferShapes(),
         FoldConstants(exclude_op_types=KEPT),
         FoldTransposeIntoQuantInit(),
-        GiveUniqueNodeNames(),
-        NameTensors(),
     ):
         model = model.transform(step, make_deepcopy=False)
+    return named(model)
+
+
+def named(model: ModelWrapper) -> ModelWrapper:
+    """``model`` with new names, in place; its nodes must be in order and no tensor unused."""
+    for step in (GiveUniqueNodeNames(), NameTensors()):
+        # QONNX tidies up behind a transformation, which here finds nothing and takes longest.
+        model = model.transform(step, make_deepcopy=False, cleanup=False)
     return model

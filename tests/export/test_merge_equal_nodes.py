@@ -65,4 +65,5 @@ def test_a_trunk_that_is_called_twice_is_exported_once():
     with torch.no_grad():
         expected = network(grid_codes(64))
     for found, wanted in zip(run_qonnx(graph, grid_codes(64).numpy()), expected, strict=True):
-        np.testing.assert_allclose(found, wanted.numpy(), rtol=1e-5)
+        # Weights are drawn: near 0, the rounding of PyTorch's float32 sums shows.
+        np.testing.assert_allclose(found, wanted.numpy(), rtol=1e-5, atol=1e-6)

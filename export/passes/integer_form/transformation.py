@@ -40,12 +40,11 @@ from collections.abc import Callable
 
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.transformation.base import Transformation
-from qonnx.transformation.general import GiveUniqueNodeNames
 
 from dhq_brevitas.export.domains import HARDWARE
 from dhq_brevitas.export.graph import rename_quantizers
 from dhq_brevitas.export.inference import infer_datatypes, infer_shapes
-from dhq_brevitas.export.passes.clean_up import NameTensors
+from dhq_brevitas.export.passes.clean_up import named
 from dhq_brevitas.export.passes.integer_form.arithmetic import (
     convert_add,
     convert_batch_norm,
@@ -120,8 +119,7 @@ class ToIntegerForm(Transformation):
         writer.finish()
         model = model.transform(SeparateEqualInputs(), make_deepcopy=False)
         infer_shapes(model)
-        for step in (GiveUniqueNodeNames(), NameTensors()):
-            model = model.transform(step, make_deepcopy=False)
+        model = named(model)
         infer_datatypes(model)
         return model, False
 
