@@ -175,6 +175,7 @@ def main() -> None:
     tables = [table(designs), claims({design.name: design for design in designs})]
     if options.energy:
         tables.append(energy_table(designs))
+    run("synth", "--out", options.out / plain(REFERENCE))
     tables.append(parts_table(options.out / plain(REFERENCE)))
     settings = facts(options)
     text = "\n".join([*(line for part in tables for line in [*part, ""]), settings, ""])

@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from qonnx.core.modelwrapper import ModelWrapper
 
-from dhq_brevitas.finn_flow.stitching import open_stitched
-from dhq_brevitas.finn_flow.synthesis import Resources, synthesize_design
+from dhq_brevitas.finn_flow.synthesis import Resources
+from dhq_brevitas.run.loading import load_run
 from dhq_brevitas.util.files import atomic_path
 from hardware.designs import Design, float_parts
 from hardware.energy import ENERGIES, dynamic_energy
@@ -108,7 +107,10 @@ def claims(designs: dict[str, Design]) -> list[str]:
 
 
 def parts_table(folder: Path) -> list[str]:
-    """Markdown: what float32 and W8A8 DHQ consist of, each part synthesized by itself."""
+    """Markdown: what float32 and W8A8 DHQ consist of, each part synthesized by itself.
+
+    ``folder``: of W8A8 DHQ, after ``dhq synth``.
+    """
     lines = ["| part | LUT | FF | DSP | BRAM18 |", "|---|" + "---:|" * 4]
 
     def add(title: str, found: Resources) -> None:
@@ -116,11 +118,10 @@ def parts_table(folder: Path) -> list[str]:
 
     for title, found in float_parts(folder):
         add(f"float32: {title}", found)
-    stitched = open_stitched(ModelWrapper(str(folder / "stitched" / "stitched.onnx")))
-    result = synthesize_design(stitched, "xczu3eg-sbva484-1-e")
     by_type: dict[str, list[Resources]] = {}
-    for node in result.nodes:
-        by_type.setdefault(node.op_type.removesuffix("_rtl"), []).append(node.resources)
+    for node in load_run(folder).summary["synthesis_nodes"]:
+        found = Resources(**{key: node[key] for key in ("lut", "ff", "dsp", "bram18")})
+        by_type.setdefault(node["op_type"].removesuffix("_rtl"), []).append(found)
     for op_type, members in by_type.items():
         add(f"W8A8 DHQ: {len(members)} {op_type}", sum(members, Resources()))
     return lines
