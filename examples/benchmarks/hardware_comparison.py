@@ -154,7 +154,9 @@ def comparison_folder(options: argparse.Namespace) -> Path:
     path = folder / "options.json"
     if path.exists() and (found := read_json(path)) != settings:
         given = " ".join(f"--{name.replace('_', '-')} {x}" for name, x in found.items())
-        raise ArgumentError(f"out={folder} holds designs of {given}: give these, or a new folder")
+        raise ArgumentError(
+            "out", str(folder), f"holds designs of {given}: give these, or a new folder"
+        )
     write_json(path, settings)
     return folder
 
