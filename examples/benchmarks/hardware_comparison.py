@@ -165,7 +165,7 @@ def main() -> None:
     parser = comparison_parser(__doc__)
     parser.set_defaults(size=48, hidden=64, steps=2000, qat_steps=300, cycles_per_sample=128)
     parser.add_argument(
-        "--only", nargs="+", choices=NAMES, metavar="DESIGN", help=f"no tables: {', '.join(NAMES)}"
+        "--only", nargs="+", choices=NAMES, metavar="DESIGN", help=f"no tables: {'; '.join(NAMES)}"
     )
     options = parser.parse_args()
     options.out = comparison_folder(options)
