@@ -20,35 +20,23 @@ from pathlib import Path
 from qonnx.core.modelwrapper import ModelWrapper
 
 from dhq_brevitas.finn_flow.placement import tool_versions
-from dhq_brevitas.util.files import atomic_path, check_writable_folder, read_json, write_json
-from hardware.activity import Activity
+from dhq_brevitas.util.files import atomic_path
 from hardware.designs import (
-    BASELINES,
     DEVICE,
     Design,
     baseline_design,
     built_design,
+    kept,
     quantized_design,
 )
 from hardware.energy import energy_ratio
 from hardware.tables import CLAIMS
-from hardware_comparison import comparison_parser, plain, quantized_runs
+from hardware_comparison import comparison_folder, comparison_parser, plain, quantized_runs
 
 REFERENCE, STOCK, CLAIMED = "float32", "W8A8", "W8A8 DHQ"
+BASELINES = (REFERENCE, "16 bit fixed")
 QUANTIZED = (STOCK, CLAIMED, "W4A8 DHQ")
 CELLS = {"comb": "COMB", "ff": "FF", "ramw": "RAMW", "mult18": "MULT18", "bram": "DP16K"}
-
-
-def kept(path: Path, make: Callable[[], Design]) -> Design:
-    """The design of a file, or of ``make``, which is written to it."""
-    if not path.exists():
-        fields = asdict(make())
-        fields["placed"].pop("bitstream")
-        write_json(path, fields)
-    fields = read_json(path)
-    if fields["activity"] is not None:
-        fields["activity"] = Activity(**fields["activity"])
-    return Design(**fields)
 
 
 def equal_folding(options: argparse.Namespace) -> list[Design]:
@@ -56,13 +44,14 @@ def equal_folding(options: argparse.Namespace) -> list[Design]:
     folders = quantized_runs(options, QUANTIZED)
     reference = folders[CLAIMED]
     makers = {
-        name: partial(baseline_design, name, reference, options.energy, options.mhz)
-        for name in BASELINES
+        name: partial(baseline_design, name, reference, mhz=options.mhz) for name in BASELINES
     } | {
-        name: partial(quantized_design, name, folders[name], options.energy, options.mhz)
-        for name in QUANTIZED
+        name: partial(quantized_design, name, folders[name], mhz=options.mhz) for name in QUANTIZED
     }
-    designs = [kept(options.out / f"{plain(name)}.json", make) for name, make in makers.items()]
+    designs = [
+        kept(options.out / f"{plain(name)}.json", make, options.energy)
+        for name, make in makers.items()
+    ]
     first = designs[0]
     for design in designs if options.energy else ():
         clocks = clock(design), clock(first)
@@ -78,15 +67,18 @@ def faster(options: argparse.Namespace) -> list[Design]:
             title = f"{name}, {cycles} cycles"
             path = options.out / f"{plain(title)}.json"
             folder = options.out / plain(name)
-            designs.append(kept(path, partial(refolded, title, folder, cycles, options)))
+            make = partial(refolded, title, folder, cycles, options)
+            designs.append(kept(path, make, False))
     return designs
 
 
-def refolded(title: str, folder: Path, cycles: int, options: argparse.Namespace) -> Design:
+def refolded(
+    title: str, folder: Path, cycles: int, options: argparse.Namespace, energy: bool
+) -> Design:
     """The network of ``folder`` at another number of cycles a sample."""
     graph = ModelWrapper(str(folder / "model.onnx"))
     work = options.out / plain(title)
-    return built_design(title, graph, folder, work, cycles, False, options.mhz)
+    return built_design(title, graph, folder, work, cycles, energy, options.mhz)
 
 
 def clock(design: Design) -> float:
@@ -188,7 +180,7 @@ def main() -> None:
         "--faster", type=int, nargs="*", default=[32, 16, 8], help="cycles a sample (32 16 8)"
     )
     options = parser.parse_args()
-    options.out = check_writable_folder(options.out).resolve()
+    options.out = comparison_folder(options)
     designs = equal_folding(options)
     parts = [table(designs), claims(designs)]
     designs += faster(options)

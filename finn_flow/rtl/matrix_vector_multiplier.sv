@@ -44,11 +44,11 @@ module matrix_vector_multiplier #(
 `endif
 
   if (LOGIC) begin : g_logic
-    logic signed [NARROW-1:0] factor;
     logic signed [SUM-1:0] previous;
     assign previous = FIRST ? '0 : sum_in;
 
     if (SIGNS) begin : g_signs
+      logic signed [NARROW-1:0] factor;
       logic signed [WIDE-1:0] sign;
       logic minus;
       logic [SUM-1:0] added;
@@ -69,24 +69,25 @@ module matrix_vector_multiplier #(
       logic signed [WIDE-1:0] difference;
       logic signed [WIDE+NARROW-1:0] product;
       if (DSP != "") begin : g_as_slice
-        logic signed [WIDE-1:0] early_d, early_a;
-        logic signed [NARROW-1:0] early_b;
+        // The slice's latency; a product ahead of its time takes fewer registers to simulate.
+        logic signed [WIDE+NARROW-1:0] early, late;
+        assign difference = d - a;
         always_ff @(posedge clk) begin
           if (enable) begin
-            {early_d, early_a, early_b} <= {d, a, b};
-            difference <= early_d - early_a;
-            factor <= early_b;
+            early <= difference * b;
+            {late, product} <= {early, late};
           end
         end
       end else begin : g_plain
-        always_ff @(posedge clk) if (enable) {difference, factor} <= {d, b};
-      end
-      always_ff @(posedge clk) begin
-        if (enable) begin
-          product <= difference * factor;
-          p <= previous + SUM'(product);
+        logic signed [NARROW-1:0] factor;
+        always_ff @(posedge clk) begin
+          if (enable) begin
+            {difference, factor} <= {d, b};
+            product <= difference * factor;
+          end
         end
       end
+      always_ff @(posedge clk) if (enable) p <= previous + SUM'(product);
     end
     assign sum_out = p;
   end

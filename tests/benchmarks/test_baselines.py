@@ -24,26 +24,28 @@ module units (
     input logic ap_clk, ap_rst_n, s_axis_0_tvalid, m_axis_0_tready,
     output logic s_axis_0_tready, m_axis_0_tvalid,
     input logic [63:0] s_axis_0_tdata,
-    output logic [95:0] m_axis_0_tdata
+    output logic [127:0] m_axis_0_tdata
 );
   // Results of units of different latency meet in one beat.
-  logic [31:0] product[5], total[4], wave;
+  logic [31:0] product[5], total[4], total_dsp[4], wave;
   logic [6:0] valid;
   assign s_axis_0_tready = 1;
   baseline_fp32_multiply multiply (.clk(ap_clk), .a(s_axis_0_tdata[31:0]),
       .b(s_axis_0_tdata[63:32]), .p(product[0]));
   baseline_fp32_add add (.clk(ap_clk), .a(s_axis_0_tdata[31:0]), .b(s_axis_0_tdata[63:32]),
       .s(total[0]));
+  baseline_fp32_add #(.DSP(1)) add_dsp (.clk(ap_clk), .a(s_axis_0_tdata[31:0]),
+      .b(s_axis_0_tdata[63:32]), .s(total_dsp[0]));
   baseline_fp32_sine #(.TABLE_FILE("TABLE")) sine (.clk(ap_clk), .t(s_axis_0_tdata[31:0]),
       .y(wave));
   assign valid[0] = s_axis_0_tvalid;
   always_ff @(posedge ap_clk) begin
     for (int i = 1; i < 5; i++) product[i] <= product[i-1];
-    for (int i = 1; i < 4; i++) total[i] <= total[i-1];
+    for (int i = 1; i < 4; i++) {total[i], total_dsp[i]} <= {total[i-1], total_dsp[i-1]};
     for (int i = 1; i < 7; i++) valid[i] <= valid[i-1] && ap_rst_n;
   end
   assign m_axis_0_tvalid = valid[6];
-  assign m_axis_0_tdata = {wave, total[3], product[4]};
+  assign m_axis_0_tdata = {total_dsp[3], wave, total[3], product[4]};
 endmodule
 """
 
@@ -53,12 +55,12 @@ def bits(x: np.ndarray) -> np.ndarray:
 
 
 def run_units(a: np.ndarray, b: np.ndarray) -> list[np.ndarray]:
-    """float32 bit patterns of a·b, a + b and sin(2·pi·a) from the RTL."""
+    """float32 bit patterns of a·b, a + b, sin(2·pi·a), a + b on DSPs from the RTL."""
     base, slope = float32.sine_entries()
-    sources = collect(sorted(HERE.glob("baseline_fp32_*.sv")))
+    sources = collect(sorted([*HERE.glob("baseline_fp32_*.sv"), HERE / "baseline_multiply_add.sv"]))
     sources.data["units/sine.mem"] = memory_lines((slope << 25 | base)[:, None], 41)
     sources.texts["units.sv"] = UNITS.replace('"TABLE"', f'"{DATA_FOLDER}/units/sine.mem"')
-    given, wanted = StreamFormat(DataType["INT32"], 2, 1), StreamFormat(DataType["INT32"], 3, 1)
+    given, wanted = StreamFormat(DataType["INT32"], 2, 1), StreamFormat(DataType["INT32"], 4, 1)
     library = compile_design(sources, "units")
     outputs, _, _ = run_signal(library, np.stack([bits(a), bits(b)], axis=1), given, wanted)
     return list(outputs.T)
@@ -94,13 +96,14 @@ def test_products(operands, results):
 
 
 def test_sums(operands, results):
-    """The hardware's zero has no sign where NumPy's sum of zeros may have one."""
+    """Both adders'. Their zero has no sign where NumPy's sum of zeros may have one."""
     with np.errstate(over="ignore"):
         expected = bits(float32.add(*operands))
     expected[expected == -(1 << 31)] = 0
     found = results[1].copy()
     found[found == -(1 << 31)] = 0
     assert np.array_equal(found, expected)
+    assert np.array_equal(results[3], results[1])
 
 
 def test_reference_is_ieee_away_from_subnormals(operands):

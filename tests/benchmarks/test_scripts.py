@@ -312,7 +312,7 @@ def test_hardware_comparison(tmp_path):
     small = ["--size", 8, "--hidden", 16, "--layers", 1, "--steps", 20, "--qat-steps", 2]
     text = run("hardware_comparison", "--out", tmp_path, *small, "--cycles-per-sample", 32)
     designs = json.loads((tmp_path / "comparison.json").read_text())["designs"]
-    assert len(designs) == 7
+    assert len(designs) == 10
     assert all(x["differing"] == x["netlist_differing"] == 0 < x["compared"] for x in designs)
     assert text.endswith((tmp_path / "table.md").read_text() + "\n")
     assert shades(tmp_path / "comparison.png") > 20

@@ -3,7 +3,9 @@
 """The designs that hardware_comparison.py compares: simulated, synthesized, switching counted."""
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +25,16 @@ from dhq_brevitas.finn_flow.synthesis.sources import patch_for_yosys
 from dhq_brevitas.run.loading import Run, load_run
 from dhq_brevitas.signals.metrics import psnr
 from dhq_brevitas.signals.tasks import Problem
-from dhq_brevitas.util.files import read_json
+from dhq_brevitas.util.files import read_json, write_json
 from hardware.activity import Activity, measure_activity
 from hardware.baselines import SineLayer, fixed_baseline, float_baseline
 
 MATRIX = "W8A8 DHQ, ±1 matrix"
-BASELINES = {"float32": float_baseline, "16 bit fixed": fixed_baseline}
+BASELINES = {
+    "float32": float_baseline,
+    "float32, DSP adders": partial(float_baseline, dsp_adders=True),
+    "16 bit fixed": fixed_baseline,
+}
 CHECKED_SAMPLES = 48
 DEVICE = "LFE5U-85F-6BG381C"
 
@@ -86,6 +92,21 @@ class Design:
         if mhz is not None:
             placement = place_design(sources, top, Device.of(DEVICE), mhz)
             self.placed = asdict(placement)
+
+
+def kept(path: Path, make: Callable[[bool], Design], energy: bool) -> Design:
+    """The design of a file, or of ``make``, which is written to it; with ``energy``, its activity.
+
+    ``make`` gets ``energy``. What is there is not made again, unless it lacks the activity.
+    """
+    if not path.exists() or (energy and read_json(path)["activity"] is None):
+        fields = asdict(make(energy))
+        fields["placed"].pop("bitstream", None)
+        write_json(path, fields)
+    fields = read_json(path)
+    if fields["activity"] is not None:
+        fields["activity"] = Activity(**fields["activity"])
+    return Design(**fields)
 
 
 def quantized_design(name: str, folder: Path, energy: bool, mhz: float | None = None) -> Design:
@@ -200,7 +221,7 @@ def baseline_design(name: str, folder: Path, energy: bool, mhz: float | None = N
 
 
 def float_parts(folder: Path) -> list[tuple[str, Resources]]:
-    """(title, resources) of the float32 units, as many as the design has."""
+    """(title, resources) of the float32 units, as many as the designs have."""
     layers = baseline_layers(load_run(folder))
     sources = patch_for_yosys(float_baseline(layers).sources)
     sources.texts["part_sine.sv"] = (
@@ -210,13 +231,14 @@ def float_parts(folder: Path) -> list[tuple[str, Resources]]:
     )
     lanes = sum(layer.lanes for layer in layers)
     # A tree of SIMD - 1 adders and an accumulator an output: as many adders as multipliers.
-    units = {
-        f"{lanes} multipliers": "baseline_fp32_multiply",
-        f"{lanes} adders": "baseline_fp32_add",
-        f"{sum(layer.sine for layer in layers)} sines": "part_sine",
-    }
+    units: list[tuple[str, int, str, dict[str, object]]] = [
+        ("multipliers", lanes, "baseline_fp32_multiply", {}),
+        ("adders", lanes, "baseline_fp32_add", {}),
+        ("adders on DSPs", lanes, "baseline_fp32_add", {"DSP": 1}),
+        ("sines", sum(layer.sine for layer in layers), "part_sine", {}),
+    ]
     parts = []
-    for title, unit in units.items():
-        found = read_resources(Yosys().synthesize(sources, unit, "xcup"))
-        parts.append((title, sum([found] * int(title.split()[0]), Resources())))
+    for title, count, unit, parameters in units:
+        entry = Yosys().synthesize(sources, unit, "xcup", parameters=parameters)
+        parts.append((f"{count} {title}", sum([read_resources(entry)] * count, Resources())))
     return parts

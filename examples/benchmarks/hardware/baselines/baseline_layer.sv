@@ -5,7 +5,8 @@
 //
 // FLOAT 1: float32 throughout. The SIMD products of an output are added in pairs, pairs of pairs, …,
 //   and their sum to the accumulator, which starts at the bias:
-//   acc = acc + ((x0·w0 + x1·w1) + (x2·w2 + x3·w3)), rounded after every operation.
+//   acc = acc + ((x0·w0 + x1·w1) + (x2·w2 + x3·w3)), rounded after every operation. DSP_ADDERS as in
+//   baseline_fp32_add.
 // FLOAT 0: 16 bit integers, products added in ACC_WIDTH bits, exactly; with SINE the sum goes to
 //   lookup_activation, which takes it modulo one turn (2^SHIFT · 2^TABLE_BITS).
 //
@@ -24,6 +25,7 @@
 
 module baseline_layer #(
     parameter bit FLOAT = 1,
+    parameter bit DSP_ADDERS = 0,  // FLOAT 1 only
     parameter int unsigned INPUTS = 4,  // a multiple of SIMD
     parameter int unsigned OUTPUTS = 4,  // a multiple of PE, at least 3 · PE
     parameter int unsigned SIMD = 1,  // a power of two
@@ -181,7 +183,9 @@ module baseline_layer #(
             values[i] <= ACC_WIDTH'(x * w);
           end
         end else if (FLOAT) begin : g_add
-          baseline_fp32_add unit (
+          baseline_fp32_add #(
+              .DSP(DSP_ADDERS)
+          ) unit (
               .clk,
               .a(g_level[level-1].values[2*i]),
               .b(g_level[level-1].values[2*i+1]),
@@ -203,7 +207,9 @@ module baseline_layer #(
     end
     assign accumulator = first_at[BEFORE] ? biases[pe] : waiting[GROUPS-ADD];
     if (FLOAT) begin : g_accumulate
-      baseline_fp32_add unit (
+      baseline_fp32_add #(
+          .DSP(DSP_ADDERS)
+      ) unit (
           .clk,
           .a(accumulator),
           .b(g_level[LEVELS].values[0]),

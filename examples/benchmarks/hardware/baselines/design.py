@@ -121,6 +121,7 @@ def make_sources(
     sine_table: bytes,
     *,
     is_float: bool,
+    dsp_adders: bool = False,
     shifts: Sequence[int],
     table_bits: int = 0,
 ) -> Sources:
@@ -131,6 +132,7 @@ def make_sources(
         memories: for each layer its weights [outputs, inputs] and biases [outputs] as bit patterns.
         sine_table: contents of the table.
         is_float: float32, or 16 bit integers.
+        dsp_adders: DSP slices in float32's adders, too.
         shifts: for each layer SHIFT of its table; only with integers.
         table_bits: address bits of that table.
     """
@@ -146,6 +148,7 @@ def make_sources(
         last = index == len(layers) - 1
         parameters = {
             "FLOAT": int(is_float),
+            "DSP_ADDERS": int(dsp_adders),
             "INPUTS": layer.weight.shape[1],
             "OUTPUTS": layer.weight.shape[0],
             "SIMD": simd,

@@ -56,8 +56,11 @@ def sine_entries() -> tuple[np.ndarray, np.ndarray]:
     return knots[:-1], np.diff(knots)
 
 
-def float_baseline(layers: Sequence[SineLayer]) -> Baseline:
-    """The network in float32; its inputs are coordinate codes as floats."""
+def float_baseline(layers: Sequence[SineLayer], dsp_adders: bool = False) -> Baseline:
+    """The network in float32; its inputs are coordinate codes as floats.
+
+    With ``dsp_adders``, DSP slices align, add and normalize; the numbers are the same.
+    """
     values = [(x.weight.astype(np.float32), x.bias.astype(np.float32)) for x in layers]
     base, slope = sine_entries()
     sources = make_sources(
@@ -65,6 +68,7 @@ def float_baseline(layers: Sequence[SineLayer]) -> Baseline:
         [(_bits(weight), _bits(bias)) for weight, bias in values],
         memory_lines((slope << 25 | base)[:, None], 41),
         is_float=True,
+        dsp_adders=dsp_adders,
         shifts=[0] * len(layers),
     )
 
