@@ -84,12 +84,14 @@ test-core: $(CORE_READY)
 	$(CORE_VENV)/bin/python $(PYTEST) $(CORE_TESTS) -m "not exhaustive and not once"
 
 # $(call install,FOLDER,REQUIREMENTS,STAMP)
+# Modules are compiled on all processors, which pip does not; some, not meant to be, cannot be.
 define install
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer needed")'
 	@echo "Installing into $(1): several GB, some minutes the first time"
 	@rm -f $(1)/ready-*
 	@$(PYTHON) -m venv $(1)
 	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile $(2)
+	@$(1)/bin/python -W ignore -m compileall -qq -j 0 $(1)/lib || true
 	@touch $(3)
 endef
 

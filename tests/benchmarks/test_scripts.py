@@ -214,9 +214,8 @@ def test_planner_check(monkeypatch):
 @pytest.mark.exhaustive
 def test_bit_switching():
     """It checks itself that codes of few bits are the upper ones of those of more."""
-    text = run(
-        "bit_switching", "camera", "--size", 8, "--hidden", 8, "--steps", 5, "--qat-steps", 5
-    )
+    small = ["--size", 8, "--hidden", 8, "--steps", 5, "--qat-steps", 5]
+    text = run("bit_switching", "camera", *small)
     assert [line.split(" | ")[1] for line in text.splitlines()[2:]] == [
         "own",
         "own, as many steps",
