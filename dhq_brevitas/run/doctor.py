@@ -20,6 +20,7 @@ PACKAGE = "dhq-brevitas"
 #: What each extra is for; "" are the packages that nothing goes without.
 EXTRAS = {
     "": "fit, analyze, plan, quantize, export, pack",
+    "adders": "build --mvau adders",
     "docs": "the documentation",
     "explore": "explore",
     "finn": "build, simulate, vivado, limits on hardware",

@@ -96,6 +96,7 @@ def test_family_table(tmp_path):
     assert {path: path.stat().st_mtime_ns for path in before} == before  # nothing is done twice
 
 
+@pytest.mark.exhaustive
 def test_rtl_table(tmp_path):
     options = ["--hidden", 8, "--size", 8, "--factors", 8]
     row = run("rtl_table", "--out", tmp_path, *options).splitlines()[-1].split()
@@ -109,6 +110,7 @@ def _cell(folder, scheme):
     return cell
 
 
+@pytest.mark.exhaustive
 def test_quality_benchmark(tmp_path):
     options = ["--pictures", "camera", "--size", 16, "--hidden", 8, "--layers", 2, "--steps", 5]
     schemes = ["--bits", "W4A8", "--schemes", "stock channel", "plan", "k-means", "torch.ao"]

@@ -110,6 +110,7 @@ def test_convolution_exports_and_computes_the_same(dimensions):
     np.testing.assert_allclose(run_qonnx(graph, x.numpy()), outputs_of(model, x), atol=1e-5)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.once
 def test_command_line_tools_of_qonnx_read_the_file(tmp_path):
     path, data = tmp_path / "model.onnx", tmp_path / "x.npy"

@@ -172,7 +172,10 @@ def test_signs_need_no_multiplier(tmp_path: Path) -> None:
 def test_adder_graph(synthesis: str, tmp_path: Path) -> None:
     """Neither latch nor multiplier; for UltraScale+ the estimates hold within 15 %."""
     pytest.importorskip("da4ml", reason="pip install 'dhq-brevitas[adders]'")
-    from test_adder_graph import INSTANTIATED, instances, kernel_sources, matrix
+    from test_adder_graph import instances, matrix
+
+    from dhq_brevitas.finn_flow.ops.adder_graph_rtl import INSTANTIATED
+    from dhq_brevitas.finn_flow.ops.channelwise_rtl import kernel_sources
 
     weights, in_row = matrix(9, 6, 4, 6), 3
     _, (path,) = instances(tmp_path, [(weights, "INT6", in_row)])
@@ -193,6 +196,7 @@ def test_bad_parameters_are_refused(tmp_path: Path) -> None:
     assert "N=12 must be a power of two" in log
 
 
+@pytest.mark.exhaustive
 def test_joints_cost_what_their_headers_say(tmp_path: Path) -> None:
     """No data register in a fork and a concatenation, one in a sum, a DSP in a product."""
     fork = synthesize("stream_fork", "OUTPUTS=3 WIDTH=64", tmp_path)

@@ -60,6 +60,7 @@ def sized(residual, tmp_path_factory):
     return stitch(residual, tmp_path_factory.mktemp("sized"))
 
 
+@pytest.mark.exhaustive
 def test_layer_by_layer(residual):
     codes = codes_of("residual sine")
     outputs, nodes = simulate_nodes(residual, codes[0][:20], progress=False)
