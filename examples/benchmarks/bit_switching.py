@@ -28,12 +28,11 @@ from torch import Tensor
 import dhq_brevitas as dhq
 from dhq_brevitas.inr.integers import layer_codes
 from dhq_brevitas.inr.quantized import QuantInr
-from dhq_brevitas.inr.training import TrainSpec
+from dhq_brevitas.inr.training import TrainSpec, evaluated_psnr
 from dhq_brevitas.nn.proxies import weight_rotation
 from dhq_brevitas.nn.scales import set_scale
 from dhq_brevitas.quantization.fine_tuning import fine_tuning_rate, freeze_quantized
 from dhq_brevitas.quantization.post_training import PostTrained, code_grid, post_train
-from dhq_brevitas.signals.metrics import psnr
 from quality.pictures import fit_picture
 
 WIDTHS = (4, 5, 6, 8)
@@ -118,9 +117,7 @@ class Shared:
         return models
 
     def psnr(self, model: QuantInr) -> float:
-        with torch.no_grad():
-            outputs = torch.cat([model(part) for part in self.codes.split(16384)])
-        return psnr(self.target.numpy(), getattr(outputs, "value", outputs).numpy())
+        return evaluated_psnr(model, self.codes, self.target, None)
 
 
 def grid_of(layer: Any) -> tuple[Tensor, int, int]:
