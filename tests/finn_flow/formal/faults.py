@@ -233,7 +233,7 @@ SERVER_FAULTS = (
     ("a_value", "s_axis_tvalid && busy", "s_axis_tvalid"),
 )
 MULTIPLIER_FAULTS = (
-    ("a_value", "SUM'(product)", "SUM'(difference * factor)"),
+    ("a_value", "product <= difference * factor", "product <= difference * b"),
     ("a_cascade", "assign sum_out = p;", "assign sum_out = previous;"),
 )
 # The depth that this package gives the queue, one word less, and FINN's.
