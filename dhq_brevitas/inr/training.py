@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from dhq_brevitas.inr.train_step import TrainStep, adam, load_adam, train_step
 from dhq_brevitas.nn.training_form import compiled, training_form
 from dhq_brevitas.util.errors import ArgumentError, check_integer
 from dhq_brevitas.util.hooks import evaluated
@@ -168,20 +169,25 @@ def check_data(inputs: Tensor, target: Tensor, project: Projection | None) -> No
         )
 
 
-def batch_indices(samples: int, spec: TrainSpec, step: int) -> Tensor | None:
-    """Samples of a step: an epoch is a random order cut into whole batches. None: all of them."""
+def batch_indices(
+    samples: int, spec: TrainSpec, step: int, device: str | torch.device = "cpu"
+) -> Tensor | None:
+    """Samples of a step: an epoch is a random order cut into whole batches. None: all of them.
+
+    The same on every device, where an epoch's order is kept.
+    """
     if samples <= spec.batch:
         return None
     batches = samples // spec.batch
     epoch, position = divmod(step, batches)
     # The generator uses 32 bits of a seed; an odd factor keeps seeds and epochs apart.
-    order = _order(samples, (spec.seed * 1_000_003 + epoch) % 2**32)
+    order = _order(samples, (spec.seed * 1_000_003 + epoch) % 2**32, torch.device(device))
     return order[position * spec.batch : (position + 1) * spec.batch]
 
 
 @lru_cache(maxsize=1)  # drawing it takes longer than a step on some millions of samples
-def _order(samples: int, seed: int) -> Tensor:
-    return torch.randperm(samples, generator=torch.Generator().manual_seed(seed))
+def _order(samples: int, seed: int, device: torch.device) -> Tensor:
+    return torch.randperm(samples, generator=torch.Generator().manual_seed(seed)).to(device)
 
 
 @dataclass
@@ -201,17 +207,16 @@ class TrainingRun:
 
     def __post_init__(self) -> None:
         self._run: Callable[[Tensor], Any] = self.model
+        self._take_step: TrainStep | None = None
         self._earlier_seconds = 0.0
         self._started = time.monotonic()
         state = self._read_checkpoint()
         # Brevitas makes new scale parameters when a state is loaded: that has to come first.
         if state is not None:
             self.model.load_state_dict(state["model"])
-        self.optimizer = torch.optim.Adam(
-            [{"factor": 1.0, **group} for group in self.groups()], lr=self.spec.learning_rate
-        )
+        self.optimizer = adam(self.groups(), self.spec.learning_rate)
         if state is not None:
-            self.optimizer.load_state_dict(state["optimizer"])
+            load_adam(self.optimizer, state["optimizer"])
             self.step = self.resumed_from = state["step"]
             self.best = state["best"]
             self._earlier_seconds = state["seconds"]
@@ -288,18 +293,12 @@ class TrainingRun:
         )
 
     def _one_step(self, inputs: Tensor, target: Tensor) -> Tensor:
-        chosen = None
+        if self._take_step is None:
+            self._take_step = train_step(self.predict, self.optimizer, inputs, target)
+        spec, chosen = self.spec, None
         if self.project is None:
-            chosen = batch_indices(len(inputs), self.spec, self.step)
-        x, y = (inputs, target) if chosen is None else (inputs[chosen], target[chosen])
-        rate = self.spec.learning_rate * self.spec.rate_fraction(self.step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate * group["factor"]
-        loss = (self.predict(x) - y).square().mean()
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
-        return loss.detach()
+            chosen = batch_indices(len(inputs), spec, self.step, inputs.device)
+        return self._take_step(chosen, spec.learning_rate * spec.rate_fraction(self.step))
 
     def _show(self, bar: Any, loss: Tensor) -> None:
         error = loss.item()

@@ -212,6 +212,8 @@ class _Freezer:
         self.model, self.linears, self.samples = model, linears, samples
         self.windows = windows(len(linears))
         self.bounds = dict(zip(linears, bounds, strict=True)) if bounds else {}
+        # Kept here, too: to ask a GPU in every step would stall it.
+        self.frozen = {layer: int(layer.frozen.sum()) for layer in linears}
 
     @torch.no_grad()
     def advance(self, share: float) -> None:
@@ -224,7 +226,7 @@ class _Freezer:
         for layer, window in zip(self.linears, self.windows, strict=True):
             size = layer.in_features
             due = size if not layer.weight.requires_grad else _due(size, window, share)
-            if (count := due - int(layer.frozen.sum())) > 0:
+            if (count := due - self.frozen[layer]) > 0:
                 missing[layer] = count
         if not missing:
             return
@@ -245,6 +247,7 @@ class _Freezer:
         free = torch.nonzero(~layer.frozen).flatten()
         changed, frozen = freeze_columns(hessian, weight, step, low, high, free, count)
         layer.frozen[frozen] = True
+        self.frozen[layer] += len(frozen)
         layer.held.copy_(changed)
         layer.weight.copy_(weight_rotation(layer).unrotate_weight(changed.float()))
 
@@ -252,7 +255,7 @@ class _Freezer:
     def restore(self) -> None:
         """Takes frozen columns back to their codes after an optimizer step, others into bounds."""
         for layer in self.linears:
-            if layer in self.bounds or bool(layer.frozen.any()):
+            if layer in self.bounds or self.frozen[layer]:
                 rotation = weight_rotation(layer)
                 free = rotation.rotate_weight(layer.weight.detach())
                 if layer in self.bounds:

@@ -3,19 +3,22 @@
 """Time of one QAT step, of DHQ and stock Brevitas quantizers and of the float network.
 
     python examples/benchmarks/qat_step_benchmark.py --hidden 256 --batch 4096
+    python examples/benchmarks/qat_step_benchmark.py --device cuda
 
 The network is 2-H-H-H-3 with quantized sines. "stock" has the stock quantizers of the same names at
 the same places (weights and inputs of each layer); "stock, no input quantizer" relies on the sine's
 output quantizer instead. Each is timed as its Brevitas modules compute it, with plain tensors
-between their quantizers, and with that compiled, as long trainings do. Steps are interleaved and
-the medians compared, so noise of the machine falls on all alike. Freed memory is kept, as ``dhq``
-keeps it.
+between their quantizers, and with that compiled, as long trainings do; on CUDA it is captured as a
+graph instead. Steps are interleaved and the medians compared, so noise of the machine falls on all
+alike. Freed memory is kept, as ``dhq`` keeps it.
 """
 
 import argparse
 import json
 import statistics
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +29,10 @@ from brevitas.quant.scaled_int import Int32Bias
 from torch import Tensor, nn
 
 from dhq_brevitas import Int8DHQActPerTensorFixedPoint, Int8DHQWeightPerChannelFixedPoint, QuantSine
+from dhq_brevitas.inr.train_step import TrainStep, adam, train_step
 from dhq_brevitas.nn.training_form import compiled, training_form
+from dhq_brevitas.util.device import resolve_device
+from dhq_brevitas.util.errors import ArgumentError
 from dhq_brevitas.util.processes import keep_freed_memory
 
 SCHEMES = {
@@ -74,26 +80,47 @@ def float_network(hidden: int) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Linear(hidden, 3))
 
 
-def ways(args: argparse.Namespace, x: Tensor) -> dict[str, tuple[nn.Module, Any]]:
-    """By name, the networks and what computes their outputs."""
-    model = float_network(args.hidden)
-    found: dict[str, tuple[nn.Module, Any]] = {"float": (model, model)}
-    if not args.eager:
-        model = float_network(args.hidden)
-        found["float, compiled"] = model, compiled(model, x)
+def networks(hidden: int) -> dict[str, nn.Module]:
+    """Copies of the networks that are compared, by name."""
+    found: dict[str, nn.Module] = {"float": float_network(hidden)}
     for name, quantizers in SCHEMES.items():
-        models = [network(args.hidden, *quantizers) for _ in range(2 + (not args.eager))]
-        for model in models:
-            for _ in range(3):  # steps of scale statistics
-                model(x)
-        found[name] = models[0], models[0]
-        form = training_form(models[1], x[:64])
-        assert form is not None
-        found[f"{name}, plain"] = models[1], form
-        if not args.eager:
-            form = training_form(models[2], x[:64])
-            assert form is not None
-            found[f"{name}, compiled"] = models[2], compiled(form, x)
+        found[name] = network(hidden, *quantizers)
+    return found
+
+
+def steps(args: argparse.Namespace, x: Tensor, y: Tensor) -> dict[str, Callable[[], Tensor]]:
+    """A training step of each network, in each way, by name."""
+    found: dict[str, Callable[[], Tensor]] = {}
+
+    def add(name: str, model: nn.Module, run: Any, step: Any = TrainStep) -> None:
+        def predict(x: Tensor) -> Tensor:
+            outputs = run(x)
+            return getattr(outputs, "value", outputs)
+
+        taken = step(predict, adam([{"params": list(model.parameters())}], 1e-3), x, y)
+        found[name] = partial(taken, None, 1e-3)
+
+    def form_of(model: nn.Module) -> nn.Module:
+        for _ in range(3):  # steps of scale statistics
+            model(x)
+        form = training_form(model, x[:64])
+        if form is None:
+            raise RuntimeError("the network has no plain form that gives the same numbers")
+        return form
+
+    for name in networks(args.hidden):
+        fresh = [networks(args.hidden)[name].to(x.device) for _ in range(4)]
+        forms = [form_of(model) for model in fresh]
+        add(name, fresh[0], fresh[0])
+        if name != "float":
+            add(f"{name}, plain", fresh[1], forms[1])
+        if args.eager:
+            continue
+        if args.device == "cuda":
+            add(f"{name}, captured", fresh[2], forms[2], train_step)
+        if args.device == "cpu" or args.compile:
+            compiled_form = compiled(forms[3], x)
+            add(f"{name}, compiled", fresh[3], compiled_form, train_step)
     return found
 
 
@@ -104,36 +131,48 @@ def main() -> None:
     parser.add_argument("--hidden", type=int, default=256, help="width (default 256)")
     parser.add_argument("--batch", type=int, default=4096, help="samples a step (default 4096)")
     parser.add_argument("--steps", type=int, default=20, help="steps of each scheme (default 20)")
-    parser.add_argument("--eager", action="store_true", help="compile nothing")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="(default cpu)")
+    parser.add_argument("--eager", action="store_true", help="compile and capture nothing")
+    parser.add_argument("--compile", action="store_true", help="compile on CUDA, too, and capture")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     args = parser.parse_args()
+    try:
+        resolve_device(args.device)
+    except ArgumentError as error:
+        raise SystemExit(str(error)) from None
 
     keep_freed_memory()
     torch.manual_seed(0)
-    x, y = torch.rand(args.batch, 2) * 2 - 1, torch.rand(args.batch, 3)
-    runs: dict[str, tuple[Any, torch.optim.Adam, list[float]]] = {
-        name: (run, torch.optim.Adam(model.parameters()), [])
-        for name, (model, run) in ways(args, x).items()
-    }
-    for step in range(args.steps + 3):
-        for run, optimizer, times in runs.values():
+    on = {"device": args.device}
+    x, y = torch.rand(args.batch, 2, **on) * 2 - 1, torch.rand(args.batch, 3, **on)
+    runs = steps(args, x, y)
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    # A GPU is given several steps at a time, as a training gives them.
+    at_a_time = 10 if args.device == "cuda" else 1
+    for turn in range(args.steps + 3):
+        for name, step in runs.items():
             start = time.perf_counter()
-            output = run(x)
-            loss = (getattr(output, "value", output) - y).square().mean()
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            if step >= 3:  # the first steps allocate memory
-                times.append(time.perf_counter() - start)
+            for _ in range(at_a_time):
+                step()
+            if args.device == "cuda":
+                torch.cuda.synchronize()
+            if turn >= 3:  # the first steps allocate memory
+                times[name].append((time.perf_counter() - start) / at_a_time)
 
-    medians = {name: statistics.median(times) for name, (_, _, times) in runs.items()}
+    medians = {name: statistics.median(taken) for name, taken in times.items()}
+    where = f"{torch.get_num_threads()} threads"
     print(
         f"2-{args.hidden}-{args.hidden}-{args.hidden}-3, batch {args.batch}, "
-        f"{torch.get_num_threads()} threads, median of {args.steps}"
+        f"{torch.cuda.get_device_name() if args.device == 'cuda' else where}, "
+        f"median of {args.steps}"
     )
-    unit = "float" if args.eager else "float, compiled"
+    fastest = "captured" if args.device == "cuda" else "compiled"
+    unit = "float" if args.eager else f"float, {fastest}"
     for name, median in medians.items():
-        print(f"{name:36s} {median * 1e3:8.1f} ms  {median / medians[unit]:5.2f} x {unit}")
+        print(
+            f"{name:36s} {median * 1e3:8.2f} ms  {median / medians[unit]:5.2f} x {unit}"
+            f"  {args.batch / median / 1e6:7.2f} million samples a second"
+        )
     if args.json:
         args.json.write_text(json.dumps(medians, indent=2))
 
