@@ -1,15 +1,15 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
-"""The quality benchmark's planned networks through QONNX and FINN to Verilog, integers compared.
+"""The quality benchmark's networks through QONNX and FINN to Verilog, integers compared.
 
     python examples/benchmarks/quality_in_finn.py --out runs/quality --bits W8A8 W4A8
     python examples/benchmarks/quality_in_finn.py --out runs/quality --pictures coffee \\
         --bits W4A8 --qat 0
 
-Takes the options of quality_benchmark.py, which must have run with them: float networks and plans
-are those it left in OUT. Quantizes and fine-tunes as it does, exports, maps to FINN's dataflow
-layers for 1024 cycles a sample and executes both graphs on 1024 samples drawn from the picture.
-Finished networks are kept in OUT/finn.json.
+Takes the options of quality_benchmark.py, which must have run with them: the quantized networks
+are those it left in OUT/networks, where a scheme leaves one. Exports, maps to FINN's dataflow
+layers for 1024 cycles a sample and executes both graphs on 1024 samples drawn from the picture;
+``--no-rtl`` leaves out the Verilog. Finished networks are kept in OUT/finn.json.
 """
 
 import itertools
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -26,14 +27,12 @@ from dhq_brevitas.finn_flow import build_dataflow, execute_dataflow
 from dhq_brevitas.finn_flow.rtlsim import enable_verilator
 from dhq_brevitas.finn_flow.stitching import simulate_stitched, stitch
 from dhq_brevitas.inr.integers import evaluate
-from dhq_brevitas.inr.quant_spec import QuantSpec
+from dhq_brevitas.inr.packed import unpack_network
 from dhq_brevitas.inr.quantized import QuantInr
-from dhq_brevitas.planning.plan_file import read_plan
 from dhq_brevitas.quantization.post_training import drawn
-from dhq_brevitas.quantization.settle import settle
 from dhq_brevitas.util.files import check_writable_folder, read_json, write_json
 from dhq_brevitas.util.tables import text_table
-from quality.schemes import Job, frozen, prepare
+from quality.schemes import Job, packed_file
 from quality_benchmark import cell_key, job_of, parse
 
 SAMPLES = 1024
@@ -41,36 +40,39 @@ CYCLES_PER_SAMPLE = 1024
 
 
 def main() -> None:
-    arguments = parse(__doc__)
+    arguments = parse(__doc__, lambda parser: parser.add_argument("--no-rtl", action="store_true"))
     check_writable_folder(arguments.out)
     enable_verilator()
     file = arguments.out / "finn.json"
     results = read_json(file) or {}
-    planned = [scheme for scheme in arguments.schemes if scheme.startswith("plan")]
     jobs = [job_of(arguments, picture) for picture in arguments.pictures]
     cells = {
-        cell_key(job, bits, scheme, arguments.qat): (job, bits, scheme, arguments.qat)
-        for job, bits, scheme in itertools.product(jobs, arguments.bits, planned)
+        cell_key(job, bits, scheme, arguments.qat): (
+            job,
+            packed_file(job, bits, scheme, arguments.qat),
+        )
+        for job, bits, scheme in itertools.product(jobs, arguments.bits, arguments.schemes)
     }
+    cells = {key: (job, path) for key, (job, path) in cells.items() if path.exists()}
+    if not cells:
+        raise SystemExit(f"{arguments.out} holds no network: run quality_benchmark.py first")
     for key, cell in tqdm(cells.items(), desc="networks", unit="network"):
         if key not in results:
-            results[key] = in_finn(*cell)
+            results[key] = in_finn(*cell, rtl=not arguments.no_rtl)
             write_json(file, results)
     print(text_table([["network", *HEADINGS], *(row(key, results[key]) for key in cells)]))
 
 
-def in_finn(job: Job, bits: str, scheme: str, qat: int) -> dict[str, Any]:
-    """PSNR of a planned network, differing output codes, cycles, and FINN's estimates."""
-    run = prepare(job, bits, scheme, qat)
-    model, post = run.post_trained(QuantSpec(layers=read_plan(run.plan_file)))
-    if qat:
-        frozen(run, model, post)
-    settle(model.eval(), run.data.codes)
-    codes = run.data.codes[drawn(len(run.data.codes), SAMPLES)]
+def in_finn(job: Job, path: Path, rtl: bool) -> dict[str, Any]:
+    """PSNR of a network, differing output codes, cycles, and FINN's estimates."""
+    model, data = unpack_network(path.read_bytes(), path.name).model, job.data()
+    with torch.no_grad():
+        quality = data.quality(model(data.codes))
+    codes = data.codes[drawn(len(data.codes), SAMPLES)]
     return {
-        "psnr": run.quality(model, run.data.codes)["psnr"],
+        "psnr": quality["psnr"],
         "rotated": sum(str(plan.rotation) != "none" for plan in model.plans),
-        **compared(model, codes),
+        **compared(model, codes, rtl),
     }
 
 
@@ -115,7 +117,7 @@ HEADINGS = {
 
 def row(key: str, values: dict[str, Any]) -> list[str]:
     """A line of the printed table."""
-    shown = [values[name] for name in HEADINGS.values()]
+    shown = [values.get(name, "") for name in HEADINGS.values()]
     return [key, *(f"{x:.2f}" if isinstance(x, float) else str(x) for x in shown)]
 
 

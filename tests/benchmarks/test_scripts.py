@@ -128,13 +128,19 @@ def test_quality_benchmark(tmp_path):
         bits for _, _, bits, _, _ in _cell(tmp_path, "plan")["layers"]
     ]
     text = run("quality_in_finn", "--out", tmp_path, *options, "--qat", 2, *schemes)
-    assert text.splitlines()[-1].startswith("camera-16-8x2-5 W4A8 plan qat2")
-    (mapped,) = json.loads((tmp_path / "finn.json").read_text()).values()
+    networks = json.loads((tmp_path / "finn.json").read_text())
+    assert all(f"{name} " in text for name in networks)
+    assert len(networks) == 2
+    mapped = networks["camera-16-8x2-5 W4A8 plan qat2"]
     assert mapped["mismatch_quant_qonnx"] == mapped["mismatch_qonnx_finn"] == 0
     assert mapped["mismatch_finn_rtl"] == 0
     assert mapped["cycles_per_sample"] == mapped["cycles_per_sample_estimate"]
     assert mapped["codes"] == 16 * 16
     assert mapped["psnr"] == _cell(tmp_path, "plan")["qat"]["psnr"]
+    for scheme in ("stock channel", "plan"):
+        values = networks[f"camera-16-8x2-5 W4A8 {scheme} qat2"]
+        differing = [value for name, value in values.items() if name.startswith("mismatch")]
+        assert differing == [0, 0, 0]
     floats = ["--bits", "W32A32", "--schemes", "float"]
     run("quality_benchmark", "--out", tmp_path, *options, "--qat", 2, *floats)
     cell = _cell(tmp_path, "float")

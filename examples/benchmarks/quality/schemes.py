@@ -8,7 +8,8 @@ Names and what they are:
   of least squared error, weights rounded to nearest;
 * ``stock channel, W0 12``: the same with 12 bits for the first layer, as all that follow have;
 * ``DHQ``: every layer but the first rotated; ``DHQ, learned rounding`` and ``stock, learned
-  rounding``: the uniform schemes with the planner's rounding, to tell its share;
+  rounding``: the uniform schemes with the planner's rounding, to tell its share; ``DHQ after,
+  learned rounding``: rotated after the activation quantizers;
 * ``k-means``: weights shared, 2^W values a layer (Gordon et al., "On Quantizing Implicit Neural
   Representations", 2022, arXiv:2209.01019), activations float, no fine-tuning;
 * ``torch.ao``: PyTorch's eager-mode fake quantization, weights per channel, sines per tensor;
@@ -16,8 +17,9 @@ Names and what they are:
 * ``plan``: our planner, float scales; ``plan, po2`` and ``plan, dyadic``: the same with scales that
   are powers of two, or have mantissas of 2 or 3 bits. Plans are kept in OUT/plans, as files that
   ``dhq quantize --plan`` takes;
-* ``float`` (bits ``W32A32``): the float network, and what the same number of steps of fine-tuning
-  does for it. Fine-tuning is also more training, and this tells how much of a gain that is.
+* ``float`` (bits ``W32A32``): the float network, and the better of two that were trained for as
+  many steps as the others in total. Fine-tuning is also more training, and this tells how much of a
+  gain that is.
 """
 
 import copy
@@ -37,6 +39,7 @@ from torch import Tensor
 from dhq_brevitas.inr.families import get_family
 from dhq_brevitas.inr.layer_plan import LayerPlan, weight_bits
 from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.packed import pack_network
 from dhq_brevitas.inr.quant_spec import QuantSpec, Scheme
 from dhq_brevitas.inr.quantized import QuantInr
 from dhq_brevitas.inr.spec import InrSpec
@@ -50,7 +53,7 @@ from dhq_brevitas.quantization.settle import settle
 from dhq_brevitas.signals.grid import code_bits, grid_codes, grid_step
 from dhq_brevitas.signals.metrics import psnr
 from dhq_brevitas.signals.pictures import load_image
-from dhq_brevitas.util.files import check_writable_folder, write_json
+from dhq_brevitas.util.files import atomic_path, check_writable_folder, write_json
 from quality import baselines
 from quality.straight_through import train_quantized
 
@@ -69,7 +72,7 @@ class Data:
     def quality(self, outputs: Tensor) -> Quality:
         """PSNR in dB and SSIM of outputs [N, C] on the whole picture."""
         shape = (self.side, self.side, -1)
-        picture, other = self.target.numpy().reshape(shape), outputs.numpy().reshape(shape)
+        picture, other = (x.cpu().numpy().reshape(shape) for x in (self.target, outputs))
         ssim = structural_similarity(picture, other, channel_axis=2, data_range=2.0)
         return {"psnr": psnr(picture, other), "ssim": float(ssim)}
 
@@ -83,6 +86,14 @@ class Job:
     size: int
     hidden: int
     layers: int
+    steps: int
+    device: str = "cpu"
+
+    @property
+    def training(self) -> TrainSpec:
+        """How the float network was fitted."""
+        family = get_family(InrSpec(self.hidden).family)
+        return TrainSpec(self.steps, learning_rate=family.rate(self.hidden))
 
     def data(self) -> Data:
         """The central square of the picture, ``size`` pixels a side."""
@@ -101,24 +112,22 @@ class Job:
                 anti_aliasing=side > self.size,
             )
         codes = torch.from_numpy(grid_codes(shape)).float()
-        return Data(
-            codes,
-            codes * grid_step(shape),
-            torch.from_numpy(square.astype(np.float32)).reshape(-1, channels),
-            self.size,
-        )
+        target = torch.from_numpy(square.astype(np.float32)).reshape(-1, channels)
+        tensors = (x.to(self.device) for x in (codes, codes * grid_step(shape), target))
+        return Data(*tensors, self.size)
 
     def network(self, channels: int) -> Inr:
         """The fitted float network."""
         network = Inr(InrSpec(self.hidden, self.layers, out_features=channels))
         network.load_state_dict(torch.load(self.network_file, weights_only=True))
-        return network.eval()
+        return network.to(self.device).eval()
 
 
 @dataclass(frozen=True)
 class Run:
     """What a scheme works with."""
 
+    job: Job
     data: Data
     network: Inr
     weight_bits: int
@@ -126,6 +135,7 @@ class Run:
     qat: int
     batch: int
     plan_file: Path
+    packed_file: Path
 
     @property
     def rate(self) -> float:
@@ -136,12 +146,19 @@ class Run:
 
     def build(self, spec: QuantSpec) -> QuantInr:
         step, codes = grid_step((self.data.side, self.data.side)), self.data.codes
-        return QuantInr.from_float(self.network, spec, step, code_bits(codes.numpy()), codes)
+        bits = code_bits(codes.cpu().numpy())
+        return QuantInr.from_float(self.network, spec, step, bits, codes).to(codes.device)
 
     def post_trained(self, spec: QuantSpec, learned: bool = True) -> tuple[QuantInr, PostTrained]:
         """The network after post-training quantization, and what that returned."""
         model = self.build(spec)
         return model, post_train(model, self.data.codes, learned)
+
+    def keep(self, model: QuantInr) -> None:
+        """Writes the network that a cell ends with, from which quality_in_finn.py goes on."""
+        check_writable_folder(self.packed_file.parent)
+        with atomic_path(self.packed_file) as temporary:
+            temporary.write_bytes(pack_network(model, {}))
 
     def quality(self, model: Callable[[Tensor], Tensor], inputs: Tensor) -> Quality:
         with torch.no_grad():
@@ -177,9 +194,19 @@ def prepare(job: Job, bits: str, scheme: str, qat: int) -> Run:
     weights, acts = parse_bits(bits)
     data = job.data()
     network = job.network(data.target.shape[1])
-    plan_name = re.sub(r"\W+", "-", f"{job.network_file.stem} {bits} {scheme}")
-    plan_file = job.network_file.parent.with_name("plans") / f"{plan_name}.json"
-    return Run(data, network, weights, acts, qat, BATCH, plan_file)
+    packed = packed_file(job, bits, scheme, qat)
+    plan_file = job.network_file.parents[1] / "plans" / f"{file_stem(job, bits, scheme)}.json"
+    return Run(job, data, network, weights, acts, qat, BATCH, plan_file, packed)
+
+
+def file_stem(job: Job, bits: str, scheme: str) -> str:
+    return re.sub(r"\W+", "-", f"{job.network_file.stem} {bits} {scheme}")
+
+
+def packed_file(job: Job, bits: str, scheme: str, qat: int) -> Path:
+    """Where a cell leaves its quantized network."""
+    name = f"{file_stem(job, bits, scheme)}-qat{qat}.dhq"
+    return job.network_file.parents[1] / "networks" / name
 
 
 def parse_bits(text: str) -> tuple[int, int]:
@@ -208,6 +235,8 @@ def quantized(run: Run, spec: QuantSpec, learned: bool) -> dict[str, Any]:
             training = TrainSpec(run.qat, run.batch, run.rate, evaluate_every=100)
             train_quantized(model, codes, target, training, progress=False)
         cell["qat"] = run.quality(model.eval(), codes)
+    settle(model, codes)
+    run.keep(model.eval().cpu())
     return cell
 
 
@@ -254,16 +283,25 @@ def float_scales_in(run: Run, layers: tuple[LayerPlan, ...], name: str) -> float
 
 
 def floating(run: Run) -> dict[str, Any]:
-    """The float network as it is, and after as many more steps as others are fine-tuned."""
+    """The float network as it is, and the better of two with as many steps as others in total.
+
+    One was trained on at the rate of fine-tuning, the other anew, for all steps in one go.
+    """
     cell: dict[str, Any] = {
         "weight_bits": 32.0,
         "ptq": run.quality(run.network, run.data.coordinates),
     }
     if run.qat:
-        network = copy.deepcopy(run.network)
-        training = TrainSpec(run.qat, run.batch, run.rate)
-        fit_float(network, run.data.coordinates, run.data.target, training, progress=False)
-        cell["qat"] = run.quality(network, run.data.coordinates)
+        fitted = run.job.training
+        anew = Inr(run.network.spec).to(run.data.codes.device)
+        trained = {
+            "continued": (copy.deepcopy(run.network), TrainSpec(run.qat, run.batch, run.rate)),
+            "anew": (anew, replace(fitted, steps=fitted.steps + run.qat)),
+        }
+        for name, (network, training) in trained.items():
+            fit_float(network, run.data.coordinates, run.data.target, training, progress=False)
+            cell[name] = run.quality(network, run.data.coordinates)
+        cell["qat"] = max((cell[name] for name in trained), key=lambda found: found["psnr"])
     return cell
 
 
@@ -278,6 +316,9 @@ SCHEMES: dict[str, QualityScheme] = {
     "DHQ": QualityScheme(partial(uniform, **DHQ)),
     "stock, learned rounding": QualityScheme(partial(uniform, learned=True, **STOCK)),
     "DHQ, learned rounding": QualityScheme(partial(uniform, learned=True, **DHQ)),
+    "DHQ after, learned rounding": QualityScheme(
+        partial(uniform, learned=True, rotation="after", **DHQ)
+    ),
     "k-means": QualityScheme(baselines.k_means),
     "torch.ao": QualityScheme(baselines.torch_ao, lambda bits: max(parse_bits(bits)) <= 8),
     "Brevitas rotation": QualityScheme(baselines.brevitas_rotation),
