@@ -30,7 +30,7 @@ from torch import Tensor
 from dhq_brevitas.nn.hadamard_kernel import built, on_cuda, triton_kernels
 from dhq_brevitas.nn.rotation import Rotation
 
-__all__ = ["Grid", "Table", "activation", "in_kernel"]
+__all__ = ["FakeQuantize", "Grid", "Table", "activation", "in_kernel"]
 
 SOURCE = Path(__file__).with_name("activation.cpp")
 STAGES = (
@@ -140,6 +140,36 @@ def activation(
         scale,
         [] if grid is None else grid.numbers,
     )
+
+
+class FakeQuantize(torch.autograd.Function):
+    """The quantizer alone, in PyTorch: y = s·clip(round(x / s)), gradients as those above.
+
+    ``apply(x, scale, grid)`` for floating-point ``x``, with a ``scale`` that broadcasts to it.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, scale: Tensor, grid: Grid) -> Tensor:
+        ctx.save_for_backward(x, scale)
+        ctx.grid = grid
+        return _rounded(x / scale, grid).clamp(grid.low, grid.high) * scale
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        (x, scale), grid = ctx.saved_tensors, ctx.grid
+        ratio = x / scale
+        codes = _rounded(ratio, grid)
+        clipped = (codes < grid.low) | (codes > grid.high)
+        passes = grad if grid.passes else torch.where(clipped, 0, grad)
+        grad_scale = None
+        if ctx.needs_input_grad[1]:
+            terms = grad * codes.clamp(grid.low, grid.high) - passes * ratio
+            grad_scale = terms.sum_to_size(scale.shape)
+        return passes, grad_scale, None
+
+
+def _rounded(x: Tensor, grid: Grid) -> Tensor:
+    return torch.floor(x) if grid.floors else torch.round(x)
 
 
 class _Stages(ctypes.Structure):
