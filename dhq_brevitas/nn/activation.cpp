@@ -154,7 +154,8 @@ void forward(const Stages &s, const float *x, float *y, int64_t size, int thread
         }
         if (s.order && !s.after) block<float>(in, out, s.order, signs, nullptr, s.factor), in = out;
         if (s.scale) quantizing(s, s.scale[blocks.scale(s, i)], in, out, n), in = out;
-        if (s.order && s.after) block<float>(in, out, s.order, signs, nullptr, s.factor);
+        if (s.order && s.after) block<float>(in, out, s.order, signs, nullptr, s.factor), in = out;
+        if (in != out) std::copy(in, in + n, out);
     }
 }
 

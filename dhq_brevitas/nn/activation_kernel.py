@@ -12,7 +12,8 @@ nothing but x for the gradients, which pass straight through the rounding:
     dy/dv = 1 where the code is not clipped, or everywhere (``passes``), and 0 elsewhere
     dy/ds = clip(round(v / s)) - dy/dv · v / s;   du/dx = slopes[code(x)]
 
-It is compiled like the transform's (:mod:`dhq_brevitas.nn.hadamard_kernel`).
+It is compiled like the transform's (:mod:`dhq_brevitas.nn.hadamard_kernel`). On CUDA
+triton_kernels.py does the same.
 """
 
 import ctypes
@@ -20,15 +21,16 @@ import math
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from dhq_brevitas.nn.hadamard_kernel import built
+from dhq_brevitas.nn.hadamard_kernel import built, on_cuda, triton_kernels
 from dhq_brevitas.nn.rotation import Rotation
 
-__all__ = ["Grid", "Table", "activation", "in_kernel"]
+__all__ = ["FakeQuantize", "Grid", "Table", "activation", "in_kernel"]
 
 SOURCE = Path(__file__).with_name("activation.cpp")
 STAGES = (
@@ -101,7 +103,9 @@ class Grid:
 
 def in_kernel(x: Tensor) -> bool:
     """Whether the operator takes ``x``; the first call in a process may compile it for seconds."""
-    return x.device.type == "cpu" and x.dtype == torch.float32 and _usable()
+    if x.dtype != torch.float32 or x.device.type not in ("cpu", "cuda"):
+        return False
+    return _usable() if x.device.type == "cpu" else on_cuda()
 
 
 # A compiler that captures a graph takes the answer for a constant.
@@ -119,7 +123,7 @@ def activation(
     scale: Tensor | None = None,
     grid: Grid | None = None,
 ) -> Tensor:
-    """y as above, a new contiguous tensor [..., n] like the float32 ``x`` on the CPU.
+    """y as above, a new contiguous tensor [..., n] like the float32 ``x``, on CPUs or CUDA.
 
     ``rotation`` acts on the last axis; ``scale`` holds one number, or (without ``rotation`` and
     ``table``) one for each of as many equal parts of ``x``. Compiles, and differentiates backwards.
@@ -136,6 +140,36 @@ def activation(
         scale,
         [] if grid is None else grid.numbers,
     )
+
+
+class FakeQuantize(torch.autograd.Function):
+    """The quantizer alone, in PyTorch: y = s·clip(round(x / s)), gradients as those above.
+
+    ``apply(x, scale, grid)`` for floating-point ``x``, with a ``scale`` that broadcasts to it.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, scale: Tensor, grid: Grid) -> Tensor:
+        ctx.save_for_backward(x, scale)
+        ctx.grid = grid
+        return _rounded(x / scale, grid).clamp(grid.low, grid.high) * scale
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        (x, scale), grid = ctx.saved_tensors, ctx.grid
+        ratio = x / scale
+        codes = _rounded(ratio, grid)
+        clipped = (codes < grid.low) | (codes > grid.high)
+        passes = grad if grid.passes else torch.where(clipped, 0, grad)
+        grad_scale = None
+        if ctx.needs_input_grad[1]:
+            terms = grad * codes.clamp(grid.low, grid.high) - passes * ratio
+            grad_scale = terms.sum_to_size(scale.shape)
+        return passes, grad_scale, None
+
+
+def _rounded(x: Tensor, grid: Grid) -> Tensor:
+    return torch.floor(x) if grid.floors else torch.round(x)
 
 
 class _Stages(ctypes.Structure):
@@ -161,15 +195,22 @@ class _Stages(ctypes.Structure):
     ]
 
 
-def _stages(x: Tensor, *stages: Any) -> tuple[_Stages, list[Tensor | None]]:
-    """And what has to be kept while they are in use."""
-    values, slopes, table, signs, order, factor, after, scale, grid = stages
+def _channels(x: Tensor, *stages: Any) -> int:
+    """Size of the last axis, which the stages have to fit."""
+    values, _, _, signs, order, _, _, scale, _ = stages
     size = x.shape[-1] if x.ndim else 1
     if order and (size % order or (signs is not None and len(signs) != size)):
         raise ValueError(f"x has {size} channels, which do not fit a rotation of order {order}")
     alone = not order and values is None
     if scale is not None and (x.numel() % scale.numel() or not (alone or scale.numel() == 1)):
         raise ValueError(f"{scale.numel()} scales do not share out {x.numel()} numbers")
+    return size
+
+
+def _stages(x: Tensor, *stages: Any) -> tuple[_Stages, list[Tensor | None]]:
+    """And what has to be kept while they are in use."""
+    size = _channels(x, *stages)
+    values, slopes, table, signs, order, factor, after, scale, grid = stages
     tensors = [
         None if t is None else t.to(torch.float32).contiguous()
         for t in (values, slopes, signs, scale)
@@ -210,6 +251,18 @@ def _run_backward(grad: Tensor, x: Tensor, *stages: Any) -> tuple[Tensor, Tensor
     return grads
 
 
+def _run_on_cuda(x: Tensor, *stages: Any) -> Tensor:
+    _channels(x, *stages)
+    y: Tensor = _kernels_on_cuda().activation(x, *stages)
+    return y
+
+
+def _run_backward_on_cuda(grad: Tensor, x: Tensor, *stages: Any) -> tuple[Tensor, Tensor]:
+    _channels(x, *stages)
+    grads: tuple[Tensor, Tensor] = _kernels_on_cuda().activation_backward(grad, x, *stages)
+    return grads
+
+
 def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     x, values, slopes, ctx.table, signs, ctx.order, ctx.factor, ctx.after, scale, ctx.grid = inputs
     ctx.save_for_backward(x, values, slopes, signs, scale)
@@ -228,6 +281,7 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
 if not hasattr(torch.ops.dhq_brevitas, "activation"):  # this module may be imported anew
     torch.library.define("dhq_brevitas::activation", f"(Tensor x, {STAGES}) -> Tensor")
     torch.library.impl("dhq_brevitas::activation", "cpu", _run)
+    torch.library.impl("dhq_brevitas::activation", "cuda", _run_on_cuda)
     torch.library.register_fake("dhq_brevitas::activation", lambda x, *_: x.new_empty(x.shape))
     torch.library.register_autograd("dhq_brevitas::activation", _backward, setup_context=_save)
     torch.library.define(
@@ -235,6 +289,7 @@ if not hasattr(torch.ops.dhq_brevitas, "activation"):  # this module may be impo
         f"(Tensor grad, Tensor x, {STAGES}) -> (Tensor, Tensor)",
     )
     torch.library.impl("dhq_brevitas::activation_backward", "cpu", _run_backward)
+    torch.library.impl("dhq_brevitas::activation_backward", "cuda", _run_backward_on_cuda)
     torch.library.register_fake(
         "dhq_brevitas::activation_backward",
         lambda grad, x, *stages: (
@@ -249,6 +304,13 @@ def _loaded() -> ctypes.CDLL:
     if library is None:
         raise RuntimeError("dhq_brevitas::activation was called without its compiled kernel")
     return library
+
+
+def _kernels_on_cuda() -> ModuleType:
+    kernels = triton_kernels()
+    if kernels is None:
+        raise RuntimeError("dhq_brevitas::activation was called without its kernel for CUDA")
+    return kernels
 
 
 @cache

@@ -20,7 +20,7 @@ from brevitas.core.zero_point import ZeroZeroPoint
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from dhq_brevitas.nn.activation_kernel import Grid, Table, activation, in_kernel
+from dhq_brevitas.nn.activation_kernel import FakeQuantize, Grid, Table, activation, in_kernel
 from dhq_brevitas.nn.rotation import Rotation
 
 __all__ = ["FusedIntQuant", "fused_quantizer", "quantized", "realized", "recomputed"]
@@ -143,7 +143,7 @@ class FusedIntQuant(nn.Module):
             )
         x = x if self.values is None else self.values(x)
         x = x if self.after else rotation.rotate_input(x)
-        y = _FakeQuantize.apply(x, scale, self.grid)
+        y = FakeQuantize.apply(x, scale, self.grid)
         return rotation.rotate_input(y) if self.after else y
 
 
@@ -152,34 +152,3 @@ def _shares_out(scale: Tensor, x: Tensor) -> bool:
     if scale.numel() == 1:
         return scale.ndim <= x.ndim
     return scale.ndim == x.ndim and scale.numel() == scale.shape[0] == x.shape[0]
-
-
-class _FakeQuantize(torch.autograd.Function):
-    """y = s·clip(round(x / s)) with gradients straight through the rounding.
-
-    dy/dx is 1 where the code is not clipped, or everywhere (``passes_clipped``), and 0 elsewhere;
-    dy/ds = clip(round(x / s)) - dy/dx·x / s.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, scale: Tensor, grid: Grid) -> Tensor:
-        ctx.save_for_backward(x, scale)
-        ctx.grid = grid
-        return _rounded(x / scale, grid).clamp(grid.low, grid.high) * scale
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        (x, scale), grid = ctx.saved_tensors, ctx.grid
-        ratio = x / scale
-        codes = _rounded(ratio, grid)
-        clipped = (codes < grid.low) | (codes > grid.high)
-        passes = grad if grid.passes else torch.where(clipped, 0, grad)
-        grad_scale = None
-        if ctx.needs_input_grad[1]:
-            terms = grad * codes.clamp(grid.low, grid.high) - passes * ratio
-            grad_scale = terms.sum_to_size(scale.shape)
-        return passes, grad_scale, None
-
-
-def _rounded(x: Tensor, grid: Grid) -> Tensor:
-    return torch.floor(x) if grid.floors else torch.round(x)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The Walsh-Hadamard transform of the last axis of a tensor, and its integer reference.
 
-:func:`hadamard_transform` (PyTorch) runs compiled code on CPUs
+:func:`hadamard_transform` (PyTorch) runs compiled code on CPUs and CUDA
 (:mod:`dhq_brevitas.nn.hadamard_kernel`) or multiplies by the two factors of a Kronecker product
 H = H_l ⊗ H_r. Both are tested exactly against :func:`hadamard_transform_int`, a butterfly in NumPy
 int64.
@@ -117,9 +117,9 @@ def hadamard_transform(
     is told to shorten float32 products (``torch.set_float32_matmul_precision`` not "highest").
 
     Differentiable any number of times and in forward mode; traceable by torch.compile(fullgraph),
-    torch.export and torch.jit.trace. On CUDA the kernel of the package ``fast_hadamard_transform``
-    is used where it is installed and applies. On CPUs no row depends on the number of rows or
-    threads; without a C++ compiler, and in exported programs, sums are taken in another order.
+    torch.export and torch.jit.trace. No row depends on the number of rows or threads, and CUDA
+    gives what CPUs give; without a C++ compiler (CPU) or Triton (CUDA), and in exported programs,
+    sums are taken in another order.
 
     Raises:
         TypeError: ``x`` or ``signs`` is no tensor of a floating-point dtype named above.
@@ -135,11 +135,10 @@ def hadamard_transform(
         raise ValueError(f"scale={scale} is not finite; use None for 1/sqrt(order), or a number")
     if signs is not None:
         signs = _checked_signs(signs, x)
-    tracing, compiled = _is_tracing(), _cpu_kernel(x)
+    tracing, compiled = _is_tracing(), _compiled_kernel(x)
     if tracing and compiled:
         return hadamard_kernel.transform(x, signs, None, order, scale)
-    other = _works_in_chunks(x, order) or hadamard_kernel.on_cuda(x, order) is not None
-    if not tracing and (compiled or other):
+    if not tracing and (compiled or _works_in_chunks(x, order)):
         return _EagerTransform.apply(x, signs, None, order, scale)
     return _transform(x, signs, order, scale)
 
@@ -242,14 +241,9 @@ class _EagerTransform(torch.autograd.Function):
     def forward(
         x: Tensor, before: Tensor | None, behind: Tensor | None, order: int, scale: float
     ) -> Tensor:
-        if _cpu_kernel(x):
+        if _compiled_kernel(x):
             return hadamard_kernel.transform(x, before, behind, order, scale)
-        kernel = hadamard_kernel.on_cuda(x, order)
-        if kernel is None:
-            y = _in_chunks(x, before, order, scale)
-        else:
-            signed = x if before is None else x * before.to(x.dtype)
-            y = kernel(signed.reshape(-1, order).contiguous(), scale).reshape(x.shape)
+        y = _in_chunks(x, before, order, scale)
         return y if behind is None else y * behind.to(y.dtype)
 
     @staticmethod
@@ -291,14 +285,16 @@ def _is_tracing() -> bool:
     return torch.compiler.is_compiling() or torch.jit.is_tracing()
 
 
-def _cpu_kernel(x: Tensor) -> bool:
+def _compiled_kernel(x: Tensor) -> bool:
     """Whether to run compiled code: on ordinary tensors, and in graphs that are not exported."""
     if _is_tracing():
         exporting = getattr(torch.compiler, "is_exporting", lambda: True)
         usable = not torch.jit.is_tracing() and not exporting()
     else:
         usable = type(x) in (Tensor, torch.nn.Parameter)
-    return usable and x.device.type == "cpu" and hadamard_kernel.on_cpu()
+    if not usable or x.device.type not in ("cpu", "cuda"):
+        return False
+    return hadamard_kernel.on_cpu() if x.device.type == "cpu" else hadamard_kernel.on_cuda()
 
 
 def _works_in_chunks(x: Tensor, order: int) -> bool:

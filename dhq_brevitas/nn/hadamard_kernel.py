@@ -1,11 +1,12 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
-"""Kernels of the transform: on CPUs ours, the operator ``dhq_brevitas::hadamard``; one on CUDA.
+"""Kernels of the transform: the operator ``dhq_brevitas::hadamard`` on CPUs and on CUDA.
 
 hadamard.cpp is compiled once for each kind of processor, by ``CXX`` or g++, into the folder
 ``dhq_brevitas/kernels`` in ``XDG_CACHE_HOME`` or ~/.cache; ``DHQ_KERNELS_CACHE`` names another one.
 It shares PyTorch's OpenMP threads. Where that is not possible, :func:`on_cpu` says why, once.
-:func:`built` does the same for other sources.
+:func:`built` does the same for other sources. On CUDA Triton, which comes with PyTorch, compiles
+:mod:`dhq_brevitas.nn.triton_kernels`; :func:`on_cuda` says why where it cannot.
 """
 
 import ctypes
@@ -18,9 +19,9 @@ import stat
 import subprocess
 import tempfile
 import warnings
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -28,14 +29,12 @@ from torch import Tensor
 
 from dhq_brevitas.util.files import text_digest
 
-__all__ = ["KernelWarning", "built", "on_cpu", "on_cuda", "transform"]
+__all__ = ["KernelWarning", "built", "on_cpu", "on_cuda", "transform", "triton_kernels"]
 
 SOURCE = Path(__file__).with_name("hadamard.cpp")
 # No operation of ours traps, and with such a reservation few loops with a choice are vectorized.
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-trapping-math", "-fPIC", "-fopenmp")
 COMPILE_SECONDS = 120
-# The CUDA kernel works on multiples of eight elements.
-CUDA_MIN_ORDER = 8
 OPERATOR = "dhq_brevitas::hadamard"
 
 
@@ -50,19 +49,28 @@ def on_cpu() -> bool:
     return _library() is not None
 
 
-def on_cuda(x: Tensor, order: int) -> Callable[[Tensor, float], Tensor] | None:
-    """The CUDA kernel for ``x``, or None where it is missing or does not apply."""
-    if x.device.type != "cuda" or x.dtype == torch.float64 or x.numel() == 0:
-        return None
-    return None if order < CUDA_MIN_ORDER else _cuda_kernel()
+@torch.compiler.assume_constant_result
+def on_cuda() -> bool:
+    """The same for CUDA."""
+    return triton_kernels() is not None
 
 
 @cache
-def _cuda_kernel() -> Callable[[Tensor, float], Tensor] | None:
+def triton_kernels() -> ModuleType | None:
+    """The kernels for CUDA, tried once; None, with a warning, where they do not run."""
     try:
-        return importlib.import_module("fast_hadamard_transform").hadamard_transform
-    except ImportError:
+        kernels = importlib.import_module("dhq_brevitas.nn.triton_kernels")
+        kernels.transform(torch.ones(2, device="cuda"), None, None, 2, 1.0)
+    except Exception as error:  # no Triton, no C compiler, a card that Triton does not know
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        warnings.warn(
+            "the Hadamard transform and training run on CUDA without their compiled kernels, "
+            f"several times slower: {reason}; they need Triton, which comes with PyTorch for CUDA",
+            KernelWarning,
+            stacklevel=4,
+        )
         return None
+    return kernels
 
 
 def transform(
@@ -103,6 +111,16 @@ def _run(
     return y if y.dtype == given else y.to(given)
 
 
+def _run_on_cuda(
+    x: Tensor, before: Tensor | None, behind: Tensor | None, order: int, scale: float
+) -> Tensor:
+    kernels = triton_kernels()
+    if kernels is None:
+        raise RuntimeError("dhq_brevitas::hadamard was called without its kernel for CUDA")
+    y: Tensor = kernels.transform(x, before, behind, order, scale)
+    return y
+
+
 def _shaped(
     x: Tensor, before: Tensor | None, behind: Tensor | None, order: int, scale: float
 ) -> Tensor:
@@ -124,6 +142,7 @@ if not hasattr(torch.ops.dhq_brevitas, "hadamard"):  # this module may be import
         OPERATOR, "(Tensor x, Tensor? before, Tensor? behind, int order, float scale) -> Tensor"
     )
     torch.library.impl(OPERATOR, "cpu", _run)
+    torch.library.impl(OPERATOR, "cuda", _run_on_cuda)
     torch.library.register_fake(OPERATOR, _shaped)
     torch.library.register_autograd(OPERATOR, _backward, setup_context=_save)
 

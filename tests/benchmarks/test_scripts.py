@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from dhq_brevitas.fitting import unpack
@@ -51,6 +52,20 @@ def test_hadamard_benchmark_refuses_an_order_without_transform(capsys):
     with pytest.raises(SystemExit, match="2"):
         run("hadamard_benchmark", "--order", 100)
     assert "order=100 is not a power of two" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_cuda_kernels_needs_a_card():
+    with pytest.raises(SystemExit, match="needs a CUDA device, and PyTorch finds none"):
+        run("cuda_kernels")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_kernels():
+    text = run("cuda_kernels", "--numbers", 1 << 20)
+    assert len(re.findall(r"(?m)^.* 0 of \d+ differ", text)) == 17
+    assert re.findall(r"(?<!ds )\b[1-9]\d* of \d+ differ", text) == []
+    assert "Error" not in text
 
 
 def test_qat_step_benchmark(tmp_path):

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from dhq_brevitas.nn import activation_kernel
-from dhq_brevitas.nn.activation_kernel import Grid, Table, activation
-from dhq_brevitas.nn.fused_quantizer import _FakeQuantize
+from dhq_brevitas.nn.activation_kernel import FakeQuantize, Grid, Table, activation
 from dhq_brevitas.nn.rotation import Rotation, Side
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -32,7 +31,7 @@ def test_rotation_and_quantizer(order, after, floors, passes):
     x, scale = X.clone().requires_grad_(), torch.tensor([0.3]).requires_grad_()
     y = activation(x, rotation=rotation, after=after, scale=scale, grid=grid)
     expected = x if after else rotation.rotate_input(x)
-    expected = _FakeQuantize.apply(expected, scale, grid)
+    expected = FakeQuantize.apply(expected, scale, grid)
     expected = rotation.rotate_input(expected) if after else expected
     torch.testing.assert_close(y, expected, rtol=0, atol=0)
     for found, wanted in zip(gradients(y, x, scale), gradients(expected, x, scale), strict=True):
@@ -41,7 +40,7 @@ def test_rotation_and_quantizer(order, after, floors, passes):
 
 def test_a_scale_for_each_row():
     x, scale = X.clone().requires_grad_(), torch.rand(300, 1).add(0.1).requires_grad_()
-    y, expected = activation(x, scale=scale, grid=GRID), _FakeQuantize.apply(x, scale, GRID)
+    y, expected = activation(x, scale=scale, grid=GRID), FakeQuantize.apply(x, scale, GRID)
     assert torch.equal(y, expected)
     for found, wanted in zip(gradients(y, x, scale), gradients(expected, x, scale), strict=True):
         torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
@@ -74,7 +73,7 @@ def test_a_table_that_wraps_then_rotation_and_quantizer():
     rotation = Rotation.seeded(Side.INPUT, 64, 192, seed=1)
     x, scale = X.clone().requires_grad_(), torch.tensor(0.25).requires_grad_()
     codes = torch.floor(x.detach() * 16).long() % 16
-    expected = _FakeQuantize.apply(rotation.rotate_input(table.values[codes]), scale, GRID)
+    expected = FakeQuantize.apply(rotation.rotate_input(table.values[codes]), scale, GRID)
     results = []
     threads = torch.get_num_threads()
     try:
