@@ -217,7 +217,7 @@ def activation_backward(grad: Tensor, x: Tensor, *stages: Any) -> tuple[Tensor, 
 
 
 def _launched(order: int) -> tuple[int, dict[str, Any]]:
-    """Numbers in a program, and how it is run; products and sums are not fused on CPUs either."""
+    """Numbers in a program, and how it is run: products are rounded before they are added."""
     numbers = max(order, BLOCK)
     warps = numbers // (32 * PER_THREAD)
     return numbers, {"num_warps": min(warps, 8), "enable_fp_fusion": False}
