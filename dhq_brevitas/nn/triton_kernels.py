@@ -22,6 +22,8 @@ __all__ = ["activation", "activation_backward", "transform"]
 
 # Numbers that a program takes at least, and how many of them each thread holds.
 BLOCK, PER_THREAD = 1024, 8
+# Compiled once for all of these.
+OF_EVERY_SIZE = ["chunks", "offset", "last"]
 # From here on float32 has integers alone.
 ALL_INTEGERS = tl.constexpr(2.0**23)
 
@@ -103,7 +105,7 @@ def _transform_kernel(
     tl.store(y + start + lanes, value.to(y.dtype.element_ty), mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=OF_EVERY_SIZE)
 def _activation_kernel(
     x, y, values, unit, bins, least, most, offset, last, signs, channels, factor, scale, low, high,
     share, chunks,
@@ -128,7 +130,7 @@ def _activation_kernel(
     tl.store(y + at, value, mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=OF_EVERY_SIZE)
 def _activation_backward_kernel(
     x, grad, grad_x, sums, values, slopes, unit, bins, least, most, offset, last, signs, channels,
     factor, scale, low, high, share, chunks,
@@ -215,7 +217,7 @@ def activation_backward(grad: Tensor, x: Tensor, *stages: Any) -> tuple[Tensor, 
 
 
 def _launched(order: int) -> tuple[int, dict[str, Any]]:
-    """Numbers in a program, and how it is run; products and sums are not fused on CPUs either."""
+    """Numbers in a program, and how it is run: products are rounded before they are added."""
     numbers = max(order, BLOCK)
     warps = numbers // (32 * PER_THREAD)
     return numbers, {"num_warps": min(warps, 8), "enable_fp_fusion": False}

@@ -101,7 +101,9 @@ def checked_graph() -> str:
 def checked_compiled() -> str:
     x = random(300, 256)
     given = x.cuda().requires_grad_()
-    y = torch.compile(lambda x: hadamard_transform(2 * x), fullgraph=True)(given)
+    y = torch.compile(lambda x: hadamard_transform(2 * x), backend="aot_eager", fullgraph=True)(
+        given
+    )
     (grad,) = torch.autograd.grad(y.sum(), given)
     one = hadamard_transform(torch.full_like(x, 2.0))
     return f"{compared(y, hadamard_transform(2 * x))}; dx {compared(grad, one)}"
@@ -110,7 +112,7 @@ def checked_compiled() -> str:
 def median_ms(function: Callable[[], object]) -> float:
     from triton.testing import do_bench
 
-    return float(do_bench(function, warmup=10, rep=60, return_mode="median"))
+    return float(do_bench(function, warmup=10, rep=40, return_mode="median"))
 
 
 def timed_transform(order: int, numbers: int) -> str:
@@ -191,7 +193,7 @@ def main() -> None:
     print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}")
     for order in (1, 2, 16, 64, 256, 1024, 4096):
         attempt(f"transform {order}", checked_transform, order, torch.float32, False)
-    for dtype in (torch.float64, torch.bfloat16, torch.float16):
+    for dtype in (torch.float64, torch.bfloat16):
         attempt(f"transform 256 {dtype}", checked_transform, 256, dtype, False)
     attempt("inverse 256", checked_transform, 256, torch.float32, True)
     attempt("transform 256 in a CUDA graph", checked_graph)

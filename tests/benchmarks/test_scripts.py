@@ -63,7 +63,7 @@ def test_cuda_kernels_needs_a_card():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_kernels():
     text = run("cuda_kernels", "--numbers", 1 << 20)
-    assert len(re.findall(r"(?m)^.* 0 of \d+ differ", text)) == 17
+    assert len(re.findall(r"(?m)^.* 0 of \d+ differ", text)) == 16
     assert re.findall(r"(?<!ds )\b[1-9]\d* of \d+ differ", text) == []
     assert "Error" not in text
 

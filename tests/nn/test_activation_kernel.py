@@ -3,6 +3,7 @@
 """The operator of training: the numbers of the same written in PyTorch, whoever computes them."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -107,7 +108,19 @@ def test_sizes_that_do_not_fit_are_refused():
 def test_without_its_kernel_tensors_are_not_for_it(monkeypatch):
     assert activation_kernel.in_kernel(X)
     assert not activation_kernel.in_kernel(X.double())
+    assert not activation_kernel.in_kernel(X.to("meta"))
     monkeypatch.setattr(activation_kernel, "_library", lambda: None)
     assert not activation_kernel.in_kernel(X)
     with pytest.raises(RuntimeError, match="without its compiled kernel"):
         activation(X, scale=torch.tensor(0.25), grid=GRID)
+
+
+def test_tensors_on_cuda_are_for_it_where_its_kernels_run(monkeypatch):
+    x = SimpleNamespace(device=torch.device("cuda"), dtype=torch.float32)
+    for answer in (False, True):
+        monkeypatch.setattr(activation_kernel, "on_cuda", lambda answer=answer: answer)
+        assert activation_kernel.in_kernel(x) is answer
+
+
+def test_without_a_stage_it_is_a_copy():
+    assert torch.equal(activation(X), X)
