@@ -29,7 +29,7 @@ from dhq_brevitas.inr.train_step import TrainStep, adam, load_adam, train_step
 from dhq_brevitas.nn.training_form import compiled, training_form
 from dhq_brevitas.util.errors import ArgumentError, check_integer
 from dhq_brevitas.util.hooks import evaluated
-from dhq_brevitas.util.states import load_tensors, save_tensors
+from dhq_brevitas.util.states import load_tensors, restore, save_tensors
 
 __all__ = [
     "DivergedError",
@@ -213,7 +213,7 @@ class TrainingRun:
         state = self._read_checkpoint()
         # Brevitas makes new scale parameters when a state is loaded: that has to come first.
         if state is not None:
-            self.model.load_state_dict(state["model"])
+            restore(self.model, state["model"])
         self.optimizer = adam(self.groups(), self.spec.learning_rate)
         if state is not None:
             load_adam(self.optimizer, state["optimizer"])

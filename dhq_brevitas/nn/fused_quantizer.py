@@ -14,8 +14,14 @@ from typing import Any
 
 import torch
 from brevitas.core.function_wrapper import FloorSte, RoundSte, TensorClamp, TensorClampSte
-from brevitas.core.quant import IntQuant, RescalingIntQuant
+from brevitas.core.quant import IntQuant, PrescaledRestrictIntQuant, RescalingIntQuant
 from brevitas.core.quant.delay import _NoDelay
+from brevitas.core.scaling import (
+    ConstScaling,
+    ParameterFromRuntimeStatsScaling,
+    ParameterFromStatsFromParameterScaling,
+    ParameterScaling,
+)
 from brevitas.core.zero_point import ZeroZeroPoint
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -23,8 +29,17 @@ from torch.utils.checkpoint import checkpoint
 from dhq_brevitas.nn.activation_kernel import FakeQuantize, Grid, Table, activation, in_kernel
 from dhq_brevitas.nn.rotation import Rotation
 
-__all__ = ["FusedIntQuant", "fused_quantizer", "quantized", "realized", "recomputed"]
+__all__ = [
+    "OF_NO_TENSOR",
+    "FusedIntQuant",
+    "fused_quantizer",
+    "quantized",
+    "realized",
+    "recomputed",
+]
 
+# Scales that are the same for every tensor, once they are not collected any more.
+OF_NO_TENSOR = (ConstScaling, ParameterFromRuntimeStatsScaling, ParameterScaling)
 REALIZED = "dhq_brevitas::realized"
 
 if not hasattr(torch.ops.dhq_brevitas, "realized"):  # this module may be imported anew
@@ -55,24 +70,39 @@ def quantized(quantizer: nn.Module, x: Tensor) -> Any:
 def fused_quantizer(tensor_quant: nn.Module) -> nn.Module:
     """A ``tensor_quant`` of Brevitas, on its own parameters and with its own hooks.
 
-    It returns the same value, scale, zero point and bit width. What is not a RescalingIntQuant is
-    returned as it is, and of these only the parts that are constant or known are replaced.
+    It returns the same value, scale, zero point and bit width. What is neither a RescalingIntQuant
+    nor a PrescaledRestrictIntQuant is returned as it is, and of these only the parts that are
+    constant or known are replaced. A scale that no gradient reaches is taken to be constant.
     """
-    if not isinstance(tensor_quant, RescalingIntQuant):
+    if not isinstance(tensor_quant, RescalingIntQuant | PrescaledRestrictIntQuant):
         return tensor_quant
     quantizer: Any = copy.copy(tensor_quant)
     quantizer._modules = dict(tensor_quant._modules)
-    quantizer.scaling_impl = _Realized(tensor_quant.scaling_impl)
+    has_scale = isinstance(tensor_quant, RescalingIntQuant)
     bit_width = tensor_quant.msb_clamp_bit_width_impl
-    constant = (bit_width, tensor_quant.int_scaling_impl)
-    if any(True for module in constant for _ in module.parameters()):
+    known = [bit_width]
+    if has_scale:
+        quantizer.scaling_impl = _Realized(tensor_quant.scaling_impl)
+        known.append(tensor_quant.int_scaling_impl)
+    if any(True for module in known for _ in module.parameters()):
         return quantizer
     quantizer.msb_clamp_bit_width_impl = _Fixed(bit_width())
-    quantizer.int_scaling_impl = _Fixed(tensor_quant.int_scaling_impl(bit_width()))
-    has_no_zero_point = isinstance(tensor_quant.zero_point_impl, ZeroZeroPoint)
+    if has_scale:
+        threshold = tensor_quant.int_scaling_impl(bit_width())
+        quantizer.int_scaling_impl = _Fixed(threshold)
+        if _is_constant(tensor_quant.scaling_impl):
+            quantizer.scaling_impl = _Constant(tensor_quant.scaling_impl, threshold)
+    has_no_zero_point = not has_scale or isinstance(tensor_quant.zero_point_impl, ZeroZeroPoint)
     if has_no_zero_point and FusedIntQuant.is_of(tensor_quant.int_quant):
         quantizer.int_quant = FusedIntQuant(tensor_quant.int_quant, bit_width())
     return quantizer
+
+
+def _is_constant(scaling: Any) -> bool:
+    if any(parameter.requires_grad for parameter in scaling.parameters()):
+        return False
+    of_weights = isinstance(scaling, ParameterFromStatsFromParameterScaling) and scaling.init_done
+    return of_weights or isinstance(scaling, OF_NO_TENSOR)
 
 
 class _Realized(nn.Module):
@@ -84,6 +114,18 @@ class _Realized(nn.Module):
 
     def forward(self, *args: Tensor) -> Tensor:
         return realized(self.module(*args))
+
+
+class _Constant(nn.Module):
+    """A scale that is the same in every step."""
+
+    def __init__(self, scaling: nn.Module, threshold: Tensor) -> None:
+        super().__init__()
+        self.module = scaling
+        self.value = scaling(threshold, threshold).detach()
+
+    def forward(self, *args: Tensor) -> Tensor:
+        return self.value
 
 
 class _Fixed(nn.Module):

@@ -18,11 +18,7 @@ from typing import Any
 import brevitas.nn as qnn
 import torch
 import torch.nn.functional as F
-from brevitas.core.scaling import (
-    ConstScaling,
-    ParameterFromRuntimeStatsScaling,
-    ParameterScaling,
-)
+from brevitas.core.scaling import ParameterFromRuntimeStatsScaling
 from brevitas.nn.mixin.base import QuantLayerMixin
 from brevitas.nn.quant_layer import QuantNonLinearActLayer
 from brevitas.quant_tensor import IntQuantTensor
@@ -31,6 +27,7 @@ from torch import Tensor, nn
 from dhq_brevitas.nn.activation_kernel import Table, activation, in_kernel
 from dhq_brevitas.nn.activations import QuantLookupActivation
 from dhq_brevitas.nn.fused_quantizer import (
+    OF_NO_TENSOR,
     FusedIntQuant,
     fused_quantizer,
     quantized,
@@ -42,9 +39,6 @@ from dhq_brevitas.nn.rotation import Side
 from dhq_brevitas.util.hooks import evaluating, hooked, pre_hooked
 
 __all__ = ["CompileWarning", "compiled", "training_form"]
-
-# Scales that are the same for every tensor, once they are not collected any more.
-OF_NO_TENSOR = (ConstScaling, ParameterFromRuntimeStatsScaling, ParameterScaling)
 
 
 def training_form(model: nn.Module, inputs: Tensor) -> nn.Module | None:
@@ -363,10 +357,9 @@ class _Lookup(nn.Module):
 
 def _pure(fn: Any) -> bool:
     """Whether a function depends on nothing but its argument, globals and fixed numbers."""
-    while isinstance(fn, partial):
-        if not all(isinstance(x, int | float) for x in (*fn.args, *fn.keywords.values())):
-            return False
-        fn = fn.func
+    if isinstance(fn, partial):
+        given = (*fn.args, *fn.keywords.values())
+        return _pure(fn.func) and all(isinstance(x, int | float) or _pure(x) for x in given)
     return isinstance(fn, FunctionType | BuiltinFunctionType) and not getattr(fn, "__closure__", ())
 
 

@@ -58,6 +58,7 @@ from dhq_brevitas.quantization.post_training import (
     freeze_columns,
 )
 from dhq_brevitas.util.hooks import evaluating, hooked, pre_hooked
+from dhq_brevitas.util.states import restore
 
 __all__ = ["fine_tuning_rate", "freeze_quantized", "windows"]
 
@@ -135,11 +136,11 @@ def freeze_quantized(
     if spec.steps == 0:
         return TrainResult(start_quality, 0, 0.0)
     rounded = {name: value.clone() for name, value in model.state_dict().items()}
-    model.load_state_dict(post.unrounded)
+    restore(model, post.unrounded)
     with _marked(linears):
         # A checkpoint that is read replaces the quantizers, so they are changed after that.
         run = TrainingRun(model, lambda: freezing_groups(linears), spec, checkpoint, key, project)
-        with _partly_quantized(linears):
+        with _partly_quantized(linears), _only_trained(model, run.optimizer):
             freezer = _Freezer(model, linears, post.inputs[:CALIBRATION_SAMPLES], bounds)
             run.train(
                 inputs,
@@ -153,7 +154,7 @@ def freeze_quantized(
     end_quality = evaluated_psnr(model, inputs, target, project)
     if end_quality >= start_quality and allowed():
         return run.finish(end_quality, spec.steps)
-    model.load_state_dict(rounded)
+    restore(model, rounded)
     return run.finish(start_quality, 0)
 
 
@@ -197,6 +198,20 @@ def _partly_quantized(linears: Sequence[Any]) -> Iterator[None]:
 
     with hooked([(layer.weight_quant.tensor_quant, partial(hook, layer)) for layer in linears]):
         yield
+
+
+@contextmanager
+def _only_trained(model: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[None]:
+    """Parameters that are not trained, such as scales, are constants meanwhile."""
+    trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    others = [p for p in model.parameters() if p.requires_grad and id(p) not in trained]
+    for parameter in others:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in others:
+            parameter.requires_grad_()
 
 
 class _Freezer:

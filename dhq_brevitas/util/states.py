@@ -3,15 +3,16 @@
 """Tensors and arrays in files."""
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dhq_brevitas.util.files import START_OVER, atomic_path
 
-__all__ = ["load_arrays", "load_state", "load_tensors", "save_state", "save_tensors"]
+__all__ = ["load_arrays", "load_state", "load_tensors", "restore", "save_state", "save_tensors"]
 
 
 def save_tensors(path: str | os.PathLike[str], value: Any) -> None:
@@ -45,6 +46,16 @@ def load_state(path: str | os.PathLike[str], model: nn.Module) -> None:
         model.load_state_dict(state)
     except (RuntimeError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} holds the state of another network; {START_OVER}") from error
+
+
+def restore(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """``model.load_state_dict(state)``, on the device that the model is on.
+
+    Brevitas makes new quantizers, on the CPU, when a state is loaded.
+    """
+    device = next((parameter.device for parameter in model.parameters()), None)
+    model.load_state_dict(state)
+    model.to(device)
 
 
 def load_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:

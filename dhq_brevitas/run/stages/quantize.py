@@ -257,13 +257,14 @@ def measure_unrounded(
     Rounded weights lie on their quantizer's grid, so their own SQNR would say nothing.
     """
     from dhq_brevitas.analysis.layer_table import measure_layers
+    from dhq_brevitas.util.states import restore
 
     rounded = {name: value.clone() for name, value in model.state_dict().items()}
-    model.load_state_dict(unrounded)
+    restore(model, unrounded)
     try:
         return measure_layers(model, inputs)
     finally:
-        model.load_state_dict(rounded)
+        restore(model, rounded)
 
 
 STAGE = StageKind(

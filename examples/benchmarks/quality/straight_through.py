@@ -18,6 +18,7 @@ from dhq_brevitas.inr.training import (
     tensor_psnr,
 )
 from dhq_brevitas.nn.scales import learned_scales, scale_of
+from dhq_brevitas.util.states import restore
 
 # A scale moves all values of its tensor at once, so it learns more slowly than they do.
 SCALE_RATE = 0.1
@@ -61,7 +62,7 @@ def train_quantized(
     model.eval()
     if run.best is None:  # no steps
         return run.finish(evaluate(), 0)
-    model.load_state_dict(run.best["model"])
+    restore(model, run.best["model"])
     model.eval()
     return run.finish(run.best["psnr"], run.best["step"])
 
