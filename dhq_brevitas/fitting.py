@@ -105,7 +105,7 @@ class Fitted:
             on
         )
         if learning_rate is None:
-            learning_rate = fine_tuning_rate(self.learning_rate, quant)
+            learning_rate = fine_tuning_rate(self.learning_rate, quant, steps)
         training = TrainSpec(steps, batch, learning_rate, seed=seed)
         target = torch.from_numpy(self.target).to(on)
         quantize_in_place(model, inputs.to(on), target, training, progress=progress)

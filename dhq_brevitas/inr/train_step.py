@@ -17,7 +17,7 @@ from torch import Tensor
 
 from dhq_brevitas.nn.hadamard_kernel import KernelWarning
 
-__all__ = ["TrainStep", "adam", "load_adam", "train_step"]
+__all__ = ["TrainStep", "adam", "captured", "load_adam", "train_step"]
 
 # PyTorch asks for some steps before a capture, in which libraries and optimizer make their state.
 WARM_UP = 3
@@ -110,20 +110,30 @@ class _CapturedStep(TrainStep):
         return loss
 
     def _capture(self) -> None:
-        graph = torch.cuda.CUDAGraph()
-        try:
-            with torch.cuda.graph(graph, stream=self.stream):
-                self.loss = self._take(self.chosen)
-        except Exception as error:  # whatever a network does that a graph cannot hold
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            warnings.warn(
-                "training runs without a CUDA graph, several times more slowly: a step cannot be "
-                f"captured ({reason})",
-                KernelWarning,
-                stacklevel=4,
-            )
-            return
-        self.graph = graph
+        def take() -> None:
+            self.loss = self._take(self.chosen)
+
+        self.graph = captured(take, self.stream)
+
+
+def captured(
+    work: Callable[[], None], stream: torch.cuda.Stream | None = None
+) -> torch.cuda.CUDAGraph | None:
+    """A graph that does ``work`` when it is replayed; None, with a warning, if there is none."""
+    graph = torch.cuda.CUDAGraph()
+    try:
+        with torch.cuda.graph(graph, stream=stream):
+            work()
+    except Exception as error:  # whatever a network does that a graph cannot hold
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        warnings.warn(
+            "training runs without a CUDA graph, several times more slowly: a step cannot be "
+            f"captured ({reason})",
+            KernelWarning,
+            stacklevel=5,
+        )
+        return None
+    return graph
 
 
 def train_step(

@@ -42,6 +42,7 @@ from torch import Tensor, nn
 from dhq_brevitas.inr.layer_plan import weight_bits
 from dhq_brevitas.inr.layers import fold_of, layers_of
 from dhq_brevitas.inr.quant_spec import QuantSpec
+from dhq_brevitas.inr.train_step import captured
 from dhq_brevitas.inr.training import (
     Projection,
     TrainingRun,
@@ -67,20 +68,23 @@ CodeBounds = tuple[Tensor, Tensor]
 EVENTS = 16  # freezings a layer
 FREE, HIDDEN_FROZEN, LAST_FROZEN = 0.4, 0.85, 0.97  # shares of the training
 CALIBRATION_SAMPLES = 4096
-# Of the float network's learning rate, with weights of 8 bits and of 4 (docs/results/quality.md).
-LEAST_SHARE, LARGEST_SHARE = 0.05, 0.2
+# Of the float network's learning rate, for 500 steps with weights of 8 bits; and at most
+# (docs/results/quality.md).
+LEAST_SHARE, LARGEST_SHARE = 0.05, 0.4
+SHARE_STEPS = 500
 
 
-def fine_tuning_rate(learning_rate: float, quant: QuantSpec) -> float:
+def fine_tuning_rate(learning_rate: float, quant: QuantSpec, steps: int = SHARE_STEPS) -> float:
     """The learning rate of fine-tuning a network that was fitted with ``learning_rate``.
 
-    A twentieth of it for weights of 8 bits, twice as much for every two bits less, a fifth at most:
-    what coarser rounding changes takes larger steps to make up for.
+    A twentieth of it for weights of 8 bits and at most 500 steps, twice as much for every two bits
+    less, since what coarser rounding changes takes larger steps to make up for; with the square
+    root of the number of steps beyond 500; two fifths at most.
     """
     bits = float(quant.weight_bits)
     if quant.layers is not None:
         bits = weight_bits(quant.layers) / sum(plan.weights for plan in quant.layers)
-    share = LEAST_SHARE * 2 ** ((8 - bits) / 2)
+    share = LEAST_SHARE * 2 ** ((8 - bits) / 2) * max(steps / SHARE_STEPS, 1.0) ** 0.5
     return min(max(share, LEAST_SHARE), LARGEST_SHARE) * learning_rate
 
 
@@ -229,6 +233,7 @@ class _Freezer:
         self.bounds = dict(zip(linears, bounds, strict=True)) if bounds else {}
         # Kept here, too: to ask a GPU in every step would stall it.
         self.frozen = {layer: int(layer.frozen.sum()) for layer in linears}
+        self.graphs: dict[tuple[Any, ...], torch.cuda.CUDAGraph | None] = {}
 
     @torch.no_grad()
     def advance(self, share: float) -> None:
@@ -266,19 +271,30 @@ class _Freezer:
         layer.held.copy_(changed)
         layer.weight.copy_(weight_rotation(layer).unrotate_weight(changed.float()))
 
-    @torch.no_grad()
     def restore(self) -> None:
         """Takes frozen columns back to their codes after an optimizer step, others into bounds."""
-        for layer in self.linears:
-            if layer in self.bounds or self.frozen[layer]:
-                rotation = weight_rotation(layer)
-                free = rotation.rotate_weight(layer.weight.detach())
-                if layer in self.bounds:
-                    step, *_ = code_grid(layer.weight_quant.tensor_quant, free)
-                    low, high = (step * code for code in self.bounds[layer])
-                    free = torch.clamp(free, (low - step / 2).float(), (high + step / 2).float())
-                held = torch.where(layer.frozen, layer.held, free)
-                layer.weight.copy_(rotation.unrotate_weight(held))
+        layers = tuple(x for x in self.linears if x in self.bounds or self.frozen[x])
+        if not layers:
+            return
+        if self.samples.device.type == "cuda" and layers not in self.graphs:
+            self.graphs[layers] = captured(partial(self._restore, layers))
+        graph = self.graphs.get(layers)
+        if graph is None:
+            self._restore(layers)
+        else:
+            graph.replay()
+
+    @torch.no_grad()
+    def _restore(self, layers: Sequence[Any]) -> None:
+        for layer in layers:
+            rotation = weight_rotation(layer)
+            free = rotation.rotate_weight(layer.weight.detach())
+            if layer in self.bounds:
+                step, *_ = code_grid(layer.weight_quant.tensor_quant, free)
+                low, high = (step * code for code in self.bounds[layer])
+                free = torch.clamp(free, (low - step / 2).float(), (high + step / 2).float())
+            held = torch.where(layer.frozen, layer.held, free)
+            layer.weight.copy_(rotation.unrotate_weight(held))
 
 
 def _due(size: int, window: tuple[float, float], share: float) -> int:

@@ -24,10 +24,16 @@ def settle(model: nn.Module, inputs: Tensor) -> None:
       the sums in the rotation of an unquantized weight depend on the precision, and can round to
       another code in float64.
     """
-    settle_scales(model)
     layers = [(m, _write_back) for m in model.modules() if isinstance(m, qnn.QuantLinear)]
-    with evaluating(model), pre_hooked(layers):
-        model(inputs[:1])
+
+    def write_back() -> None:
+        with evaluating(model), pre_hooked(layers):
+            model(inputs[:1])
+
+    # First on the scales as trained: weights between two codes could go to the other with others.
+    write_back()
+    settle_scales(model)
+    write_back()
 
 
 @torch.no_grad()

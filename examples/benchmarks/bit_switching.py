@@ -60,7 +60,7 @@ class Shared:
     def fine_tuned(
         self, model: QuantInr, bits: int, post: PostTrained, steps: int, **options: Any
     ) -> QuantInr:
-        rate = fine_tuning_rate(self.fitted.learning_rate, self.spec(bits))
+        rate = fine_tuning_rate(self.fitted.learning_rate, self.spec(bits), steps)
         spec = TrainSpec(steps, 4096, rate)
         freeze_quantized(model, self.codes, self.target, spec, post, progress=False, **options)
         return model.eval()

@@ -46,10 +46,10 @@ from dhq_brevitas.quantization.calibration import calibrate
 from dhq_brevitas.quantization.fine_tuning import fine_tuning_rate
 from dhq_brevitas.quantization.recipe import quantize_in_place
 from dhq_brevitas.quantization.settle import settle
+from dhq_brevitas.quantization.straight_through import train_quantized
 from dhq_brevitas.signals.metrics import psnr
 from dhq_brevitas.signals.tasks import TASKS, Problem, get_task
 from dhq_brevitas.util.files import atomic_path, read_json, text_digest, write_json
-from quality.straight_through import train_quantized
 
 SOURCES = {"audio": "chord", "shape": "torus", "tomography": "phantom", "radiance": "shapes"}
 # Sizes beside --size, which is that of pictures.
@@ -180,7 +180,8 @@ class Row:
     @property
     def fine_tuning(self) -> TrainSpec:
         """As dhq quantize does it, here with weights of 8 bits."""
-        return TrainSpec(self.options.qat_steps, 8192, fine_tuning_rate(self.rate, QuantSpec()))
+        steps = self.options.qat_steps
+        return TrainSpec(steps, 8192, fine_tuning_rate(self.rate, QuantSpec(), steps))
 
     def unquantized(self, quant: QuantSpec) -> QuantInr:
         """The network with quantizers that are not calibrated."""

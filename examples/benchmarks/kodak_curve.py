@@ -41,6 +41,7 @@ from dhq_brevitas.quantization.fine_tuning import fine_tuning_rate
 from dhq_brevitas.quantization.post_training import post_train
 from dhq_brevitas.quantization.recipe import quantize_in_place
 from dhq_brevitas.quantization.settle import settle
+from dhq_brevitas.quantization.straight_through import train_quantized
 from dhq_brevitas.signals.grid import CoordinateGrid, grid_codes
 from dhq_brevitas.signals.metrics import psnr
 from dhq_brevitas.signals.pictures import load_image
@@ -48,7 +49,6 @@ from dhq_brevitas.util.files import check_writable_folder, read_json, write_json
 from dhq_brevitas.util.hooks import evaluated
 from quality.baselines import clustered
 from quality.kodak import FREQUENCIES, write_curve, write_table
-from quality.straight_through import train_quantized
 
 register_family(FREQUENCIES)
 NETWORKS = {
@@ -159,7 +159,7 @@ def quantized(case: Case, fit: Fitted, way: str) -> dict[str, Any]:
             write_json(plan, plan_to_json(chosen))
         quant = QuantSpec(layers=read_plan(plan))
     model, part = built(quant), file.with_suffix(".part")
-    rate = fine_tuning_rate(case.rate, quant)
+    rate = fine_tuning_rate(case.rate, quant, arguments.qat_steps)
     training = TrainSpec(arguments.qat_steps, arguments.batch, rate)
     if way.startswith("stock"):
         post_train(model, codes, learned_rounding=False)

@@ -105,7 +105,7 @@ def fine_tuning(options: QuantizeOptions, fit: FitOptions | None) -> TrainSpec:
     rate = options.qat_learning_rate
     if rate is None:
         fitted = TrainSpec.learning_rate if fit is None else train_spec(fit).learning_rate
-        rate = fine_tuning_rate(fitted, quant_spec(options))
+        rate = fine_tuning_rate(fitted, quant_spec(options), options.qat_steps)
     try:
         return TrainSpec(options.qat_steps, options.batch, rate, seed=options.seed)
     except ArgumentError as error:

@@ -47,15 +47,16 @@ from dhq_brevitas.inr.training import TrainSpec, fit_float
 from dhq_brevitas.nn.scales import ScaleKind
 from dhq_brevitas.planning.plan_file import plan_to_json, read_plan
 from dhq_brevitas.planning.search import make_plan
-from dhq_brevitas.quantization.fine_tuning import fine_tuning_rate, freeze_quantized
+from dhq_brevitas.quantization.fine_tuning import fine_tuning_rate
 from dhq_brevitas.quantization.post_training import PostTrained, post_train
+from dhq_brevitas.quantization.recipe import fine_tune
 from dhq_brevitas.quantization.settle import settle
+from dhq_brevitas.quantization.straight_through import train_quantized
 from dhq_brevitas.signals.grid import code_bits, grid_codes, grid_step
 from dhq_brevitas.signals.metrics import psnr
 from dhq_brevitas.signals.pictures import load_image
 from dhq_brevitas.util.files import atomic_path, check_writable_folder, write_json
 from quality import baselines
-from quality.straight_through import train_quantized
 
 Quality = dict[str, float]
 
@@ -142,7 +143,8 @@ class Run:
         """Learning rate of every scheme's fine-tuning, as ``dhq quantize`` takes it."""
         family = get_family(self.network.spec.family)
         bits = min(self.weight_bits, 8)  # 32: the float network is trained on as with 8
-        return fine_tuning_rate(family.rate(self.network.spec.hidden), QuantSpec(weight_bits=bits))
+        rate = family.rate(self.network.spec.hidden)
+        return fine_tuning_rate(rate, QuantSpec(weight_bits=bits), self.qat)
 
     def build(self, spec: QuantSpec) -> QuantInr:
         step, codes = grid_step((self.data.side, self.data.side)), self.data.codes
@@ -230,7 +232,7 @@ def quantized(run: Run, spec: QuantSpec, learned: bool) -> dict[str, Any]:
     }
     if run.qat:
         if learned:
-            frozen(run, model, post)
+            fine_tuned(run, model, post)
         else:
             training = TrainSpec(run.qat, run.batch, run.rate, evaluate_every=100)
             train_quantized(model, codes, target, training, progress=False)
@@ -240,11 +242,10 @@ def quantized(run: Run, spec: QuantSpec, learned: bool) -> dict[str, Any]:
     return cell
 
 
-def frozen(run: Run, model: QuantInr, post: PostTrained) -> None:
+def fine_tuned(run: Run, model: QuantInr, post: PostTrained) -> None:
     """Our fine-tuning, of a network whose rounding was learned."""
     training = TrainSpec(run.qat, run.batch, run.rate)
-    freeze_quantized(model, run.data.codes, run.data.target, training, post, progress=False)
-    settle(model, run.data.codes)
+    fine_tune(model, run.data.codes, run.data.target, training, post, progress=False)
 
 
 def uniform(run: Run, learned: bool = False, first: int | None = 12, **options: Any) -> Any:

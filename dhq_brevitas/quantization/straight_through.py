@@ -1,8 +1,16 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
-"""Straight-through fine-tuning of a quantized network, a baseline of the benchmarks."""
+"""Straight-through fine-tuning: for weights of few bits, and a baseline of the benchmarks.
+
+All weights are rounded to nearest in every step, gradients pass through the rounding, and scales
+are learned. Weights of 4 bits and more are better off when they are frozen little by little
+(:mod:`dhq_brevitas.quantization.fine_tuning`). With fewer codes a column's rounding error is too
+large for the free columns to make up for, and freezing finds nothing better than the rounded
+network it starts from (docs/results/quality.md).
+"""
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,13 +23,45 @@ from dhq_brevitas.inr.training import (
     TrainResult,
     TrainSpec,
     check_data,
+    evaluated_psnr,
     tensor_psnr,
 )
 from dhq_brevitas.nn.scales import learned_scales, scale_of
+from dhq_brevitas.quantization.post_training import PostTrained
 from dhq_brevitas.util.states import restore
+
+__all__ = ["quantized_groups", "straight_through", "train_quantized"]
 
 # A scale moves all values of its tensor at once, so it learns more slowly than they do.
 SCALE_RATE = 0.1
+
+
+def straight_through(
+    model: nn.Module,
+    inputs: Tensor,
+    target: Tensor,
+    spec: TrainSpec,
+    post: PostTrained,
+    checkpoint: str | os.PathLike[str] | None = None,
+    key: str = "",
+    progress: bool = True,
+    project: Projection | None = None,
+    allowed: Callable[[], bool] = lambda: True,
+) -> TrainResult:
+    """Fine-tunes a network after post-training quantization, in place.
+
+    Arguments, result and errors as for
+    :func:`dhq_brevitas.quantization.fine_tuning.freeze_quantized`, but that ``evaluate_every`` of
+    ``spec`` is used.
+    """
+    start_quality = evaluated_psnr(model, inputs, target, project)
+    rounded = {name: value.clone() for name, value in model.state_dict().items()}
+    restore(model, post.unrounded)
+    result = train_quantized(model, inputs, target, spec, checkpoint, key, progress, project)
+    if result.step and result.psnr >= start_quality and allowed():
+        return result
+    restore(model, rounded)
+    return TrainResult(start_quality, 0, result.seconds, result.resumed_from)
 
 
 def train_quantized(
@@ -75,7 +115,8 @@ def quantized_groups(model: nn.Module, inputs: Tensor) -> list[dict[str, Any]]:
         if not linear.weight.requires_grad:  # an encoding
             continue
         groups.append({"params": [linear.weight], "factor": fold.weight})
-        groups.append({"params": [linear.bias], "factor": fold.bias})
+        if linear.bias is not None:
+            groups.append({"params": [linear.bias], "factor": fold.bias})
         weight_scales = _learned_scales(linear.weight_quant)
         groups.append({"params": weight_scales, "factor": SCALE_RATE * fold.weight})
         input_scales = _learned_scales(linear.input_quant)
