@@ -9,8 +9,9 @@ The network is 2-H-H-H-3 with quantized sines. "stock" has the stock quantizers 
 the same places (weights and inputs of each layer); "stock, no input quantizer" relies on the sine's
 output quantizer instead. Each is timed as its Brevitas modules compute it, with plain tensors
 between their quantizers, and with that compiled, as long trainings do; on CUDA it is captured as a
-graph instead. Steps are interleaved and the medians compared, so noise of the machine falls on all
-alike. Freed memory is kept, as ``dhq`` keeps it.
+graph instead. Scales are learned, or fixed as when ``dhq quantize`` fine-tunes. Steps are
+interleaved and the medians compared, so noise of the machine falls on all alike. Freed memory is
+kept, as ``dhq`` keeps it.
 """
 
 import argparse
@@ -100,9 +101,13 @@ def steps(args: argparse.Namespace, x: Tensor, y: Tensor) -> dict[str, Callable[
         taken = step(predict, adam([{"params": list(model.parameters())}], 1e-3), x, y)
         found[name] = partial(taken, None, 1e-3)
 
-    def form_of(model: nn.Module) -> nn.Module:
+    def form_of(model: nn.Module, fixed: bool = False) -> nn.Module:
         for _ in range(3):  # steps of scale statistics
             model(x)
+        if fixed:
+            for module_name, parameter in model.named_parameters():
+                if "scaling_impl" in module_name:
+                    parameter.requires_grad_(False)
         form = training_form(model, x[:64])
         if form is None:
             raise RuntimeError("the network has no plain form that gives the same numbers")
@@ -110,17 +115,17 @@ def steps(args: argparse.Namespace, x: Tensor, y: Tensor) -> dict[str, Callable[
 
     for name in networks(args.hidden):
         fresh = [networks(args.hidden)[name].to(x.device) for _ in range(4)]
-        forms = [form_of(model) for model in fresh]
+        forms = [form_of(model, fixed) for model, fixed in zip(fresh, (0, 0, 0, 1), strict=True)]
         add(name, fresh[0], fresh[0])
         if name != "float":
             add(f"{name}, plain", fresh[1], forms[1])
         if args.eager:
             continue
-        if args.device == "cuda":
-            add(f"{name}, captured", fresh[2], forms[2], train_step)
-        if args.device == "cpu" or args.compile:
-            compiled_form = compiled(forms[3], x)
-            add(f"{name}, compiled", fresh[3], compiled_form, train_step)
+        fast = "captured" if args.device == "cuda" else "compiled"
+        for model, form, what in zip(fresh[2:], forms[2:], ("", ", fixed scales"), strict=True):
+            if name != "float" or not what:
+                run = form if args.device == "cuda" else compiled(form, x)
+                add(f"{name}, {fast}{what}", model, run, train_step)
     return found
 
 
@@ -133,7 +138,6 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20, help="steps of each scheme (default 20)")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="(default cpu)")
     parser.add_argument("--eager", action="store_true", help="compile and capture nothing")
-    parser.add_argument("--compile", action="store_true", help="compile on CUDA, too, and capture")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     args = parser.parse_args()
     try:
