@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Tables and plot of the quality benchmark."""
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,8 +39,12 @@ def _merged(cells: list[Cell]) -> list[Cell]:
 
 
 def tables(cells: list[Cell]) -> str:
-    """One table a width: PSNR of each picture (PTQ / QAT), then the means below float, and SSIM."""
+    """One table a width: PSNR of each picture (PTQ / QAT), then the means below float, and SSIM.
+
+    Fine-tuned networks are compared with the float ones of as many steps, where these are there.
+    """
     parts = []
+    trained = {c["picture"]: c["qat"]["psnr"] for c in cells if _is_float(c) and "qat" in c}
     for bits in sorted({cell["bits"] for cell in cells}, reverse=True):
         chosen = [cell for cell in cells if cell["bits"] == bits]
         pictures = list(dict.fromkeys(cell["picture"] for cell in chosen))
@@ -47,9 +52,14 @@ def tables(cells: list[Cell]) -> str:
         head = ["scheme", "weight bits", *pictures, "mean loss PTQ", "QAT", "SSIM PTQ", "QAT"]
         rows = [head]
         if bits != FLOAT_BITS:
-            rows.append(["float", "32", *(f"{floats[p]:.2f}" for p in pictures), *[""] * 4])
+            shown = [
+                f"{floats[p]:.2f}" + (f" / {trained[p]:.2f}" if p in trained else "")
+                for p in pictures
+            ]
+            rows.append(["float", "32", *shown, *[""] * 4])
         for scheme in dict.fromkeys(cell["scheme"] for cell in chosen):
-            rows.append(_row(scheme, [c for c in chosen if c["scheme"] == scheme], pictures))
+            found = [c for c in chosen if c["scheme"] == scheme]
+            rows.append(_row(scheme, found, pictures, trained))
         parts.append(_titled(f"{bits}: PSNR in dB, PTQ / QAT", rows))
     return "\n\n".join(parts)
 
@@ -64,7 +74,13 @@ def _titled(title: str, rows: list[list[str]]) -> str:
     return f"{title}\n\n{markdown(rows)}"
 
 
-def _row(scheme: str, cells: list[Cell], pictures: list[str]) -> list[str]:
+def _is_float(cell: Cell) -> bool:
+    return bool(cell["scheme"] == "float")
+
+
+def _row(
+    scheme: str, cells: list[Cell], pictures: list[str], trained: dict[str, float]
+) -> list[str]:
     by_picture = {cell["picture"]: cell for cell in cells}
     row = [scheme, f"{_mean(cells, 'weight_bits'):.2f}"]
     for picture in pictures:
@@ -77,8 +93,12 @@ def _row(scheme: str, cells: list[Cell], pictures: list[str]) -> list[str]:
             if not complete or len(there) < len(cells):
                 row.append("")
             elif measure == "psnr":
-                loss = [cell["psnr_float"] - cell[key]["psnr"] for cell in there]
-                row.append(f"{sum(loss) / len(loss):.2f}")
+                floats = {cell["picture"]: cell["psnr_float"] for cell in there}
+                if key == "qat" and not _is_float(there[0]):
+                    floats = trained
+                loss = [floats.get(c["picture"], math.nan) - c[key]["psnr"] for c in there]
+                mean = sum(loss) / len(loss)
+                row.append("" if math.isnan(mean) else f"{mean:.2f}")
             else:
                 row.append(f"{sum(c[key]['ssim'] for c in there) / len(there):.4f}")
     return row
@@ -145,7 +165,7 @@ def plot(path: Path, cells: list[Cell]) -> None:
             y = [sum(cell[key]["psnr"] for cell in found) / len(found) for found in whole]
             axes.plot(x, y, marker="o", label=scheme, color=colors[scheme])
         axes.axhline(level, color="black", linestyle=":", label="float")
-        trained = [cell[key]["psnr"] for cell in cells if key in cell and cell["scheme"] == "float"]
+        trained = [cell[key]["psnr"] for cell in cells if key in cell and _is_float(cell)]
         if key == "qat" and len(trained) == pictures:
             label = "float, as many more steps"
             axes.axhline(sum(trained) / pictures, color="gray", linestyle="--", label=label)
