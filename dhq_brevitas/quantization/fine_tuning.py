@@ -32,6 +32,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -230,10 +231,13 @@ class _Freezer:
     ) -> None:
         self.model, self.linears, self.samples = model, linears, samples
         self.windows = windows(len(linears))
-        self.bounds = dict(zip(linears, bounds, strict=True)) if bounds else {}
+        self.grids = {
+            layer: _Grid.of(layer, bounds[index] if bounds else None)
+            for index, layer in enumerate(linears)
+        }
         # Kept here, too: to ask a GPU in every step would stall it.
         self.frozen = {layer: int(layer.frozen.sum()) for layer in linears}
-        self.graphs: dict[tuple[Any, ...], torch.cuda.CUDAGraph | None] = {}
+        self.graphs: list[torch.cuda.CUDAGraph | None] = []
 
     @torch.no_grad()
     def advance(self, share: float) -> None:
@@ -262,39 +266,57 @@ class _Freezer:
         x = getattr(quantized, "value", quantized).reshape(-1, layer.in_features)
         weight = weight_rotation(layer).rotate_weight(layer.weight.detach()).double()
         hessian, _ = damped_hessian(x)
-        step, *code_range = code_grid(layer.weight_quant.tensor_quant, weight.float())
-        low, high = self.bounds.get(layer, code_range)
-        free = torch.nonzero(~layer.frozen).flatten()
-        changed, frozen = freeze_columns(hessian, weight, step, low, high, free, count)
+        grid, free = self.grids[layer], torch.nonzero(~layer.frozen).flatten()
+        changed, frozen = freeze_columns(
+            hessian, weight, grid.step, grid.low, grid.high, free, count
+        )
         layer.frozen[frozen] = True
         self.frozen[layer] += len(frozen)
         layer.held.copy_(changed)
         layer.weight.copy_(weight_rotation(layer).unrotate_weight(changed.float()))
 
     def restore(self) -> None:
-        """Takes frozen columns back to their codes after an optimizer step, others into bounds."""
-        layers = tuple(x for x in self.linears if x in self.bounds or self.frozen[x])
-        if not layers:
-            return
-        if self.samples.device.type == "cuda" and layers not in self.graphs:
-            self.graphs[layers] = captured(partial(self._restore, layers))
-        graph = self.graphs.get(layers)
-        if graph is None:
-            self._restore(layers)
+        """After an optimizer step takes frozen columns back to their codes, others into range."""
+        if self.samples.device.type == "cuda" and not self.graphs:
+            self.graphs.append(captured(self._restore))
+        if self.graphs and self.graphs[0] is not None:
+            self.graphs[0].replay()
         else:
-            graph.replay()
+            self._restore()
 
     @torch.no_grad()
-    def _restore(self, layers: Sequence[Any]) -> None:
-        for layer in layers:
-            rotation = weight_rotation(layer)
-            free = rotation.rotate_weight(layer.weight.detach())
-            if layer in self.bounds:
-                step, *_ = code_grid(layer.weight_quant.tensor_quant, free)
-                low, high = (step * code for code in self.bounds[layer])
-                free = torch.clamp(free, (low - step / 2).float(), (high + step / 2).float())
-            held = torch.where(layer.frozen, layer.held, free)
-            layer.weight.copy_(rotation.unrotate_weight(held))
+    def _restore(self) -> None:
+        for layer in self.linears:
+            if layer.weight.requires_grad:
+                rotation, grid = weight_rotation(layer), self.grids[layer]
+                free = rotation.rotate_weight(layer.weight.detach())
+                free = torch.clamp(free, grid.lowest, grid.highest)
+                held = torch.where(layer.frozen, layer.held, free)
+                layer.weight.copy_(rotation.unrotate_weight(held))
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """What a layer's weights may become: a step, codes, and the values that round to them.
+
+    A weight beyond them would be clipped when it is frozen, more than what is left free can make up
+    for. Kept within, 4 bit networks that are not rotated end 3 dB higher after 1000 steps (SIREN,
+    256 wide, one picture).
+    """
+
+    step: Tensor
+    low: int | Tensor
+    high: int | Tensor
+    lowest: Tensor
+    highest: Tensor
+
+    @classmethod
+    @torch.no_grad()
+    def of(cls, layer: Any, bounds: CodeBounds | None) -> "_Grid":
+        weight = weight_rotation(layer).rotate_weight(layer.weight.detach())
+        step, *code_range = code_grid(layer.weight_quant.tensor_quant, weight)
+        low, high = bounds or code_range
+        return cls(step, low, high, ((low - 0.5) * step).float(), ((high + 0.5) * step).float())
 
 
 def _due(size: int, window: tuple[float, float], share: float) -> int:
