@@ -47,7 +47,7 @@ from dhq_brevitas.quantization.recipe import (
     FINE_TUNING_STEPS,
     quantize_in_place,
 )
-from dhq_brevitas.quantization.supported import check_quantizers, warn_of_lost_inputs
+from dhq_brevitas.quantization.supported import check_quantizers
 from dhq_brevitas.tracing.build import Widths
 from dhq_brevitas.tracing.calling import Inputs, tensors_of
 from dhq_brevitas.tracing.capture import unwrapped
@@ -113,7 +113,6 @@ def quantize(
         target = network.flat_target(target, tensors_of(inputs))
     goal = None if target is None else target.to(on)
     with _flat(network):
-        warn_of_lost_inputs(network, rows)
         plans = _chosen_plans(network, rows, spec, progress)
         if plans is not None:
             network = with_plans(network, plans, rows).to(on)

@@ -29,6 +29,7 @@ from dhq_brevitas.finn_flow.ops import (
     layer_kind,
 )
 from dhq_brevitas.finn_flow.ops.channelwise_rtl import KernelRtl
+from dhq_brevitas.finn_flow.ops.matrix_vector import MAX_INPUT_BITS
 from dhq_brevitas.finn_flow.ranges import quant_parameters
 
 # What the conversion can leave as RTL; MVAU and Thresholding are FINN's.
@@ -182,8 +183,9 @@ def check_all_rtl(model: ModelWrapper, fpga_part: str) -> None:
                     f"{op.get_input_datatype(0).name} inputs with {op.get_input_datatype(1).name} "
                     f"weights and sums of {op.get_output_datatype().name} (it needs signed weights "
                     f"and at least 2 bits each, at most {widest[0]}, {widest[1]} and {widest[2]} "
-                    "signed bits; a smaller block of a rotation after the activation quantizer "
-                    "makes its input narrower)"
+                    f"signed bits; the kernel of mvau='matrix_vector' takes inputs of "
+                    f"{MAX_INPUT_BITS} bits; a smaller block of a rotation after the activation "
+                    "quantizer makes its input narrower)"
                 )
             raise UnsupportedNodeError(
                 f"{describe(node)} was left to HLS, which needs Vitis: {remedy}"

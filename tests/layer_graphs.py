@@ -53,6 +53,7 @@ def mvau(
     pe: int = 2,
     bits: int = 8,
     given: str = "INT8",
+    sums: str = "INT24",
     **attributes: Any,
 ) -> ModelWrapper:
     half = 1 << (bits - 1)
@@ -60,7 +61,7 @@ def mvau(
     return one_layer(
         "MVAU_rtl",
         ([1, mw], [1, mh]),
-        (given, "INT24"),
+        (given, sums),
         {"W": (weights, f"INT{bits}")},
         MW=mw,
         MH=mh,
@@ -68,8 +69,8 @@ def mvau(
         PE=pe,
         inputDataType=given,
         weightDataType=f"INT{bits}",
-        outputDataType="INT24",
-        accDataType="INT24",
+        outputDataType=sums,
+        accDataType=sums,
         ActVal=0,
         binaryXnorMode=0,
         noActivation=1,

@@ -109,6 +109,22 @@ def test_scattered_points_are_rounded_to_12_bits():
     assert (np.abs(back - points) <= np.array([1, 1000]) / 4095 / 2 * 1.001).all()
 
 
+@pytest.mark.parametrize(("count", "kept"), [(5000, 1.0), (441_000, 1.0), (441_000, 0.1)])
+def test_seconds_in_float32_keep_their_place(count, kept):
+    """Each is up to 0.02 samples away from its own, and a neighbor's distance twice that."""
+    indices = np.flatnonzero(np.random.default_rng(0).random(count) < kept)
+    grid = CoordinateGrid.of((indices / 44100).astype(np.float32)[:, None].astype(float))
+    codes = grid.codes((indices / 44100).astype(np.float32))[:, 0]
+    np.testing.assert_array_equal(codes - codes[0], indices - indices[0])
+    assert (grid.bits, grid.rounding) == ({5000: 13, 441_000: 19}[count], 0)
+
+
+def test_float32_numbers_at_random_are_no_fine_grid():
+    """All are multiples of 2^-24, and few of these occur."""
+    points = np.random.default_rng(0).random((20_000, 1), dtype=np.float32)
+    assert CoordinateGrid.of(points.astype(float)).bits == 12
+
+
 def test_an_axis_that_does_not_vary():
     points = np.stack([np.arange(8), np.full(8, 3)], axis=1)
     grid = CoordinateGrid.of(points.astype(float))

@@ -15,6 +15,7 @@ from dhq_brevitas.util.errors import ArgumentError, check_integer
 
 __all__ = [
     "MAX_BITS",
+    "MAX_CODE_BITS",
     "MAX_COORDINATE_BITS",
     "MIN_BITS",
     "LayerPlan",
@@ -26,7 +27,9 @@ __all__ = [
 ]
 
 MIN_BITS, MAX_BITS = 2, 12
-MAX_COORDINATE_BITS = 16
+#: Of what a network quantizes itself, and of the integers that it is given: matrix_vector.sv takes
+#: inputs of 24 bits, and float32, in which networks and graphs are given them, holds these exactly.
+MAX_CODE_BITS, MAX_COORDINATE_BITS = 16, 24
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,8 @@ class LayerPlan:
             object.__setattr__(self, name, member(kind, name, getattr(self, name)))
         check_bits("weight_bits", self.weight_bits, MIN_BITS, MAX_BITS)
         check_bits("sine_bits", self.sine_bits, MIN_BITS, MAX_BITS)
-        check_bits("act_bits", self.act_bits, MIN_BITS, MAX_COORDINATE_BITS)
+        most = MAX_CODE_BITS if self.rotation == Side.INPUT else MAX_COORDINATE_BITS
+        check_bits("act_bits", self.act_bits, MIN_BITS, most)
         check_bits("phase_bits", self.phase_bits, MIN_PHASE_BITS, MAX_PHASE_BITS)
         if (self.sine_bits is None) != (self.phase_bits is None):
             raise ValueError("sine_bits and phase_bits must both be numbers, or both null")

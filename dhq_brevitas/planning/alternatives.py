@@ -38,6 +38,8 @@ BLOCK = 16
 #: Bits that are multiplied with a weight, at most: the kernel ``matrix_vector``, and adders, take
 #: inputs of 24, FINN's MVAU of 18, those of a DSP48. One is kept for activations without sign.
 MULTIPLIED_BITS = {"matrix_vector": 23, "adders": 23, "finn": 17}
+#: Bits of the sums that a rotation behind a layer takes, at most: hadamard_transform.sv.
+TURNED_BITS = 24
 SIGNS_SEED = 1
 
 
@@ -156,7 +158,11 @@ def measure_alternatives(
                     bits: probe.act_error(index, turn, bits, layer.scale) if measured else 0.0
                     for bits in _act_widths(budget.act_bits)
                 }
-            for bits in widths:
+            room = float(MAX_BITS)
+            if turn.side == Side.OUTPUT and shapes[index].of_inputs:
+                # Sums of few inputs, so that none stays much smaller than it may be.
+                room = TURNED_BITS + 1 - layer.act_bits - math.log2(layer.in_features)
+            for bits in (width for width in widths if width <= room):
                 error = 0.0
                 if measured:
                     error = probe.weight_error(index, turn, bits, layer.scale, granularity)

@@ -18,6 +18,7 @@ from dhq_brevitas.quantization.fine_tuning import freeze_quantized
 from dhq_brevitas.quantization.post_training import PostTrained, post_train
 from dhq_brevitas.quantization.settle import settle
 from dhq_brevitas.quantization.straight_through import straight_through
+from dhq_brevitas.quantization.supported import warn_of_lost_inputs
 
 __all__ = [
     "FINE_TUNING_BATCH",
@@ -58,6 +59,7 @@ def quantize_in_place(
     The others are those of :func:`dhq_brevitas.quantization.fine_tuning.freeze_quantized`, whose
     result is returned; None without fine-tuning.
     """
+    warn_of_lost_inputs(model, inputs)
     post = post_train(model, inputs)
     after_rounding(post)
     trained = None

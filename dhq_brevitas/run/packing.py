@@ -49,7 +49,6 @@ PACKAGE = "dhq-brevitas"
 MAX_FILE = 1 << 28
 #: Most points, and most multiplications for all of them, of a signal that is unpacked.
 MAX_POINTS, MAX_MULTIPLICATIONS = 1 << 24, 1 << 42
-MAX_CODE = 1 << 16
 #: Points that are evaluated at once.
 CHUNK = 1 << 14
 #: Options that a file does not hold: what the header says anyway, and files of whoever packed.
@@ -271,9 +270,12 @@ def _points(signal: Mapping[str, Any], unpacked: Unpacked) -> tuple[tuple[int, .
 
 def _grid(grid: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """(first code, spacing) of every axis"""
+    from dhq_brevitas.inr.layer_plan import MAX_COORDINATE_BITS
+
     if not isinstance(grid, list) or len(grid) != 2 or not all(isinstance(g, list) for g in grid):
         raise ValueError(f"its grid is {str(grid)[:60]!r}, which is none")
-    return _integers(grid[0], -MAX_CODE, MAX_CODE), _integers(grid[1], 1, MAX_CODE)
+    most = 1 << MAX_COORDINATE_BITS
+    return _integers(grid[0], -most, most), _integers(grid[1], 1, most)
 
 
 def _integers(values: list[Any], low: int, high: int) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dhq_brevitas.inr.layer_plan import MAX_COORDINATE_BITS
+from dhq_brevitas.inr.layer_plan import MAX_CODE_BITS, MAX_COORDINATE_BITS
 
 __all__ = [
     "CoordinateGrid",
@@ -21,8 +21,12 @@ __all__ = [
 ]
 
 SCATTERED_BITS = 12
-# Coordinates this far from a grid point, in units of the spacing, are still taken to be on it.
-GRID_TOLERANCE = 1e-3
+# Coordinates this far from a grid point, in units of the spacing, are still taken to be on it; of
+# float32 numbers those a unit in the last place away, but no further than the second.
+GRID_TOLERANCE, MAX_TOLERANCE = 1e-3, 0.25
+# Of a grid of more than MAX_CODE_BITS bits, one of so many points must occur: any float32 numbers
+# are multiples of some spacing.
+SPARSEST = 16
 
 
 def grid_codes(shape: Sequence[int]) -> np.ndarray:
@@ -74,14 +78,15 @@ class CoordinateGrid:
         """The grid of coordinates [N, d].
 
         An axis whose values are multiples of one spacing keeps them, exactly. Scattered values are
-        rounded to ``scattered_bits`` bits.
+        rounded to ``scattered_bits`` bits, and so are those that lie on a grid of more than 16
+        bits at less than one of 16 of its points, or of more than 24 bits.
         """
         axes = [_axis(column, scattered_bits) for column in coordinates.T]
-        origin, spacing = (np.array(part) for part in zip(*axes, strict=True))
+        origin, spacing, held = (np.array(part) for part in zip(*axes, strict=True))
         exact = (coordinates - origin) / spacing
         codes = np.rint(exact).astype(np.int64)
         extent = int((codes.max(axis=0) - codes.min(axis=0)).max()) + 1
-        rounding = float(np.abs(exact - codes).max())
+        rounding = float(np.abs(exact - codes)[:, ~held].max(initial=0.0))
         return cls(
             origin,
             spacing,
@@ -130,21 +135,25 @@ def points_of(coordinates: np.ndarray) -> np.ndarray:
     return points
 
 
-def _axis(values: np.ndarray, scattered_bits: int) -> tuple[float, float]:
-    """(origin, spacing) of one axis: its middle grid point has code 0."""
+def _axis(values: np.ndarray, scattered_bits: int) -> tuple[float, float, bool]:
+    """(origin, spacing, whether the values are its multiples); the middle has code 0."""
     distinct = np.unique(values)
     if len(distinct) == 1:
-        return float(distinct[0]), 1.0
-    extent = float(distinct[-1] - distinct[0])
-    spacing = float(np.diff(distinct).min())
-    if extent / spacing < 2**MAX_COORDINATE_BITS:
-        # From the whole extent, so that the rounding of one difference does not add up.
-        spacing = extent / round(extent / spacing)
+        return float(distinct[0]), 1.0, True
+    extent, gaps = float(distinct[-1] - distinct[0]), np.diff(distinct)
+    # From many gaps and the whole extent, so that the rounding of one does not add up.
+    points = int(np.rint(gaps / gaps[gaps < 1.5 * gaps.min()].mean()).sum())
+    most = MAX_COORDINATE_BITS if points <= SPARSEST * len(distinct) else MAX_CODE_BITS
+    if points < 2**most:
+        spacing, tolerance = extent / points, GRID_TOLERANCE
+        if np.array_equal(distinct.astype(np.float32), distinct):
+            last_place = float(np.spacing(np.float32(np.abs(distinct[[0, -1]]).max())))
+            tolerance = max(tolerance, min(last_place / spacing, MAX_TOLERANCE))
         steps = (distinct - distinct[0]) / spacing
-        if np.abs(steps - np.rint(steps)).max() <= GRID_TOLERANCE:
-            return float(distinct[0] + spacing * ((round(extent / spacing) + 1) // 2)), spacing
+        if np.abs(steps - np.rint(steps)).max() <= tolerance:
+            return float(distinct[0] + spacing * ((points + 1) // 2)), spacing, True
     spacing = extent / (2**scattered_bits - 1)
-    return float(distinct[0] + spacing * 2 ** (scattered_bits - 1)), spacing
+    return float(distinct[0] + spacing * 2 ** (scattered_bits - 1)), spacing, False
 
 
 def regularity(codes: np.ndarray, shape: Sequence[int]) -> tuple[list[int], list[int]] | None:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 dhq_brevitas contributors
 # SPDX-License-Identifier: BSD-3-Clause
-"""How time and memory of each stage grow with width, picture and depth.
+"""How time and memory of each stage grow with width, picture, depth, and samples of a sound.
 
     python examples/benchmarks/growth_benchmark.py --out growth --until export
 
@@ -33,6 +33,7 @@ SIZES = {
     "hidden": (64, 128, 256, 512, 1024),
     "size": (128, 256, 512, 1024, 2048),
     "layers": (2, 4, 8, 16, 32),
+    "sound": (65536, 131_072, 441_000),
 }
 
 
@@ -63,14 +64,18 @@ def picture(folder: Path, side: int) -> Path:
     return path
 
 
-def stages(sizes: dict[str, int], steps: int, last: str) -> dict[str, dict[str, float]]:
+def stages(sizes: dict[str, Any], steps: int, last: str) -> dict[str, dict[str, float]]:
     """What each stage takes for a network of these sizes."""
     with tempfile.TemporaryDirectory() as name:
         run = Path(name) / "run"
-        file = picture(Path(name), sizes["size"])
-        shape = [f"--{key}={sizes[key]}" for key in sizes]
+        shape = {key: sizes[key] for key in BASE}
+        if samples := sizes.get("sound"):
+            signal, shape = "chirp", {**shape, "task": "audio", "size": samples}
+        else:
+            signal = str(picture(Path(name), sizes["size"]))
+        given = [f"--{key}={value}" for key, value in shape.items()]
         options = {
-            "fit": [str(file), *shape, f"--steps={steps}", "--device=cpu"],
+            "fit": [signal, *given, f"--steps={steps}", "--device=cpu"],
             "quantize": [f"--qat-steps={steps}", "--device=cpu"],
         }
         found = {}

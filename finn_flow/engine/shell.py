@@ -179,11 +179,14 @@ def engine_text(
 
 def _source_parameters(grid: CodeGrid, given: StreamFormat) -> dict[str, int | str]:
     bits = given.datatype.bitwidth()
+    lasts = [side - 1 for side in grid.sizes]
+    index_bits = max(16, max(lasts).bit_length())
     return {
         "AXES": len(grid.sizes),
         "LANES": given.lanes,
         "WIDTH": bits,
-        "LASTS": packed_literal([side - 1 for side in grid.sizes], 16),
+        "INDEX_WIDTH": index_bits,
+        "LASTS": packed_literal(lasts, index_bits),
         "STARTS": packed_literal(grid.starts, bits),
         "STEPS": packed_literal(grid.steps, bits),
     }

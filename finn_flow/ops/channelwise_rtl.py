@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from finn.custom_op.fpgadataflow.hwcustomop import HWCustomOp
 from finn.custom_op.fpgadataflow.rtlbackend import RTLBackend
-from finn.util.data_packing import npy_to_rtlsim_input, rtlsim_output_to_npy
 from qonnx.core.modelwrapper import ModelWrapper
 
 from dhq_brevitas.finn_flow.errors import FlowError
+from dhq_brevitas.finn_flow.host import pack, unpack
 from dhq_brevitas.finn_flow.ops.channelwise import ChannelwiseOp, label_of
 
 RTL_FOLDER = Path(str(files("dhq_brevitas.finn_flow.rtl")))
@@ -263,32 +263,27 @@ class ChannelwiseRtl(ChannelwiseOp, KernelRtl):
 
 
 def simulate_streams(op: HWCustomOp, values: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Outputs of the compiled RTL of a layer with the streams in0_V…, out0_V…, for integers."""
-    folder = Path(op.get_nodeattr("code_gen_dir_ipgen"))
+    """Outputs of the compiled RTL of a layer with the streams in0_V…, out0_V…, for integers.
+
+    Of the type of ``values``, of which float64 holds what FINN's own packing rounds to float32.
+    """
     outputs: dict[str, list[int]] = {f"out{i}": [] for i in range(len(op.onnx_node.output))}
     streams: dict[str, dict[str, list[int]]] = {"inputs": {}, "outputs": outputs}
     for i, given in enumerate(values):
-        path = folder / f"input_{i}.npy"
-        np.save(path, given.astype(np.float32).reshape(op.get_folded_input_shape(i)))
-        streams["inputs"][f"in{i}"] = npy_to_rtlsim_input(
-            str(path), op.get_input_datatype(i), op.get_instream_width(i)
-        )
+        bits, lanes = op.get_input_datatype(i).bitwidth(), op.get_folded_input_shape(i)[-1]
+        words = pack(given, bits, lanes, -(-op.get_instream_width(i) // 8))
+        streams["inputs"][f"in{i}"] = [int.from_bytes(word, "little") for word in words]
     sim = op.get_rtlsim()
     op.reset_rtlsim(sim)
     op.rtlsim_multi_io(sim, streams)
     op.close_rtlsim(sim)
-    datatype = op.get_output_datatype()
-    results = []
-    for words in outputs.values():
-        output = rtlsim_output_to_npy(
-            words,
-            str(folder / "output.npy"),
-            datatype,
-            op.get_folded_output_shape(),
-            op.get_outstream_width(),
-            datatype.bitwidth(),
-        )
-        results.append(np.asarray(output, np.float32).reshape(op.get_normal_output_shape()))
+    datatype, lanes = op.get_output_datatype(), op.get_folded_output_shape()[-1]
+    size, results = -(-op.get_outstream_width() // 8), []
+    for beats in outputs.values():
+        content = b"".join(beat.to_bytes(size, "little") for beat in beats)
+        words = np.frombuffer(content, np.uint8).reshape(-1, size)
+        integers = unpack(words, datatype.bitwidth(), datatype.signed(), lanes)
+        results.append(integers.astype(values[0].dtype).reshape(op.get_normal_output_shape()))
     return results
 
 

@@ -16,8 +16,9 @@ module coordinate_source #(
     parameter int unsigned AXES = 2,
     parameter int unsigned LANES = 1,
     parameter int unsigned WIDTH = 8,
-    // Element 0 in the low bits: 16 bit last indices, codes and steps in two's complement.
-    parameter logic [AXES*16-1:0] LASTS = {16'd5, 16'd3},
+    parameter int unsigned INDEX_WIDTH = 16,
+    // Element 0 in the low bits: last indices, codes and steps in two's complement.
+    parameter logic [AXES*INDEX_WIDTH-1:0] LASTS = {INDEX_WIDTH'(5), INDEX_WIDTH'(3)},
     parameter logic [AXES*WIDTH-1:0] STARTS = {-WIDTH'(3), -WIDTH'(2)},
     parameter logic [AXES*WIDTH-1:0] STEPS = {WIDTH'(1), WIDTH'(1)},
     localparam int unsigned BEATS = AXES / LANES
@@ -36,7 +37,7 @@ module coordinate_source #(
   localparam int unsigned BEAT_WIDTH = dhq_rtl_pkg::index_width(BEATS);
 
   logic [AXES-1:0][WIDTH-1:0] code;
-  logic [AXES-1:0][15:0] index;
+  logic [AXES-1:0][INDEX_WIDTH-1:0] index;
   logic [AXES:0] wraps;  // whether all axes behind axis i are at their last point
   logic [BEAT_WIDTH-1:0] beat;
   logic last_beat, advance;
@@ -47,7 +48,7 @@ module coordinate_source #(
   always_comb begin
     wraps[AXES] = 1'b1;
     for (int i = int'(AXES) - 1; i >= 0; i--)
-      wraps[i] = wraps[i+1] && index[i] == LASTS[16*i+:16];
+      wraps[i] = wraps[i+1] && index[i] == LASTS[INDEX_WIDTH*i+:INDEX_WIDTH];
   end
 
   always_ff @(posedge clk) begin
@@ -60,7 +61,7 @@ module coordinate_source #(
         index[i] <= '0;
       end else if (advance && wraps[i+1]) begin
         code[i]  <= code[i] + STEPS[WIDTH*i+:WIDTH];
-        index[i] <= index[i] + 16'd1;
+        index[i] <= index[i] + 1'b1;
       end
     end
   end

@@ -41,8 +41,9 @@ _REMEDIES = {
 }
 # A function that is not inlined tells each assertion whether they are on, which they always are.
 _SWITCH = re.compile(r"vlSymsp->_vm_contextp__->assertOnGet\(\d+, \d+\)")
-# Above this size the generated files are compiled one by one, in parallel.
-_ONE_UNIT = 600_000
+# Above this size of all generated files the large ones are compiled in parallel, one by one; the
+# others together, since each reads Verilator's headers, which takes a second.
+_ONE_UNIT, _OWN_UNIT = 600_000, 100_000
 
 
 def compile_design(
@@ -105,11 +106,14 @@ def _link(tools: Toolchain, folder: Path, runtime: Path, trace: bool, cxx_flags:
     generated = sorted(objects.glob("*.cpp"))
     for path in generated:
         path.write_text(_SWITCH.sub("true", path.read_text()))
-    if sum(path.stat().st_size for path in generated) < _ONE_UNIT:
-        (objects / "all.cc").write_text("".join(f'#include "{p.name}"\n' for p in generated))
-        units = ["all.cc"]
-    else:
-        units = [path.name for path in generated]
+    sizes = {path.name: path.stat().st_size for path in generated}
+    alone = [
+        n for n, size in sizes.items() if size >= _OWN_UNIT and sum(sizes.values()) >= _ONE_UNIT
+    ]
+    together = (f'#include "{name}"\n' for name in sizes if name not in alone)
+    (objects / "all.cc").write_text("".join(together))
+    # The longest first.
+    units = [*sorted(alone, key=sizes.__getitem__, reverse=True), "all.cc"]
     flags = [*cxx_flags, *_include_flags(tools), f"-DVM_TRACE={int(trace)}"]
     _compile_all(tools, objects, units, flags)
     tools.compile(

@@ -38,6 +38,7 @@ FOLDER_PROPERTY = "dhq_stitched_folder"
 DEPTHS_FILE = "fifo_depths.json"
 #: Samples simulated to size the FIFOs.
 SIZING_SAMPLES = 12
+UNOPTIMIZED_CYCLES = 100_000
 SIZING_MARGIN = 1
 #: Words inside a FIFO that takes and gives one in every cycle.
 PASSING_WORDS = 3
@@ -219,7 +220,6 @@ def _largest_fills(model: ModelWrapper) -> list[int]:
     top = make_top(model, "dhq_fifo_sizing", fifo_counts=True)
     sources = collect(list(top.sources))
     sources.texts["dhq_fifo_sizing.v"] = top.text
-    library = compile_design(sources, top.name)
     given, wanted = input_formats(model), output_formats(model)
     # Until every branch holds all that it will.
     samples = SIZING_SAMPLES + (pipeline_length(model) if branch_ends(model) else 0)
@@ -228,6 +228,8 @@ def _largest_fills(model: ModelWrapper) -> list[int]:
         [getCustomOp(node).get_exp_cycles() for node in model.graph.node],
         default=1,
     )
+    # A few cycles take less time than the compiler's optimization.
+    library = compile_design(sources, top.name, optimize=samples * interval > UNOPTIMIZED_CYCLES)
     _, _, fills = run_signal(
         library,
         codes,

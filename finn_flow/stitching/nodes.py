@@ -19,6 +19,7 @@ from dhq_brevitas.export.graph import describe
 from dhq_brevitas.finn_flow.build import DEFAULT_FPGA_PART
 from dhq_brevitas.finn_flow.errors import FlowError
 from dhq_brevitas.finn_flow.execute import checked_codes
+from dhq_brevitas.finn_flow.ops.channelwise_rtl import KernelRtl
 from dhq_brevitas.finn_flow.ranges import MAX_FLOAT32_INTEGER
 from dhq_brevitas.finn_flow.rtlsim import SimulationError, enable_verilator
 from dhq_brevitas.finn_flow.stitching.prepare import check_simulable, generate_nodes
@@ -78,7 +79,7 @@ def simulate_nodes(
     UnsupportedNodeError, SimulationError, FlowError name a node that cannot be simulated, and why.
     """
     check_simulable(model)
-    given = [x.astype(np.float32) for x in checked_codes(model, codes)]
+    given = [x.astype(np.float64) for x in checked_codes(model, codes)]
     batch_size = min(batch_size, len(given[0]))
     batched = prepare_nodes(set_batch_size(model, batch_size), fpga_part, clk_period_ns)
     graph = batched.graph
@@ -137,23 +138,33 @@ def prepare_nodes(
 def _in_rtl(node: NodeProto, context: dict[str, np.ndarray], model: ModelWrapper) -> int:
     """Simulates ``node``, puts its output into ``context`` and returns the clock cycles."""
     op = getCustomOp(node)
+    own = context
+    if not _is_ours(op):
+        own = {name: context[name].astype(np.float32) for name in node.input}
     for name in node.output:
-        context[name] = np.zeros(model.get_tensor_shape(name), np.float32)
+        own[name] = np.zeros(model.get_tensor_shape(name), np.float32)
     try:
-        op.execute_node(context, model.graph)
+        op.execute_node(own, model.graph)
     except SimulationError as error:
         raise SimulationError(f"{describe(node)}: {error}") from error
     except Exception as error:
         raise FlowError(f"{describe(node)} failed in simulation: {error}") from error
+    for name in node.output:
+        context[name] = own[name].astype(np.float64)
     return int(op.get_nodeattr("cycles_rtlsim"))
 
 
-def _check_float32(node: NodeProto, outputs: np.ndarray) -> None:
-    largest = int(np.abs(outputs).max())
+def _is_ours(op: Any) -> bool:
+    """Whether integers reach the simulation of a layer, and come back, without FINN's packing."""
+    return isinstance(op, KernelRtl) or bool(getattr(op, "ours", False))
+
+
+def _check_float32(node: NodeProto, integers: np.ndarray) -> None:
+    largest = int(np.abs(integers).max())
     if largest > MAX_FLOAT32_INTEGER:
         raise FlowError(
-            f"{describe(node)} puts out integers of {largest.bit_length() + 1} bits, and FINN "
-            "hands them from node to node in float32, which holds 24; simulate the stitched "
+            f"{describe(node)} takes or puts out integers of {largest.bit_length() + 1} bits, and "
+            "FINN packs those of its own layers in float32, which holds 24; simulate the stitched "
             "design, which is exact"
         )
 
@@ -161,7 +172,10 @@ def _check_float32(node: NodeProto, outputs: np.ndarray) -> None:
 def _in_python(
     node: NodeProto, context: dict[str, np.ndarray], model: ModelWrapper
 ) -> list[np.ndarray]:
-    """Outputs of the Python of ``node``, float64; FlowError if float32 does not hold them."""
+    """Outputs of the Python of ``node``, float64; FlowError if its simulation rounds integers."""
+    op = getCustomOp(node)
+    if not _is_ours(op):
+        _check_float32(node, context[node.input[0]])
     shape = model.get_tensor_shape(node.output[0])
     if node.op_type.startswith(PASSING):
         return [context[node.input[0]].reshape(shape)]
@@ -170,10 +184,9 @@ def _in_python(
         for name in node.input
     }
     wide |= {name: np.empty(model.get_tensor_shape(name)) for name in node.output}
-    op = getCustomOp(node)
     op.set_nodeattr("exec_mode", "cppsim")
     op.execute_node(wide, model.graph)
     op.set_nodeattr("exec_mode", "rtlsim")
-    for name in node.output:
+    for name in () if _is_ours(op) else node.output:
         _check_float32(node, wide[name])
     return [wide[name] for name in node.output]

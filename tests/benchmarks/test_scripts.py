@@ -78,7 +78,7 @@ def test_qat_step_benchmark(tmp_path):
 
 def test_growth_benchmark(tmp_path):
     """Twice the samples, 8 and 16 a side: files of both, exponents, and a second call from them."""
-    small = ["--out", tmp_path, "--hidden", "--layers", "--size", 8, 16, "--steps", 1]
+    small = ["--out", tmp_path, "--hidden", "--layers", "--sound", "--size", 8, 16, "--steps", 1]
     text = run("growth_benchmark", *small, "--until", "fit")
     assert "size 16: done" in text
     assert re.search(r"size +exponents of time and memory: fit -?\d", text)

@@ -14,7 +14,7 @@ import torch
 from dhq_brevitas.export import export_qonnx, run_qonnx
 from dhq_brevitas.finn_flow import build_dataflow, execute_dataflow
 from dhq_brevitas.inr.families import FAMILIES, get_family
-from dhq_brevitas.inr.integers import evaluate
+from dhq_brevitas.inr.integers import accumulator_bits, evaluate
 from dhq_brevitas.inr.network import Inr
 from dhq_brevitas.inr.quant_spec import QuantSpec
 from dhq_brevitas.inr.quantized import QuantInr
@@ -129,3 +129,27 @@ def test_inr_of_a_family(family, quant, tmp_path):
     kinds = [node.op_type for node in result.model.graph.node]
     assert kinds.count("LookupActivation_rtl") == len(inr.activations)
     assert kinds.count("MVAU_rtl") == len(inr.linears)
+
+
+def test_inputs_of_24_bits(tmp_path):
+    """Both ends of 2^24 points: sums of 35 bits, and float32 rounds phases."""
+    bits, ends = 24, np.arange(-100, 100)
+    inner = np.random.default_rng(0).integers(-(2**23), 2**23, SAMPLES)
+    codes = np.concatenate([ends[100:] - 2**23, inner, ends, ends[:100] + 2**23])
+    x = torch.from_numpy(codes[:, None]).float()
+    spec = InrSpec(8, 1, in_features=1, out_features=1, parameters={"omega_first": 1e4})
+    model = QuantInr.from_float(Inr(spec), QuantSpec(), grid_step((1 << bits,)), bits, x)
+    calibrate(model, x)
+    settle(model, x)
+    reference = evaluate(model, x)
+    assert reference.dtype == "float64"
+    assert accumulator_bits(model, x)[0] == bits + 12 - 1
+    assert len(np.unique(reference.accumulators)) > SAMPLES
+    assert (outputs_of(model, x).numpy() != reference.outputs).mean() > 0.01
+
+    graph = export_qonnx(model, args=x[:1])
+    exported, _ = run_qonnx(graph, x, codes=True)
+    np.testing.assert_array_equal(exported, reference.accumulators)
+    result = build_dataflow(graph, tmp_path, cycles_per_sample=64, progress=False)
+    found = execute_dataflow(result.model, result.host.encode(x.numpy()), progress=False)
+    np.testing.assert_array_equal(found, reference.accumulators)

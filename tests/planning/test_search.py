@@ -25,6 +25,7 @@ from dhq_brevitas.planning.alternatives import (
     _rotated_after,
     average_act_bits,
     connected,
+    measure_alternatives,
     measure_tables,
     predicted_error,
 )
@@ -243,6 +244,17 @@ def test_the_plan_keeps_the_budget_and_is_the_best_that_was_tried(plan):
         "uniform, rotated after",
     } <= names
     assert len(plan.trials) == 8
+
+
+@pytest.mark.parametrize(("bits", "widest"), [(4, 12), (14, 10), (16, 8), (24, 0)])
+def test_wide_inputs_leave_no_sums_that_no_transform_takes(bits, widest):
+    """Of two inputs: bits + weight bits - 1 + 1 of at most 24."""
+    shapes = shapes_of_inr(SPEC, bits)
+    plans = plan_layers(shapes, QuantSpec(scheme="stock", weight_bits=4))
+    found = measure_alternatives(probe(), plans, shapes, Budget(1000), False, measured=False)
+    turned = [[a.weight_bits for a in of if a.turn.side == Side.OUTPUT] for of in found]
+    assert max(turned[0], default=0) == widest
+    assert max(turned[1]) == 12
 
 
 def test_steps_from_a_plan_fit_the_network():

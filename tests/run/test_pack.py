@@ -365,7 +365,7 @@ def test_200_damaged_files_give_a_sentence_each(tmp_path, small, capsys):
         ({"about/signal/shape": [2**12, 2**12]}, "its points need 13 bits, and the network takes"),
         ({"about/signal/shape": [256]}, "has not 2 axes"),
         ({"about/signal/grid": [[2**16, 0], [1, 1]]}, "its points need 18 bits"),
-        ({"about/signal/grid": [[0, 0], [0, 1]]}, "where integers of 1 to 65536 belong"),
+        ({"about/signal/grid": [[0, 0], [0, 1]]}, "where integers of 1 to 16777216 belong"),
         ({"about/signal/grid": [[-8, -8]]}, "its grid is .*, which is none"),
         ({"about/signal/grid": [[-8, -8], [1, 1]], "about/signal/shape": [8, 32]}, "6 bits"),
         ({"about/signal/grid": [[-7, -8], [1, 1]]}, "need 5 bits, and the network takes 4"),

@@ -327,7 +327,7 @@ def test_size_of_a_shape(size, message):
     [
         ({"codes": np.zeros(4, int)}, r"codes of shape \(4,\) .* must be integers \[points, axes"),
         ({"codes": np.zeros((4, 2))}, "codes of shape .* type float64 must be integers"),
-        ({"codes": np.full((4, 2), 40000)}, "codes need 17 bits, more than the 16"),
+        ({"codes": np.full((4, 2), 1 << 23)}, "codes need 25 bits, more than the 24"),
         ({"values": np.zeros((3, 1))}, r"must be \[4, channels\], a row for each of the codes"),
         ({"values": np.full((4, 1), 1.5)}, "values span 1.5 to 1.5, more than"),
         ({"values": np.full((4, 1), np.nan)}, "values hold NaN or infinity"),

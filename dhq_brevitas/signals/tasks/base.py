@@ -13,14 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dhq_brevitas.inr.layer_plan import MAX_COORDINATE_BITS
 from dhq_brevitas.signals.grid import code_bits
 from dhq_brevitas.signals.samples import PIXELS, SampleFormat
 from dhq_brevitas.util.files import START_OVER, atomic_path, text_digest
 from dhq_brevitas.util.states import load_arrays
 
 __all__ = ["Problem", "Request", "Task"]
-
-MAX_CODE_BITS = 16
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ class Problem:
             which does not hold the signal, they are its own output, and no quality is measured.
 
     Raises ValueError for shapes that do not fit, values that are not finite or beyond [-1, 1], and
-    codes of more than 16 bits.
+    codes of more than 24 bits.
     """
 
     task: str
@@ -105,10 +104,10 @@ class Problem:
                 f"{name} of shape {codes.shape} and type {codes.dtype} must be integers [points, "
                 "axes]"
             )
-        if code_bits(codes) > MAX_CODE_BITS:
+        if code_bits(codes) > MAX_COORDINATE_BITS:
             raise ValueError(
-                f"{name} need {code_bits(codes)} bits, more than the {MAX_CODE_BITS} that hardware "
-                "takes; use a smaller size"
+                f"{name} need {code_bits(codes)} bits, more than the {MAX_COORDINATE_BITS} that "
+                "hardware takes; use a smaller size"
             )
 
     @property

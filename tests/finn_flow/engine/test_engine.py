@@ -118,6 +118,15 @@ def test_grids(shape, order):
     np.testing.assert_array_equal(codes, np.array(grid.starts) + indices * np.array(grid.steps))
 
 
+def test_an_axis_of_more_than_65536_points(design):
+    stitched, host, _ = design
+    shape = (70_000, 2)
+    make_engine(stitched, host, grid_codes(shape), shape, PIXELS)
+    text = (stitched.folder / "dhq_engine.v").read_text()
+    assert ".INDEX_WIDTH(17)" in text
+    assert f".LASTS(34'h{(1 << 17) + 69_999:x})" in text
+
+
 def test_points_that_are_no_grid():
     codes = grid_codes((3, 4))
     codes[5, 0] += 1

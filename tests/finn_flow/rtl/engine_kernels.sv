@@ -10,7 +10,8 @@ module source_bench #(
     parameter int unsigned AXES = 2,
     parameter int unsigned LANES = 1,
     parameter int unsigned WIDTH = 8,
-    parameter logic [AXES*16-1:0] LASTS = 0,
+    parameter int unsigned INDEX_WIDTH = 16,
+    parameter logic [AXES*INDEX_WIDTH-1:0] LASTS = 0,
     parameter logic [AXES*WIDTH-1:0] STARTS = 0,
     parameter logic [AXES*WIDTH-1:0] STEPS = 0
 ) (
@@ -30,6 +31,7 @@ module source_bench #(
       .AXES(AXES),
       .LANES(LANES),
       .WIDTH(WIDTH),
+      .INDEX_WIDTH(INDEX_WIDTH),
       .LASTS(LASTS),
       .STARTS(STARTS),
       .STEPS(STEPS)

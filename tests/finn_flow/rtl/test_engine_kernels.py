@@ -23,12 +23,13 @@ def packed(values: list[int], width: int) -> Bits:
     )
 
 
-def source(sizes, starts, steps, *, lanes=1, width=8) -> Instance:
+def source(sizes, starts, steps, *, lanes=1, width=8, index=16) -> Instance:
     parameters = {
         "AXES": len(sizes),
         "LANES": lanes,
         "WIDTH": width,
-        "LASTS": packed([size - 1 for size in sizes], 16),
+        "INDEX_WIDTH": index,
+        "LASTS": packed([size - 1 for size in sizes], index),
         "STARTS": packed(starts, width),
         "STEPS": packed(steps, width),
     }
@@ -97,9 +98,9 @@ LATE = [[(k * k + 2 * k + c) % 4 * (k not in (0, 8)) for k in range(16)] for c i
 INSTANCES = [
     source([4, 6], [-2, -3], [1, 1]),
     source([4, 6], [-2, -3], [1, 1], lanes=2),
-    source([9], [-8], [2], width=5),
+    source([9], [-8], [2], width=5, index=20),
     source([2, 1, 3], [5, -1, 100], [-3, 0, 7], lanes=3, width=9),
-    source([2, 3, 2, 2], [0, 0, 0, 0], [1, 1, 1, 1], lanes=2),
+    source([2, 3, 2, 2], [0, 0, 0, 0], [1, 1, 1, 1], lanes=2, index=2),
     sink([510, 255, 510], [27264602, 32156777, 40070192], 18, width=24),
     sink([510, 255, -510], [27264602, 32156777, -40070], 18, width=24, lanes=3),
     sink([268427265 >> 1], [33550337], 25, width=20, out=16, out_signed=True),

@@ -12,7 +12,7 @@ MODULES = {
     "coordinate_source": [
         "",
         "AXES=3 LANES=3 LASTS=48'h000500040003 STARTS=24'hfefeff STEPS=24'h010101",
-        "AXES=1 LASTS=16'd9 STARTS=8'd0 STEPS=8'd2",
+        "AXES=1 INDEX_WIDTH=19 LASTS=19'd440999 WIDTH=19 STARTS=19'd0 STEPS=19'd2",
         "AXES=4 LANES=2 LASTS=64'h2000300040005 STARTS=32'd0 STEPS=32'd0",
     ],
     "dhq_pipeline_control": ["", "STAGES=1"],

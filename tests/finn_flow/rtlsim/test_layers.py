@@ -40,7 +40,10 @@ LAYERS = {
         matrix_vector(mw=2, mh=6, simd=2, pe=3, bits=2, given="INT21"),
         "INT21",
     ),
-    "matrix_vector of inputs beyond 18 bits": (matrix_vector(bits=3, given="INT19"), "INT19"),
+    "matrix_vector of sums beyond 24 bits": (
+        matrix_vector(bits=3, given="INT24", sums="INT32"),
+        "INT24",
+    ),
     "adders": (mvau(mw=6, mh=4, simd=6, pe=4, kernel="adders"), "INT8"),
     "Thresholding": (thresholding(), "INT11"),
     "Thresholding, one row, saturated input": (thresholding(pe=4, rows=1, given="INT13"), "INT13"),

@@ -47,7 +47,7 @@ def test_stitched_design_is_exact(build, signal, tmp_path):
 
 
 def test_nodes_by_themselves_are_refused(build, signal):
-    with pytest.raises(FlowError, match=r"MVAU_rtl.* puts out integers of 39 bits, and FINN hands"):
+    with pytest.raises(FlowError, match=r"MVAU_rtl.* puts out integers of 39 bits, and FINN packs"):
         simulate_nodes(build, signal, progress=False)
 
 
