@@ -16,8 +16,14 @@ from dhq_brevitas.inr.quantized import QuantInr
 from dhq_brevitas.inr.spec import InrSpec
 from dhq_brevitas.inr.training import TrainSpec, tensor_psnr
 from dhq_brevitas.planning.limits import Hardware, Limits, Resources
-from dhq_brevitas.quantization.fine_tuning import _due, freeze_quantized, windows
-from dhq_brevitas.quantization.post_training import post_train
+from dhq_brevitas.quantization.fine_tuning import (
+    _due,
+    _Freezer,
+    fine_tuning_rate,
+    freeze_quantized,
+    windows,
+)
+from dhq_brevitas.quantization.post_training import code_grid, post_train
 
 STEP = 2 / 16
 CODES = torch.cartesian_prod(torch.arange(-8.0, 8.0), torch.arange(-8.0, 8.0))
@@ -88,6 +94,36 @@ def test_weights_keep_to_the_codes_that_they_may_take():
     assert freeze_quantized(model, CODES, TARGET, spec, post, progress=False, bounds=bounds).step
     for layer, codes in zip(layer_codes(model, CODES), found, strict=True):
         assert np.unique(layer.weight - codes.numpy()).tolist() == [-1, 0]
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_free_weights_stay_where_their_codes_reach(monkeypatch, kept):
+    """A rate that takes many out of it; without the limit some are."""
+    model, post = rounded(rotation="input", scale="float", signs_seed=3)
+    layer = model.linears[1]
+    step, low, high = code_grid(layer.weight_quant.tensor_quant, layer.weight.detach())
+    outside = []
+
+    def beyond(freezer):
+        if kept:
+            restore(freezer)
+        codes = layer.weight_quant.rotate_weight(layer.weight.detach()) / step
+        outside.append(int(((codes < low - 0.501) | (codes > high + 0.501)).sum()))
+
+    restore = _Freezer.restore
+    monkeypatch.setattr(_Freezer, "restore", beyond)
+    spec = TrainSpec(10, batch=128, learning_rate=3e-2)
+    freeze_quantized(model, CODES, TARGET, spec, post, progress=False)
+    assert (sum(outside) == 0) is kept
+    assert len(outside) == 10
+
+
+@pytest.mark.parametrize(
+    ("bits", "steps", "share"),
+    [(8, 500, 0.05), (8, 0, 0.05), (8, 2000, 0.1), (4, 500, 0.2), (4, 3000, 0.4), (2, 500, 0.4)],
+)
+def test_the_rate_follows_bits_and_steps(bits, steps, share):
+    assert fine_tuning_rate(2.0, QuantSpec(weight_bits=bits), steps) == pytest.approx(2 * share)
 
 
 def test_no_steps_keep_what_was_there():

@@ -11,6 +11,7 @@ from dhq_brevitas.inr.network import Inr
 from dhq_brevitas.inr.quant_spec import QuantSpec
 from dhq_brevitas.inr.quantized import QuantInr
 from dhq_brevitas.inr.spec import InrSpec
+from dhq_brevitas.inr.train_step import TrainStep, adam, load_adam
 from dhq_brevitas.inr.training import (
     Interrupted,
     TrainSpec,
@@ -198,6 +199,35 @@ def test_bad_training_options(options, message):
 def test_bad_data():
     with pytest.raises(ValueError, match=r"inputs \(3, 2\) and target \(4, 1\)"):
         fit_float(small_siren(), torch.zeros(3, 2), torch.zeros(4, 1), TrainSpec(1))
+
+
+def test_adam_continues_what_another_kind_of_device_saved():
+    weight = torch.nn.Parameter(torch.ones(3))
+    (weight * torch.arange(3.0)).sum().backward()
+    one = adam([{"params": [weight]}], 0.1)
+    one.step()
+    state = one.state_dict()
+    # As on CUDA, where the count of steps and the rate are on the device.
+    state["param_groups"][0] |= {"capturable": True, "fused": True, "lr": torch.tensor(0.1)}
+    other = adam([{"params": [weight]}], 0.1)
+    load_adam(other, state)
+    assert other.param_groups[0]["capturable"] is False
+    step = TrainStep(lambda x: x * weight, other, torch.ones(1, 3), torch.zeros(1, 3))
+    before = weight.detach().clone()
+    step(None, 0.01)
+    assert torch.allclose(before - weight.detach(), torch.full((3,), 0.01), atol=5e-3)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch finds no GPU")
+def test_steps_captured_on_cuda_give_the_bits_of_others(data, fitted, monkeypatch):
+    codes, _, target = (tensor.cuda() for tensor in data)
+    results = []
+    for kind in (training.train_step, TrainStep):
+        monkeypatch.setattr(training, "train_step", kind)
+        model = quantized(fitted, data[0], rotation="after").cuda()
+        fit_float(model, codes, target, TrainSpec(20, batch=64), progress=False)
+        results.append(model)
+    assert same_state(*results)
 
 
 def test_divergence_is_an_error(data):
