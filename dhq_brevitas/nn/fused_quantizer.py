@@ -72,6 +72,7 @@ def fused_quantizer(tensor_quant: nn.Module) -> nn.Module:
     has_no_zero_point = isinstance(tensor_quant.zero_point_impl, ZeroZeroPoint)
     if has_no_zero_point and FusedIntQuant.is_of(tensor_quant.int_quant):
         quantizer.int_quant = FusedIntQuant(tensor_quant.int_quant, bit_width())
+        quantizer.scaling_impl = tensor_quant.scaling_impl  # what it needs of it is its own matter
     return quantizer
 
 
@@ -141,6 +142,7 @@ class FusedIntQuant(nn.Module):
                 scale=scale,
                 grid=self.grid,
             )
+        scale = realized(scale)
         x = x if self.values is None else self.values(x)
         x = x if self.after else rotation.rotate_input(x)
         y = _FakeQuantize.apply(x, scale, self.grid)
