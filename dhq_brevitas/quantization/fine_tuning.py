@@ -31,7 +31,7 @@ What is frozen at step s follows from s, so training resumes exactly, as in
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -139,7 +139,7 @@ def freeze_quantized(
     with _marked(linears):
         # A checkpoint that is read replaces the quantizers, so they are changed after that.
         run = TrainingRun(model, lambda: freezing_groups(linears), spec, checkpoint, key, project)
-        with _partly_quantized(linears):
+        with _partly_quantized(linears), _learning(model, freezing_groups(linears)):
             freezer = _Freezer(model, linears, post.inputs[:CALIBRATION_SAMPLES], bounds)
             run.train(
                 inputs,
@@ -199,6 +199,24 @@ def _partly_quantized(linears: Sequence[Any]) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _learning(model: nn.Module, groups: Sequence[dict[str, Any]]) -> Iterator[None]:
+    """Lets nothing but these groups have gradients: those of scales take a part of each step."""
+    before = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    learned = {parameter for group in groups for parameter in group["params"]}
+    for parameter, _ in before:
+        parameter.requires_grad_(parameter in learned)
+    try:
+        yield
+    finally:
+        for parameter, learns in before:
+            parameter.requires_grad_(learns)
+
+
+class _AllFrozen(Exception):
+    """Nothing is left to do in a pass through the model."""
+
+
 class _Freezer:
     """Freezes the columns of a model's layers as training goes on."""
 
@@ -218,22 +236,27 @@ class _Freezer:
         """Freezes what is due after this share of the training, in one pass through the model.
 
         A layer is frozen just before it is called, on what the layers before it, frozen as they
-        are by then, hand on.
+        are by then, hand on. The weights of one that is frozen as a whole learn no more.
         """
         missing: dict[nn.Module, int] = {}
         for layer, window in zip(self.linears, self.windows, strict=True):
-            size = layer.in_features
+            size, frozen = layer.in_features, int(layer.frozen.sum())
             due = size if not layer.weight.requires_grad else _due(size, window, share)
-            if (count := due - int(layer.frozen.sum())) > 0:
-                missing[layer] = count
+            if due > frozen:
+                missing[layer] = due - frozen
+            elif frozen == size:
+                layer.weight.requires_grad_(False)
         if not missing:
             return
 
         def freeze(layer: Any, args: tuple[Any, ...]) -> None:
             if layer in missing:  # in the first of several calls
                 self._freeze(layer, layer.input_quant(args[0]), missing.pop(layer))
+            if not missing:
+                raise _AllFrozen
 
-        with evaluating(self.model), pre_hooked([(layer, freeze) for layer in missing]):
+        hooks = pre_hooked([(layer, freeze) for layer in missing])
+        with evaluating(self.model), hooks, suppress(_AllFrozen):
             self.model(self.samples)
 
     def _freeze(self, layer: Any, quantized: Any, count: int) -> None:
@@ -252,7 +275,8 @@ class _Freezer:
     def restore(self) -> None:
         """Takes frozen columns back to their codes after an optimizer step, others into bounds."""
         for layer in self.linears:
-            if layer in self.bounds or bool(layer.frozen.any()):
+            learns = layer.weight.requires_grad
+            if learns and (layer in self.bounds or bool(layer.frozen.any())):
                 rotation = weight_rotation(layer)
                 free = rotation.rotate_weight(layer.weight.detach())
                 if layer in self.bounds:
