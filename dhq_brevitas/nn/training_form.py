@@ -17,7 +17,6 @@ from typing import Any
 
 import brevitas.nn as qnn
 import torch
-import torch.nn.functional as F
 from brevitas.core.scaling import (
     ConstScaling,
     ParameterFromRuntimeStatsScaling,
@@ -36,6 +35,7 @@ from dhq_brevitas.nn.fused_quantizer import (
     quantized,
     recomputed,
 )
+from dhq_brevitas.nn.linear import linear
 from dhq_brevitas.nn.proxies import HadamardActQuantProxy, weight_rotation
 from dhq_brevitas.nn.rotation import Side
 from dhq_brevitas.util.hooks import evaluating, hooked, pre_hooked
@@ -301,7 +301,7 @@ class _Linear(nn.Module):
                 bias = self.bias(bias, (scale * weight_scale).flatten())[0]
             else:
                 bias = self.bias(bias)[0]
-        return F.linear(x, weight, bias)
+        return linear(x, weight, bias)
 
     def _weight(self) -> tuple[Tensor, Any]:
         layer, rotation = self.layer, self.rotation
