@@ -23,10 +23,10 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 class _FewInputs(torch.autograd.Function):
-    """Products of N × m and m × n, or of m × N and N × n, take MKL long where n is small.
+    """Products [N, m] [m, n] and [m, N] [N, n] take MKL long where n is small.
 
-    For N = 4096, m = 256, n = 2: 1.2 and 1.7 ms. With the m × n matrix by columns, and as n × N by
-    N × m, it is 0.2 and 0.7 ms (one thread, AVX-512, 2026-11-27).
+    For N = 4096, m = 256, n = 2: 1.2 and 1.7 ms. With the second matrix of the one by columns, and
+    as [n, N] [N, m], they take 0.2 and 0.7 ms (one thread, AVX-512, 2026-11-27).
     """
 
     @staticmethod

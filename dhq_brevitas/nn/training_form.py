@@ -364,11 +364,13 @@ class _Lookup(nn.Module):
 
 
 def _pure(fn: Any) -> bool:
-    """Whether a function depends on nothing but its argument, globals and fixed numbers."""
-    while isinstance(fn, partial):
-        if not all(isinstance(x, int | float) for x in (*fn.args, *fn.keywords.values())):
-            return False
-        fn = fn.func
+    """Whether a function depends on nothing but its argument, globals and fixed numbers.
+
+    Numbers and such functions may be bound to it.
+    """
+    if isinstance(fn, partial):
+        bound = (*fn.args, *fn.keywords.values())
+        return _pure(fn.func) and all(isinstance(x, int | float) or _pure(x) for x in bound)
     return isinstance(fn, FunctionType | BuiltinFunctionType) and not getattr(fn, "__closure__", ())
 
 
