@@ -30,16 +30,16 @@ from dhq_brevitas.nn.activation_kernel import FakeQuantize, Grid, Table, activat
 from dhq_brevitas.nn.rotation import Rotation
 
 __all__ = [
-    "OF_NO_TENSOR",
     "FusedIntQuant",
     "fused_quantizer",
+    "is_of_no_tensor",
     "quantized",
     "realized",
     "recomputed",
 ]
 
 # Scales that are the same for every tensor, once they are not collected any more.
-OF_NO_TENSOR = (ConstScaling, ParameterFromRuntimeStatsScaling, ParameterScaling)
+_OF_NO_TENSOR = (ConstScaling, ParameterFromRuntimeStatsScaling, ParameterScaling)
 REALIZED = "dhq_brevitas::realized"
 
 if not hasattr(torch.ops.dhq_brevitas, "realized"):  # this module may be imported anew
@@ -79,30 +79,39 @@ def fused_quantizer(tensor_quant: nn.Module) -> nn.Module:
     quantizer: Any = copy.copy(tensor_quant)
     quantizer._modules = dict(tensor_quant._modules)
     has_scale = isinstance(tensor_quant, RescalingIntQuant)
-    bit_width = tensor_quant.msb_clamp_bit_width_impl
+    bit_width, scaling = tensor_quant.msb_clamp_bit_width_impl, None
     known = [bit_width]
     if has_scale:
-        quantizer.scaling_impl = _Realized(tensor_quant.scaling_impl)
+        scaling = tensor_quant.scaling_impl
+        quantizer.scaling_impl = _Realized(scaling)
         known.append(tensor_quant.int_scaling_impl)
     if any(True for module in known for _ in module.parameters()):
         return quantizer
     quantizer.msb_clamp_bit_width_impl = _Fixed(bit_width())
+    fuses = FusedIntQuant.is_of(tensor_quant.int_quant)
     if has_scale:
         threshold = tensor_quant.int_scaling_impl(bit_width())
         quantizer.int_scaling_impl = _Fixed(threshold)
-        if _is_constant(tensor_quant.scaling_impl):
-            quantizer.scaling_impl = _Constant(tensor_quant.scaling_impl, threshold)
-    has_no_zero_point = not has_scale or isinstance(tensor_quant.zero_point_impl, ZeroZeroPoint)
-    if has_no_zero_point and FusedIntQuant.is_of(tensor_quant.int_quant):
+        fuses = fuses and isinstance(tensor_quant.zero_point_impl, ZeroZeroPoint)
+        if _is_constant(scaling):
+            quantizer.scaling_impl = _Constant(scaling, threshold)
+        elif fuses:  # the operator realizes a scale where it has to
+            quantizer.scaling_impl = scaling
+    if fuses:
         quantizer.int_quant = FusedIntQuant(tensor_quant.int_quant, bit_width())
     return quantizer
+
+
+def is_of_no_tensor(scaling: nn.Module) -> bool:
+    """Whether a scale of a fused quantizer is the same for every tensor that is not a weight."""
+    return isinstance(scaling, (*_OF_NO_TENSOR, _Constant))
 
 
 def _is_constant(scaling: Any) -> bool:
     if any(parameter.requires_grad for parameter in scaling.parameters()):
         return False
     of_weights = isinstance(scaling, ParameterFromStatsFromParameterScaling) and scaling.init_done
-    return of_weights or isinstance(scaling, OF_NO_TENSOR)
+    return of_weights or isinstance(scaling, _OF_NO_TENSOR)
 
 
 class _Realized(nn.Module):
@@ -183,6 +192,7 @@ class FusedIntQuant(nn.Module):
                 scale=scale,
                 grid=self.grid,
             )
+        scale = realized(scale)
         x = x if self.values is None else self.values(x)
         x = x if self.after else rotation.rotate_input(x)
         y = FakeQuantize.apply(x, scale, self.grid)

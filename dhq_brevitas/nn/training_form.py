@@ -17,7 +17,6 @@ from typing import Any
 
 import brevitas.nn as qnn
 import torch
-import torch.nn.functional as F
 from brevitas.core.scaling import ParameterFromRuntimeStatsScaling
 from brevitas.nn.mixin.base import QuantLayerMixin
 from brevitas.nn.quant_layer import QuantNonLinearActLayer
@@ -27,13 +26,13 @@ from torch import Tensor, nn
 from dhq_brevitas.nn.activation_kernel import Table, activation, in_kernel
 from dhq_brevitas.nn.activations import QuantLookupActivation
 from dhq_brevitas.nn.fused_quantizer import (
-    OF_NO_TENSOR,
     FusedIntQuant,
     fused_quantizer,
+    is_of_no_tensor,
     quantized,
-    realized,
     recomputed,
 )
+from dhq_brevitas.nn.linear import linear
 from dhq_brevitas.nn.proxies import HadamardActQuantProxy, weight_rotation
 from dhq_brevitas.nn.rotation import Side
 from dhq_brevitas.util.hooks import evaluating, hooked, pre_hooked
@@ -82,7 +81,11 @@ def compiled(form: nn.Module, samples: Tensor) -> Callable[[Tensor], Tensor]:
 
     # PyTorch keeps at most eight compilations of one code object, whichever network they are of.
     call.__code__ = call.__code__.replace()
-    run = torch.compile(call, fullgraph=True, dynamic=False)
+    # Nothing about the modules changes as long as they train: comparing all of that with how it was
+    # takes as long as quantizing a layer's weights.
+    unguarded = getattr(torch.compiler, "skip_guard_on_all_nn_modules_unsafe", None)
+    options = None if unguarded is None else {"guard_filter_fn": unguarded}
+    run = torch.compile(call, fullgraph=True, dynamic=False, options=options)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of PyTorch about its own
@@ -238,7 +241,7 @@ class _Activated(nn.Module):
         found = getattr(quantizer, "int_quant", None)
         if not isinstance(found, FusedIntQuant) or not isinstance(self.function, nn.Identity):
             return None
-        return found if isinstance(quantizer.scaling_impl.module, OF_NO_TENSOR) else None
+        return found if is_of_no_tensor(quantizer.scaling_impl) else None
 
 
 class _Linear(nn.Module):
@@ -289,11 +292,10 @@ class _Linear(nn.Module):
         bias = layer.bias
         if self.bias is not None:
             if layer.bias_quant.requires_input_scale:
-                step = realized((scale * weight_scale).flatten())
-                bias = self.bias(bias, step)[0]
+                bias = self.bias(bias, (scale * weight_scale).flatten())[0]
             else:
                 bias = self.bias(bias)[0]
-        return F.linear(x, weight, bias)
+        return linear(x, weight, bias)
 
     def _weight(self) -> tuple[Tensor, Any]:
         layer, rotation = self.layer, self.rotation
@@ -356,10 +358,13 @@ class _Lookup(nn.Module):
 
 
 def _pure(fn: Any) -> bool:
-    """Whether a function depends on nothing but its argument, globals and fixed numbers."""
+    """Whether a function depends on nothing but its argument, globals and fixed numbers.
+
+    Numbers and such functions may be bound to it.
+    """
     if isinstance(fn, partial):
-        given = (*fn.args, *fn.keywords.values())
-        return _pure(fn.func) and all(isinstance(x, int | float) or _pure(x) for x in given)
+        bound = (*fn.args, *fn.keywords.values())
+        return _pure(fn.func) and all(isinstance(x, int | float) or _pure(x) for x in bound)
     return isinstance(fn, FunctionType | BuiltinFunctionType) and not getattr(fn, "__closure__", ())
 
 

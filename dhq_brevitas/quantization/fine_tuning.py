@@ -31,7 +31,7 @@ What is frozen at step s follows from s, so training resumes exactly, as in
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -145,7 +145,7 @@ def freeze_quantized(
     with _marked(linears):
         # A checkpoint that is read replaces the quantizers, so they are changed after that.
         run = TrainingRun(model, lambda: freezing_groups(linears), spec, checkpoint, key, project)
-        with _partly_quantized(linears), _only_trained(model, run.optimizer):
+        with _partly_quantized(linears), _learning(model, freezing_groups(linears)):
             freezer = _Freezer(model, linears, post.inputs[:CALIBRATION_SAMPLES], bounds)
             run.train(
                 inputs,
@@ -206,17 +206,21 @@ def _partly_quantized(linears: Sequence[Any]) -> Iterator[None]:
 
 
 @contextmanager
-def _only_trained(model: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[None]:
-    """Parameters that are not trained, such as scales, are constants meanwhile."""
-    trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
-    others = [p for p in model.parameters() if p.requires_grad and id(p) not in trained]
-    for parameter in others:
-        parameter.requires_grad_(False)
+def _learning(model: nn.Module, groups: Sequence[dict[str, Any]]) -> Iterator[None]:
+    """Lets nothing but these groups have gradients: those of scales take a part of each step."""
+    before = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    learned = {parameter for group in groups for parameter in group["params"]}
+    for parameter, _ in before:
+        parameter.requires_grad_(parameter in learned)
     try:
         yield
     finally:
-        for parameter in others:
-            parameter.requires_grad_()
+        for parameter, learns in before:
+            parameter.requires_grad_(learns)
+
+
+class _AllFrozen(Exception):
+    """Nothing is left to do in a pass through the model."""
 
 
 class _Freezer:
@@ -244,7 +248,8 @@ class _Freezer:
         """Freezes what is due after this share of the training, in one pass through the model.
 
         A layer is frozen just before it is called, on what the layers before it, frozen as they
-        are by then, hand on.
+        are by then, hand on. The weights of one that is frozen as a whole learn no more; where a
+        step is replayed from a graph they do, and are taken back.
         """
         missing: dict[nn.Module, int] = {}
         for layer, window in zip(self.linears, self.windows, strict=True):
@@ -252,14 +257,19 @@ class _Freezer:
             due = size if not layer.weight.requires_grad else _due(size, window, share)
             if (count := due - self.frozen[layer]) > 0:
                 missing[layer] = count
+            elif self.frozen[layer] == size and self.samples.device.type != "cuda":
+                layer.weight.requires_grad_(False)
         if not missing:
             return
 
         def freeze(layer: Any, args: tuple[Any, ...]) -> None:
             if layer in missing:  # in the first of several calls
                 self._freeze(layer, layer.input_quant(args[0]), missing.pop(layer))
+            if not missing:
+                raise _AllFrozen
 
-        with evaluating(self.model), pre_hooked([(layer, freeze) for layer in missing]):
+        hooks = pre_hooked([(layer, freeze) for layer in missing])
+        with evaluating(self.model), hooks, suppress(_AllFrozen):
             self.model(self.samples)
 
     def _freeze(self, layer: Any, quantized: Any, count: int) -> None:

@@ -47,6 +47,17 @@ def test_a_scale_for_each_row():
         torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
 
 
+def test_powers_of_two_at_the_ends_of_the_range():
+    """Where 1 / scale is no normal number, too, and for numbers that are none."""
+    numbers = [0.0, -0.0, 1e-45, 1e-38, 2.0**-130, -3.5, 2.5, 3e38, math.inf, -math.inf, math.nan]
+    x = torch.tensor(numbers).repeat(2)
+    for exponent in (-149, -140, -127, -126, -1, 0, 125, 126, 127):
+        scale = torch.tensor(2.0).pow(exponent)
+        y, expected = activation(x, scale=scale, grid=GRID), FakeQuantize.apply(x, scale, GRID)
+        torch.testing.assert_close(y, expected, rtol=0, atol=0, equal_nan=True)
+        assert torch.equal(y.signbit(), expected.signbit())
+
+
 @pytest.mark.parametrize("unit", [2.0, 3.0])
 @pytest.mark.parametrize("passes", [False, True])
 def test_a_table_in_a_range(unit, passes):

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The form that is trained: the same numbers as the network's Brevitas layers, and compilable."""
 
-from functools import partial
+from functools import partial, reduce
 
 import brevitas.nn as qnn
 import pytest
@@ -20,6 +20,7 @@ from dhq_brevitas import (
     QuantLookupActivation,
     QuantSine,
 )
+from dhq_brevitas.inr.families import FAMILIES
 from dhq_brevitas.inr.network import Inr
 from dhq_brevitas.inr.quant_spec import QuantSpec
 from dhq_brevitas.inr.quantized import QuantInr
@@ -113,6 +114,23 @@ class Residual(nn.Module):
         x = self.sine(self.first(self.codes(x)))
         x = x + self.bend(self.blocks[0](x))
         return self.blocks[2](torch.relu(self.blocks[1](x)))
+
+
+def test_the_function_of_every_family_is_looked_up_in_the_layer_behind_it():
+    for family in FAMILIES:
+        form = training_form(quantized(family), CODES[:50])
+        lookups = [m for m in form.modules() if isinstance(m, module._Lookup)]
+        assert len(lookups) >= 2, family
+        assert all(lookup.table is not None and lookup.joined for lookup in lookups), family
+
+
+def test_a_function_with_a_parameter_is_not():
+    slope = torch.nn.Parameter(torch.tensor(1.0))
+    assert module._pure(partial(torch.mul, 2.0))
+    assert module._pure(partial(reduce, partial(torch.mul, 2.0), 3))
+    for fn in (lambda x: slope * x, nn.Tanh(), partial(torch.mul, slope)):
+        assert not module._pure(fn)
+        assert not module._pure(partial(reduce, fn))
 
 
 def test_a_network_of_ones_own_gives_the_same_numbers():

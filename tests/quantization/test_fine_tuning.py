@@ -57,6 +57,10 @@ def test_training_improves_and_leaves_quantized_weights(rotation):
     assert trained.step == 60
     assert trained.psnr == psnr(model) > before + 1
     assert set(model.state_dict()) == names
+    # Of scales no gradients are computed, nor of weights that were frozen before the last step.
+    assert all(p.requires_grad for p in model.parameters())
+    with_gradient = {n for n, p in model.named_parameters() if p.grad is not None}
+    assert with_gradient == {n for n in names if n.endswith(".bias")} | {"linear2.weight"}
     assert all(name not in dict(model.linears[1].named_buffers()) for name in ("frozen", "held"))
     layer = model.linears[1]
     if rotation != "output":
