@@ -96,7 +96,9 @@ def _clean_graph(model: nn.Module, examples: tuple[Tensor, ...], dynamo: bool) -
         # Others leave the exporter in an order or a form of their own.
         plain = model if isinstance(outputs, Tensor) else _PlainOutputs(model)
         graph = _brevitas_export(plain, examples, dynamo)
-    graph = graph.transform(MergeEqualNodes()).transform(SeparateEqualInputs())
+    graph = graph.transform(MergeEqualNodes(), cleanup=False).transform(
+        SeparateEqualInputs(), make_deepcopy=False, cleanup=False
+    )
     return clean_up(graph).transform(GatherNDToGather())
 
 

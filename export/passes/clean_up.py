@@ -52,12 +52,10 @@ def clean_up(model: ModelWrapper) -> ModelWrapper:
     for node in model.graph.node:
         if node.op_type in QONNX_OPS:
             node.domain = "qonnx.custom_op.general"
-    for step in (
-        InferShapes(),
-        FoldConstants(exclude_op_types=KEPT),
-        FoldTransposeIntoQuantInit(),
-    ):
-        model = model.transform(step, make_deepcopy=False)
+    steps = (InferShapes(), FoldConstants(exclude_op_types=KEPT), FoldTransposeIntoQuantInit())
+    for step in steps:
+        # QONNX's own tidying takes longest in a deep network; once, behind the last, will do.
+        model = model.transform(step, make_deepcopy=False, cleanup=step is steps[-1])
     return named(model)
 
 
