@@ -14,7 +14,7 @@ import sys
 import tempfile
 import typing
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from dhq_brevitas.run.many import is_folder, run_many
 from dhq_brevitas.run.records import RunFolder
 from dhq_brevitas.run.sentences import DEBUG, sentence
 from dhq_brevitas.run.stage import SHOWN, add_argument
-from dhq_brevitas.run.stages import STAGES, main_stages, stage_options
+from dhq_brevitas.run.stages import STAGES, defaults_of, main_stages, stage_options
 from dhq_brevitas.util.files import check_writable_folder, little_space
 
 __all__ = ["main"]
@@ -189,7 +189,7 @@ def _add_trust(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_run_options(
-    parser: argparse.ArgumentParser, stages: Iterable[str], nargs: str | None = None
+    parser: argparse.ArgumentParser, stages: Sequence[str], nargs: str | None = None
 ) -> None:
     """The folder, and one option a field of the stages' options; the first of a name counts.
 
@@ -205,7 +205,8 @@ def _add_run_options(
         # Those that several stages share come last.
         for given in sorted(fields(kind), key=lambda f: f.kw_only is True):
             if given.name not in seen:
-                add_argument(parser, given, hints[given.name], nargs)
+                defaults = defaults_of(stages, given.name)
+                add_argument(parser, given, hints[given.name], nargs, defaults)
             seen.add(given.name)
 
 

@@ -74,10 +74,12 @@ def add_argument(
     given: Field[Any],
     annotation: Any,
     nargs: str | None = None,
+    defaults: Mapping[str, Any] | None = None,
 ) -> None:
     """The option of the command line that a field made by :func:`option` is.
 
-    ``nargs``: of a positional argument.
+    ``nargs``: of a positional argument; ``defaults``: by stage, where several have the option. If
+    they differ, one that is not given stays with each stage's own.
     """
     known = {name: value for name, value in given.metadata.items() if value is not None}
     if given.default is False:
@@ -89,9 +91,13 @@ def add_argument(
     if given.default is MISSING:
         parser.add_argument(given.name, nargs=nargs, **known)
         return
-    if given.default not in (None, ""):
+    default = given.default
+    if len({str(value) for value in (defaults or {}).values()}) > 1:
+        default = argparse.SUPPRESS
+        known["help"] += f" ({', '.join(f'{stage} {x}' for stage, x in defaults.items())})"
+    elif default not in (None, ""):
         known["help"] += SHOWN
-    parser.add_argument(flag_of(given.name), default=given.default, **known)
+    parser.add_argument(flag_of(given.name), default=default, **known)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from PIL import Image
 from dhq_brevitas.export import run_qonnx
 from dhq_brevitas.inr import training
 from dhq_brevitas.inr.quantized import QuantInr
+from dhq_brevitas.run import cli
 from dhq_brevitas.run.loading import load_run
 from dhq_brevitas.run.records import MissingStageError, RunFolder
 from dhq_brevitas.run.report import report_text
@@ -210,6 +211,13 @@ def test_interrupted_run_continues_to_the_same_result(tmp_path, monkeypatch, cap
 
 
 # -- the program -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("given", "batches"), [([], (4096, 8192)), (["--batch", "64"], (64, 64))])
+def test_run_leaves_each_stage_its_own_default(given, batches):
+    arguments = cli.build_parser().parse_args(["run", "camera", "--out", "x", *given])
+    stages = cli._chosen_stages(arguments)
+    assert (stages["fit"].batch, stages["quantize"].batch) == batches
 
 
 def test_help_names_every_command_and_examples(capsys):

@@ -20,7 +20,14 @@ from dhq_brevitas.run.stages import (
     vivado,
 )
 
-__all__ = ["STAGES", "main_stages", "register_stage", "stage_options", "stages_before"]
+__all__ = [
+    "STAGES",
+    "defaults_of",
+    "main_stages",
+    "register_stage",
+    "stage_options",
+    "stages_before",
+]
 
 #: By name; each behind the one it builds on.
 STAGES: dict[str, StageKind] = {
@@ -48,6 +55,16 @@ def stages_before(name: str) -> list[str]:
     """Names of the stages that ``name`` builds on, the first one first."""
     after = STAGES[name].after
     return [*stages_before(after), after] if after else []
+
+
+def defaults_of(names: Iterable[str], option: str) -> dict[str, Any]:
+    """What an option is by default in each of the stages that have it."""
+    return {
+        name: given.default
+        for name in names
+        for given in fields(STAGES[name].options)
+        if given.name == option
+    }
 
 
 def stage_options(names: Iterable[str], given: Mapping[str, Any]) -> dict[str, Any]:
