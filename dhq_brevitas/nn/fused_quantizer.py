@@ -79,7 +79,8 @@ def fused_quantizer(tensor_quant: nn.Module) -> nn.Module:
     quantizer: Any = copy.copy(tensor_quant)
     quantizer._modules = dict(tensor_quant._modules)
     has_scale = isinstance(tensor_quant, RescalingIntQuant)
-    bit_width, scaling = tensor_quant.msb_clamp_bit_width_impl, None
+    bit_width = tensor_quant.msb_clamp_bit_width_impl
+    scaling: Any = None
     known = [bit_width]
     if has_scale:
         scaling = tensor_quant.scaling_impl

@@ -91,8 +91,8 @@ def add_argument(
     if given.default is MISSING:
         parser.add_argument(given.name, nargs=nargs, **known)
         return
-    default = given.default
-    if len({str(value) for value in (defaults or {}).values()}) > 1:
+    default, defaults = given.default, defaults or {}
+    if len({str(value) for value in defaults.values()}) > 1:
         default = argparse.SUPPRESS
         known["help"] += f" ({', '.join(f'{stage} {x}' for stage, x in defaults.items())})"
     elif default not in (None, ""):
