@@ -12,7 +12,7 @@ from dhq_brevitas.nn.proxies import weight_rotation
 from dhq_brevitas.nn.scales import learned_scales, scale_of, set_scale, step_of
 from dhq_brevitas.util.hooks import evaluating, pre_hooked
 
-__all__ = ["settle", "settle_scales"]
+__all__ = ["settle", "settle_scales", "write_back"]
 
 
 @torch.no_grad()
@@ -24,16 +24,16 @@ def settle(model: nn.Module, inputs: Tensor) -> None:
       the sums in the rotation of an unquantized weight depend on the precision, and can round to
       another code in float64.
     """
-    layers = [(m, _write_back) for m in model.modules() if isinstance(m, qnn.QuantLinear)]
-
-    def write_back() -> None:
-        with evaluating(model), pre_hooked(layers):
-            model(inputs[:1])
-
-    # First on the scales as trained: weights between two codes could go to the other with others.
-    write_back()
     settle_scales(model)
-    write_back()
+    write_back(model, inputs)
+
+
+@torch.no_grad()
+def write_back(model: nn.Module, inputs: Tensor) -> None:
+    """Replaces weights and biases by what their quantizers make of them, in place."""
+    layers = [(m, _write_back) for m in model.modules() if isinstance(m, qnn.QuantLinear)]
+    with evaluating(model), pre_hooked(layers):
+        model(inputs[:1])
 
 
 @torch.no_grad()

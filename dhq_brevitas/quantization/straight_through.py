@@ -28,6 +28,7 @@ from dhq_brevitas.inr.training import (
 )
 from dhq_brevitas.nn.scales import learned_scales, scale_of
 from dhq_brevitas.quantization.post_training import PostTrained
+from dhq_brevitas.quantization.settle import write_back
 from dhq_brevitas.util.states import restore
 
 __all__ = ["quantized_groups", "straight_through", "train_quantized"]
@@ -58,6 +59,8 @@ def straight_through(
     rounded = {name: value.clone() for name, value in model.state_dict().items()}
     restore(model, post.unrounded)
     result = train_quantized(model, inputs, target, spec, checkpoint, key, progress, project)
+    # With settled scales, weights between two of few codes could go to the other one.
+    write_back(model, inputs)
     if result.step and result.psnr >= start_quality and allowed():
         return result
     restore(model, rounded)
