@@ -145,10 +145,11 @@ def network(hidden: int, lanes: list[int]) -> list[SineLayer]:
 @pytest.mark.parametrize(
     ("make", "tolerance"),
     [
-        pytest.param(float_baseline, 2e-5, marks=pytest.mark.exhaustive),
+        (float_baseline, 2e-5),
         (fixed_baseline, 5e-3),
     ],
 )
+@pytest.mark.exhaustive
 def test_networks(make, tolerance):
     """RTL and reference agree exactly; both with float64 to what the format allows."""
     layers = network(16, [1, 8, 2])

@@ -223,6 +223,7 @@ def test_number_formats(tmp_path):
     assert abs(kept["| MX int"] - kept["| int"]) < 5  # those of Brevitas would be 20 dB lower
 
 
+@pytest.mark.exhaustive
 def test_planner_check(monkeypatch):
     import planner_check
 
