@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from dhq_brevitas.nn.hadamard_kernel import KernelWarning
+from dhq_brevitas.util.errors import first_line
 
 __all__ = ["TrainStep", "adam", "captured", "load_adam", "train_step"]
 
@@ -125,10 +126,9 @@ def captured(
         with torch.cuda.graph(graph, stream=stream):
             work()
     except Exception as error:  # whatever a network does that a graph cannot hold
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         warnings.warn(
             "training runs without a CUDA graph, several times more slowly: a step cannot be "
-            f"captured ({reason})",
+            f"captured ({first_line(error)})",
             KernelWarning,
             stacklevel=5,
         )

@@ -21,18 +21,18 @@ import math
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from dhq_brevitas.nn.hadamard_kernel import built, on_cuda, triton_kernels
+from dhq_brevitas.nn.hadamard_kernel import built, kernels_for, on_cuda
 from dhq_brevitas.nn.rotation import Rotation
 
 __all__ = ["FakeQuantize", "Grid", "Table", "activation", "in_kernel"]
 
 SOURCE = Path(__file__).with_name("activation.cpp")
+OPERATOR = "dhq_brevitas::activation"
 STAGES = (
     "Tensor? values, Tensor? slopes, float[] table, Tensor? signs, int order, float factor, "
     "bool after, Tensor? scale, float[] grid"
@@ -253,13 +253,13 @@ def _run_backward(grad: Tensor, x: Tensor, *stages: Any) -> tuple[Tensor, Tensor
 
 def _run_on_cuda(x: Tensor, *stages: Any) -> Tensor:
     _channels(x, *stages)
-    y: Tensor = _kernels_on_cuda().activation(x, *stages)
+    y: Tensor = kernels_for(OPERATOR).activation(x, *stages)
     return y
 
 
 def _run_backward_on_cuda(grad: Tensor, x: Tensor, *stages: Any) -> tuple[Tensor, Tensor]:
     _channels(x, *stages)
-    grads: tuple[Tensor, Tensor] = _kernels_on_cuda().activation_backward(grad, x, *stages)
+    grads: tuple[Tensor, Tensor] = kernels_for(OPERATOR).activation_backward(grad, x, *stages)
     return grads
 
 
@@ -304,13 +304,6 @@ def _loaded() -> ctypes.CDLL:
     if library is None:
         raise RuntimeError("dhq_brevitas::activation was called without its compiled kernel")
     return library
-
-
-def _kernels_on_cuda() -> ModuleType:
-    kernels = triton_kernels()
-    if kernels is None:
-        raise RuntimeError("dhq_brevitas::activation was called without its kernel for CUDA")
-    return kernels
 
 
 @cache

@@ -27,9 +27,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dhq_brevitas.util.errors import first_line
 from dhq_brevitas.util.files import text_digest
 
-__all__ = ["KernelWarning", "built", "on_cpu", "on_cuda", "transform", "triton_kernels"]
+__all__ = ["KernelWarning", "built", "kernels_for", "on_cpu", "on_cuda", "transform"]
 
 SOURCE = Path(__file__).with_name("hadamard.cpp")
 # No operation of ours traps, and with such a reservation few loops with a choice are vectorized.
@@ -62,14 +63,22 @@ def triton_kernels() -> ModuleType | None:
         kernels = importlib.import_module("dhq_brevitas.nn.triton_kernels")
         kernels.transform(torch.ones(2, device="cuda"), None, None, 2, 1.0)
     except Exception as error:  # no Triton, no C compiler, a card that Triton does not know
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         warnings.warn(
             "the Hadamard transform and training run on CUDA without their compiled kernels, "
-            f"several times slower: {reason}; they need Triton, which comes with PyTorch for CUDA",
+            f"several times slower: {first_line(error)}; they need Triton, which comes with "
+            "PyTorch for CUDA",
             KernelWarning,
             stacklevel=4,
         )
         return None
+    return kernels
+
+
+def kernels_for(operator: str) -> ModuleType:
+    """The kernels for CUDA; RuntimeError, naming the operator that was called, without them."""
+    kernels = triton_kernels()
+    if kernels is None:
+        raise RuntimeError(f"{operator} was called without its kernel for CUDA")
     return kernels
 
 
@@ -114,10 +123,7 @@ def _run(
 def _run_on_cuda(
     x: Tensor, before: Tensor | None, behind: Tensor | None, order: int, scale: float
 ) -> Tensor:
-    kernels = triton_kernels()
-    if kernels is None:
-        raise RuntimeError("dhq_brevitas::hadamard was called without its kernel for CUDA")
-    y: Tensor = kernels.transform(x, before, behind, order, scale)
+    y: Tensor = kernels_for(OPERATOR).transform(x, before, behind, order, scale)
     return y
 
 

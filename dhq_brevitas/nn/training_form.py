@@ -35,6 +35,7 @@ from dhq_brevitas.nn.fused_quantizer import (
 from dhq_brevitas.nn.linear import linear
 from dhq_brevitas.nn.proxies import HadamardActQuantProxy, weight_rotation
 from dhq_brevitas.nn.rotation import Side
+from dhq_brevitas.util.errors import first_line
 from dhq_brevitas.util.hooks import evaluating, hooked, pre_hooked
 
 __all__ = ["CompileWarning", "compiled", "training_form"]
@@ -91,9 +92,9 @@ def compiled(form: nn.Module, samples: Tensor) -> Callable[[Tensor], Tensor]:
             warnings.simplefilter("ignore", DeprecationWarning)  # of PyTorch about its own
             torch.autograd.grad(run(samples).square().mean(), parameters, allow_unused=True)
     except Exception as error:  # compilers fail in many ways
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         warnings.warn(
-            f"training runs uncompiled, more slowly: PyTorch cannot compile it here ({reason})",
+            "training runs uncompiled, more slowly: PyTorch cannot compile it here "
+            f"({first_line(error)})",
             CompileWarning,
             stacklevel=3,
         )

@@ -33,7 +33,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import pairwise
 from typing import Any
 
@@ -241,7 +241,6 @@ class _Freezer:
         }
         # Kept here, too: to ask a GPU in every step would stall it.
         self.frozen = {layer: int(layer.frozen.sum()) for layer in linears}
-        self.graphs: list[torch.cuda.CUDAGraph | None] = []
 
     @torch.no_grad()
     def advance(self, share: float) -> None:
@@ -287,12 +286,14 @@ class _Freezer:
 
     def restore(self) -> None:
         """After an optimizer step takes frozen columns back to their codes, others into range."""
-        if self.samples.device.type == "cuda" and not self.graphs:
-            self.graphs.append(captured(self._restore))
-        if self.graphs and self.graphs[0] is not None:
-            self.graphs[0].replay()
-        else:
+        if self._graph is None:
             self._restore()
+        else:
+            self._graph.replay()
+
+    @cached_property
+    def _graph(self) -> torch.cuda.CUDAGraph | None:
+        return captured(self._restore) if self.samples.device.type == "cuda" else None
 
     @torch.no_grad()
     def _restore(self) -> None:

@@ -23,7 +23,6 @@ from dhq_brevitas.quantization.supported import warn_of_lost_inputs
 __all__ = [
     "FINE_TUNING_BATCH",
     "FINE_TUNING_STEPS",
-    "average_weight_bits",
     "fine_tune",
     "quantize_in_place",
 ]
@@ -78,11 +77,11 @@ def fine_tune(model: nn.Module, *arguments: Any, **options: Any) -> TrainResult:
 
     Arguments as for :func:`dhq_brevitas.quantization.fine_tuning.freeze_quantized`, but ``bounds``.
     """
-    few_bits = average_weight_bits(model) <= STRAIGHT_THROUGH_BITS
+    few_bits = _average_weight_bits(model) <= STRAIGHT_THROUGH_BITS
     return (straight_through if few_bits else freeze_quantized)(model, *arguments, **options)
 
 
-def average_weight_bits(model: nn.Module) -> float:
+def _average_weight_bits(model: nn.Module) -> float:
     """Bits of a weight, on average over those that are quantized; 32 where none is."""
     layers = [
         module

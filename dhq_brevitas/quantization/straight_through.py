@@ -55,6 +55,7 @@ def straight_through(
     :func:`dhq_brevitas.quantization.fine_tuning.freeze_quantized`, but that ``evaluate_every`` of
     ``spec`` is used.
     """
+    check_data(inputs, target, project)
     start_quality = evaluated_psnr(model, inputs, target, project)
     rounded = {name: value.clone() for name, value in model.state_dict().items()}
     restore(model, post.unrounded)

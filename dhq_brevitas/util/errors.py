@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from numbers import Integral
 from typing import Any
 
-__all__ = ["ArgumentError", "check_integer"]
+__all__ = ["ArgumentError", "check_integer", "first_line"]
 
 
 class ArgumentError(ValueError):
@@ -30,6 +30,11 @@ class ArgumentError(ValueError):
     def renamed(self, names: Mapping[str, str]) -> "ArgumentError":
         """The same error with ``names[argument]`` instead, if there is one."""
         return ArgumentError(names.get(self.argument, self.argument), self.value, self.problem)
+
+
+def first_line(error: Exception) -> str:
+    """What an error says first, or its kind if it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def check_integer(argument: str, value: Any, least: int) -> None:

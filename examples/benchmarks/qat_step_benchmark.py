@@ -81,14 +81,6 @@ def float_network(hidden: int) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Linear(hidden, 3))
 
 
-def networks(hidden: int) -> dict[str, nn.Module]:
-    """Copies of the networks that are compared, by name."""
-    found: dict[str, nn.Module] = {"float": float_network(hidden)}
-    for name, quantizers in SCHEMES.items():
-        found[name] = network(hidden, *quantizers)
-    return found
-
-
 def steps(args: argparse.Namespace, x: Tensor, y: Tensor) -> dict[str, Callable[[], Tensor]]:
     """A training step of each network, in each way, by name."""
     found: dict[str, Callable[[], Tensor]] = {}
@@ -113,9 +105,12 @@ def steps(args: argparse.Namespace, x: Tensor, y: Tensor) -> dict[str, Callable[
             raise RuntimeError("the network has no plain form that gives the same numbers")
         return form
 
-    for name in networks(args.hidden):
-        fresh = [networks(args.hidden)[name].to(x.device) for _ in range(4)]
-        forms = [form_of(model, fixed) for model, fixed in zip(fresh, (0, 0, 0, 1), strict=True)]
+    makers: dict[str, Callable[[], nn.Module]] = {"float": partial(float_network, args.hidden)}
+    for name, quantizers in SCHEMES.items():
+        makers[name] = partial(network, args.hidden, *quantizers)
+    for name, make in makers.items():
+        fresh = [make().to(x.device) for _ in range(4)]
+        forms = [form_of(model, fixed=model is fresh[3]) for model in fresh]
         add(name, fresh[0], fresh[0])
         if name != "float":
             add(f"{name}, plain", fresh[1], forms[1])

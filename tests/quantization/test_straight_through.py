@@ -2,27 +2,20 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Straight-through fine-tuning."""
 
-import os
-import signal
-
 import pytest
 import torch
 
 from dhq_brevitas.inr import training
-from dhq_brevitas.inr.network import Inr
 from dhq_brevitas.inr.quant_spec import QuantSpec
 from dhq_brevitas.inr.quantized import QuantInr
-from dhq_brevitas.inr.spec import InrSpec
 from dhq_brevitas.inr.training import (
     Interrupted,
     TrainSpec,
     evaluated_psnr,
-    fit_float,
     tensor_psnr,
 )
 from dhq_brevitas.nn.scales import LEARNED
 from dhq_brevitas.quantization import recipe
-from dhq_brevitas.quantization.calibration import calibrate
 from dhq_brevitas.quantization.post_training import post_train
 from dhq_brevitas.quantization.straight_through import (
     quantized_groups,
@@ -30,59 +23,9 @@ from dhq_brevitas.quantization.straight_through import (
     train_quantized,
 )
 from dhq_brevitas.signals.grid import code_bits, grid_codes, grid_step
-from dhq_brevitas.signals.pictures import load_image
+from small_trainings import SIZE, interrupt_at, quantized, same_state
 
 pytestmark = pytest.mark.filterwarnings("ignore:Named tensors")
-SIZE = 16
-
-
-@pytest.fixture(scope="module")
-def data():
-    """(pixel codes, coordinates, samples) of a small picture."""
-    picture = load_image("astronaut", SIZE)
-    codes = torch.from_numpy(grid_codes(picture.shape)).float()
-    return (
-        codes,
-        codes * grid_step((SIZE, SIZE)),
-        torch.from_numpy(picture.pixels).flatten(0, 1),
-    )
-
-
-@pytest.fixture(scope="module")
-def fitted(data):
-    _, coordinates, target = data
-    siren = Inr(InrSpec(hidden=16, layers=2))
-    fit_float(siren, coordinates, target, TrainSpec(200), progress=False)
-    return siren
-
-
-def small_siren():
-    return Inr(InrSpec(hidden=16, layers=2))
-
-
-def quantized(siren, codes, **quant):
-    model = QuantInr.from_float(
-        siren, QuantSpec(**quant), grid_step((SIZE, SIZE)), code_bits(grid_codes((SIZE, SIZE)))
-    )
-    calibrate(model, codes)
-    return model
-
-
-def interrupt_at(monkeypatch, step, number=signal.SIGINT):
-    """Sends a signal in the middle of a step, as Ctrl-C does."""
-    original = training.TrainingRun._one_step
-
-    def one_step(run, *args):
-        if run.step == step:
-            os.kill(os.getpid(), number)
-        return original(run, *args)
-
-    monkeypatch.setattr(training.TrainingRun, "_one_step", one_step)
-
-
-def same_state(one, other):
-    a, b = one.state_dict(), other.state_dict()
-    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
 @pytest.mark.parametrize("scale", ["po2", "float"])
@@ -200,4 +143,16 @@ def test_a_network_that_is_not_allowed_stays_as_it_was(data, fitted):
         model, codes, target, TrainSpec(4), post, progress=False, allowed=lambda: False
     )
     assert result.step == 0
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_data_that_do_not_fit_change_nothing(data, fitted):
+    codes, _, target = data
+    model = QuantInr.from_float(
+        fitted, QuantSpec(weight_bits=2), grid_step((SIZE, SIZE)), code_bits(codes.numpy())
+    )
+    post = post_train(model, codes)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(ValueError, match=r"inputs \(256, 2\) and target \(255, 3\)"):
+        straight_through(model, codes, target[1:], TrainSpec(4), post, progress=False)
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())

@@ -7,10 +7,6 @@ import pytest
 import torch
 
 from dhq_brevitas.inr import training
-from dhq_brevitas.inr.network import Inr
-from dhq_brevitas.inr.quant_spec import QuantSpec
-from dhq_brevitas.inr.quantized import QuantInr
-from dhq_brevitas.inr.spec import InrSpec
 from dhq_brevitas.inr.train_step import TrainStep, adam, load_adam
 from dhq_brevitas.inr.training import (
     Interrupted,
@@ -19,63 +15,11 @@ from dhq_brevitas.inr.training import (
     fit_float,
     tensor_psnr,
 )
-from dhq_brevitas.quantization.calibration import calibrate
 from dhq_brevitas.quantization.fine_tuning import freeze_quantized
 from dhq_brevitas.quantization.post_training import post_train
-from dhq_brevitas.signals.grid import code_bits, grid_codes, grid_step
-from dhq_brevitas.signals.pictures import load_image
+from small_trainings import interrupt_at, quantized, same_state, small_siren
 
 pytestmark = pytest.mark.filterwarnings("ignore:Named tensors")
-SIZE = 16
-
-
-@pytest.fixture(scope="module")
-def data():
-    """(pixel codes, coordinates, samples) of a small picture."""
-    picture = load_image("astronaut", SIZE)
-    codes = torch.from_numpy(grid_codes(picture.shape)).float()
-    return (
-        codes,
-        codes * grid_step((SIZE, SIZE)),
-        torch.from_numpy(picture.pixels).flatten(0, 1),
-    )
-
-
-@pytest.fixture(scope="module")
-def fitted(data):
-    _, coordinates, target = data
-    siren = Inr(InrSpec(hidden=16, layers=2))
-    fit_float(siren, coordinates, target, TrainSpec(200), progress=False)
-    return siren
-
-
-def small_siren():
-    return Inr(InrSpec(hidden=16, layers=2))
-
-
-def quantized(siren, codes, **quant):
-    model = QuantInr.from_float(
-        siren, QuantSpec(**quant), grid_step((SIZE, SIZE)), code_bits(grid_codes((SIZE, SIZE)))
-    )
-    calibrate(model, codes)
-    return model
-
-
-def interrupt_at(monkeypatch, step, number=signal.SIGINT):
-    """Sends a signal in the middle of a step, as Ctrl-C does."""
-    original = training.TrainingRun._one_step
-
-    def one_step(run, *args):
-        if run.step == step:
-            os.kill(os.getpid(), number)
-        return original(run, *args)
-
-    monkeypatch.setattr(training.TrainingRun, "_one_step", one_step)
-
-
-def same_state(one, other):
-    a, b = one.state_dict(), other.state_dict()
-    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
 def test_fit_reaches_the_picture(data):
