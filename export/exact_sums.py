@@ -9,11 +9,10 @@ import numpy as np
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 from qonnx.core.modelwrapper import ModelWrapper
 
-from dhq_brevitas.export.graph import FLOAT_INTEGER_BITS, IndexedGraph, attribute
+from dhq_brevitas.export.graph import FLOAT_INTEGER_BITS, QUANT_OPS, IndexedGraph, attribute
 from dhq_brevitas.export.hadamard_op import is_hadamard
 
 WIDE_SUFFIX = "_float64"
-QUANT_OPS = ("Quant", "IntQuant")
 AFFINE_OPS = ("Mul", "Add", "Sub", "Div", "Neg", "Cast", "Identity")
 # Functions that are monotone to the last bit in any implementation.
 MONOTONE_OPS = ("Relu", "Clip", "Max", "Min", "Floor", "Ceil", "Round")

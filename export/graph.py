@@ -23,6 +23,8 @@ from qonnx.util.basic import get_by_name
 
 # Bits of the integers that a floating-point format holds one by one.
 FLOAT_INTEGER_BITS = {TensorProto.FLOAT: 24, TensorProto.DOUBLE: 53}
+# QONNX's quantizer, under its older and its newer name.
+QUANT_OPS = ("Quant", "IntQuant")
 
 
 def describe(node: NodeProto) -> str:

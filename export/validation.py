@@ -28,7 +28,13 @@ from qonnx.custom_op.registry import getCustomOp
 from qonnx.util.basic import get_preferred_qonnx_opset
 
 from dhq_brevitas.export.domains import check_nodes
-from dhq_brevitas.export.graph import IndexedGraph, check_unique, describe, library_call
+from dhq_brevitas.export.graph import (
+    QUANT_OPS,
+    IndexedGraph,
+    check_unique,
+    describe,
+    library_call,
+)
 from dhq_brevitas.export.hadamard_op import is_hadamard
 from dhq_brevitas.export.inference import (
     MAX_BITS,
@@ -40,7 +46,6 @@ from dhq_brevitas.export.inference import (
 
 __all__ = ["check_is_graph", "checked"]
 
-QUANT_OPS = ("Quant", "IntQuant")
 # fmt: off
 ROUNDING_MODES = (
     "ROUND", "HALF_EVEN", "CEIL", "FLOOR", "UP", "DOWN", "HALF_UP", "HALF_DOWN",

@@ -11,12 +11,11 @@ from onnx import NodeProto
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
-from dhq_brevitas.export.graph import describe, only_consumer
+from dhq_brevitas.export.graph import QUANT_OPS, describe, only_consumer
 from dhq_brevitas.finn_flow.elementwise import (
     AFFINE_OPS,
     ELEMENTWISE_OPS,
     MONOTONE_OPS,
-    QUANT_OPS,
 )
 from dhq_brevitas.finn_flow.errors import FlowError, UnsupportedNodeError
 from dhq_brevitas.finn_flow.ops import (

@@ -27,11 +27,10 @@ from qonnx.util.basic import qonnx_make_model
 from dhq_brevitas.export.exact_sums import (
     AFFINE_OPS,
     MONOTONE_OPS,
-    QUANT_OPS,
     is_wide,
     with_exact_sums,
 )
-from dhq_brevitas.export.graph import FLOAT_INTEGER_BITS, constants, fans_out, variables
+from dhq_brevitas.export.graph import FLOAT_INTEGER_BITS, QUANT_OPS, constants, fans_out, variables
 from dhq_brevitas.finn_flow.ranges import IntegerRange
 
 # ONNX operators whose output element depends on the input elements at the same position only.

@@ -47,26 +47,36 @@ def training_form(model: nn.Module, inputs: Tensor) -> nn.Module | None:
     ``inputs`` are a few samples, float32 [N, …], on which the two are compared. Returns None where
     there is none: for quantized layers other than QuantLinear, QuantIdentity and
     QuantLookupActivation (and its kinds), for scales that are still being collected, and wherever
-    the outputs or gradients are not the same.
+    the outputs or gradients are not the same. Where a layer fails in it, a warning says so.
     """
     if any(_is_collecting(module) for module in model.modules()):
         return None
     if not any(isinstance(module, QuantLayerMixin) for module in model.modules()):
         return model
     scales, tables = _given(model, inputs)
+    failed: Exception | None = None
     # A table that becomes part of the next layer must not be used by anything else.
     for joined in (tables, {}) if tables and in_kernel(inputs) else ({},):
         try:
             form = _in_form(model, scales, _Tables(joined))
             if _same(model, form, inputs):
                 return form.train()
-        except Exception:  # whatever a network does that expects a QuantTensor
+        except _NoForm:
             continue
+        except Exception as error:  # whatever a network does that expects a QuantTensor
+            failed = error
+    if failed is not None:
+        warnings.warn(
+            "training calls the network's own modules, which takes several times longer: with "
+            f"plain tensors in place of QuantTensors it fails ({first_line(failed)})",
+            CompileWarning,
+            stacklevel=3,
+        )
     return None
 
 
 class CompileWarning(UserWarning):
-    """Training runs without being compiled."""
+    """Training runs uncompiled, more slowly than it could."""
 
 
 def compiled(form: nn.Module, samples: Tensor) -> Callable[[Tensor], Tensor]:

@@ -23,6 +23,7 @@ from torch.nn.parameter import is_lazy
 from torch.utils import _pytree as pytree
 
 from dhq_brevitas.tracing.calling import Calling
+from dhq_brevitas.util.errors import first_line
 from dhq_brevitas.util.hooks import evaluating
 
 __all__ = ["Captured", "capture", "check_module", "unwrapped", "where"]
@@ -179,8 +180,7 @@ def _untraceable(module: nn.Module, error: Exception) -> str:
         reason = "it takes a derivative, or keeps a tensor from one call for the next; do that "
         reason += "outside of forward"
     else:
-        reason = f"{kind}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
-        reason += "; use PyTorch operations on tensors only"
+        reason = f"{kind}: {first_line(error)}; use PyTorch operations on tensors only"
     return f"{type(module).__name__} cannot be traced{line}: {reason}"
 
 

@@ -30,8 +30,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 from qonnx.transformation.base import Transformation
 
-from dhq_brevitas.export.graph import constants, fans_out, only_consumer, variables
-from dhq_brevitas.finn_flow.elementwise import QUANT_OPS
+from dhq_brevitas.export.graph import QUANT_OPS, constants, fans_out, only_consumer, variables
 from dhq_brevitas.finn_flow.errors import FlowError
 from dhq_brevitas.finn_flow.host_affine import (
     OPERATORS,

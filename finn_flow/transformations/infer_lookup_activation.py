@@ -55,9 +55,8 @@ from qonnx.custom_op.registry import getCustomOp
 from qonnx.transformation.base import Transformation
 
 from dhq_brevitas.export.exact_sums import code_bounds, is_wide
-from dhq_brevitas.export.graph import constants, replace_nodes
+from dhq_brevitas.export.graph import QUANT_OPS, constants, replace_nodes
 from dhq_brevitas.finn_flow.elementwise import (
-    QUANT_OPS,
     DyadicAffine,
     ElementwisePart,
     NotConvertible,

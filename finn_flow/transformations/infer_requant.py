@@ -37,9 +37,14 @@ from qonnx.custom_op.registry import getCustomOp
 from qonnx.transformation.base import Transformation
 
 from dhq_brevitas.export.exact_sums import code_bounds, is_wide
-from dhq_brevitas.export.graph import FLOAT_INTEGER_BITS, constants, fans_out, replace_nodes
-from dhq_brevitas.finn_flow.elementwise import (
+from dhq_brevitas.export.graph import (
+    FLOAT_INTEGER_BITS,
     QUANT_OPS,
+    constants,
+    fans_out,
+    replace_nodes,
+)
+from dhq_brevitas.finn_flow.elementwise import (
     ElementwisePart,
     NotConvertible,
     chain_before,

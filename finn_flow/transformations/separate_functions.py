@@ -17,8 +17,8 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.transformation.base import Transformation
 
 from dhq_brevitas.export.exact_sums import AFFINE_OPS, MONOTONE_OPS
+from dhq_brevitas.export.graph import QUANT_OPS
 from dhq_brevitas.finn_flow.elementwise import (
-    QUANT_OPS,
     NotConvertible,
     chain_before,
     reachable_part,

@@ -159,11 +159,13 @@ def test_a_learned_scale_that_is_handed_on_gets_its_gradient():
 def test_a_network_that_looks_into_quant_tensors_has_no_form():
     class Looking(Residual):
         def forward(self, x):
-            return self.sine(self.first(self.codes(x))) * self.codes(x).value[:, :1]
+            return super().forward(x) * self.codes(x).value[:, :1]
 
     model = Looking()
     calibrate(model, CODES)
-    assert training_form(model.train(), CODES[:50]) is None
+    message = r"takes several times longer: .* fails \('Tensor' object has no attribute 'value'\)"
+    with pytest.warns(CompileWarning, match=message):
+        assert training_form(model.train(), CODES[:50]) is None
     assert model.training
 
 
