@@ -15,7 +15,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,9 @@ from dhq_brevitas.inr.packed import pack_network, unpack_network
 from dhq_brevitas.inr.quant_spec import QuantSpec
 from dhq_brevitas.inr.quantized import QuantInr
 from dhq_brevitas.inr.spec import InrSpec
-from dhq_brevitas.inr.training import TrainSpec, fit_float
+from dhq_brevitas.inr.training import TrainSpec, evaluated_psnr, fit_float
 from dhq_brevitas.quantization.fine_tuning import fine_tuning_rate
+from dhq_brevitas.quantization.narrowing import narrowed
 from dhq_brevitas.quantization.recipe import (
     FINE_TUNING_BATCH,
     FINE_TUNING_STEPS,
@@ -112,6 +113,20 @@ class Fitted:
         model.cpu()
         outputs = evaluate(model, inputs).outputs
         return Quantized(model, self.grid, self.low, self.high, psnr(self.target, outputs))
+
+    def narrowed(self, first_hidden: int) -> "Fitted":
+        """The same with so many neurons in the first hidden layer: those that are replaced best go.
+
+        See :func:`dhq_brevitas.quantization.narrowing.narrowed`. Raises ValueError unless it is
+        fewer than the layer has, and at least 1.
+
+        >>> fitted.narrowed(6).network.spec.sizes
+        [(1, 6), (6, 1)]
+        """
+        inputs = torch.from_numpy(self.codes).float() * self.grid.step
+        network = narrowed(self.network, inputs, first_hidden)
+        quality = evaluated_psnr(network, inputs, torch.from_numpy(self.target), None)
+        return replace(self, network=network, psnr=quality)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes all of it to one file, whole or not at all; see :meth:`load`.

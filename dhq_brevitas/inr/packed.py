@@ -101,7 +101,8 @@ def pack_network(
     probe = torch.zeros(1, model.spec.in_features)
     layers, plans = layer_codes(model, probe), model.plans
     header = {
-        "network": asdict(model.spec) | {"family": get_family(model.spec.family).name},
+        "network": {n: x for n, x in asdict(model.spec).items() if n != "first_hidden" or x}
+        | {"family": get_family(model.spec.family).name},
         "coordinates": [model.coordinate_step, model.coordinate_bits],
         "limits": _once(model.limits),
         "plan": {name: _once([getattr(plan, name) for plan in plans]) for name in PLANNED},
@@ -254,9 +255,8 @@ def _network(header: Mapping[str, Any], family: str | None) -> tuple[InrSpec, Qu
     for value in parameters.values():
         if value is not None and not _is_number(value):
             raise ValueError(f"parameters={str(parameters)[:60]!r} in its header are no numbers")
-    if sides["hidden"] ** 2 * (sides["layers"] - 1) > MAX_WEIGHTS:
-        raise ValueError(f"its header speaks of more than {MAX_WEIGHTS} weights")
-    spec = InrSpec(family=family or name, parameters=parameters, **sides)
+    first = given.get("first_hidden")
+    spec = InrSpec(family=family or name, parameters=parameters, first_hidden=first, **sides)
     if sum(n * m for n, m in spec.sizes) > MAX_WEIGHTS:
         raise ValueError(f"its header speaks of more than {MAX_WEIGHTS} weights")
     step, bits = _pair(header)

@@ -30,6 +30,7 @@ class InrSpec:
         in_features: coordinates, out_features: samples (3 for RGB, 1 for grey).
         family: name of an INR family, see :func:`dhq_brevitas.inr.families.get_family`.
         parameters: the family's numbers, such as ω; those not given have their defaults.
+        first_hidden: width of the first hidden layer, behind an encoding; None: ``hidden``.
 
     >>> InrSpec(hidden=16, layers=1, family="gaussian", parameters={"scale": 10.0}).sizes
     [(2, 16), (16, 3)]
@@ -41,9 +42,12 @@ class InrSpec:
     out_features: int = 3
     family: str = "siren"
     parameters: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    first_hidden: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("hidden", "in_features", "out_features"):
+        for name in ("hidden", "in_features", "out_features", "first_hidden"):
+            if name == "first_hidden" and self.first_hidden is None:
+                continue
             check_integer(name, getattr(self, name), 1)
             if getattr(self, name) > MAX_WIDTH:
                 problem = f"is out of range: use at most {MAX_WIDTH}"
@@ -64,7 +68,9 @@ class InrSpec:
     @property
     def sizes(self) -> list[tuple[int, int]]:
         """(in_features, out_features) of every linear layer."""
-        widths = [self.in_features, *[self.hidden] * self.layers, self.out_features]
+        first = self.hidden if self.first_hidden is None else self.first_hidden
+        others = [self.hidden] * (self.layers - 1)
+        widths = [self.in_features, first, *others, self.out_features]
         if self.encoding is not None:
             widths.insert(1, len(self.encoding[1]))
         return list(itertools.pairwise(widths))

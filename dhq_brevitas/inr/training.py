@@ -10,12 +10,10 @@ interrupted (on the same machine with the same number of threads).
 
 import math
 import os
-import signal
-import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -29,6 +27,7 @@ from dhq_brevitas.inr.train_step import TrainStep, adam, load_adam, train_step
 from dhq_brevitas.nn.training_form import compiled, training_form
 from dhq_brevitas.util.errors import ArgumentError, check_integer
 from dhq_brevitas.util.hooks import evaluated
+from dhq_brevitas.util.interrupts import deferred_interrupt
 from dhq_brevitas.util.states import load_tensors, restore, save_tensors
 
 __all__ = [
@@ -53,6 +52,7 @@ PROGRESS_EVERY = 20
 COMPILED_WORK = 2e10
 QUANTIZED_OPERATIONS = 6
 COMPARED = 64  # samples
+COLLAPSE, RECENT = 6.0, 10  # dB; losses, one every PROGRESS_EVERY steps, that are averaged
 
 
 class DivergedError(ValueError):
@@ -151,13 +151,16 @@ def fit_float(
             takes all inputs.
 
     Raises Interrupted after Ctrl-C or SIGTERM, once the step is finished and the state is saved.
-    Raises DivergedError for a loss that is not finite (too large a learning rate).
+    Raises DivergedError for a loss that is not finite (too large a learning rate), and warns of a
+    network that is COLLAPSE dB worse in the end than it was on the way.
     """
     check_data(inputs, target, project)
     groups = [{"params": list(model.parameters())}]
     run = TrainingRun(model, lambda: groups, spec, checkpoint, key, project)
     run.train(inputs, target, "fit", progress)
-    return run.finish(evaluated_psnr(model, inputs, target, project), spec.steps)
+    psnr = evaluated_psnr(model, inputs, target, project)
+    run.warn_of_collapse(psnr)
+    return run.finish(psnr, spec.steps)
 
 
 def check_data(inputs: Tensor, target: Tensor, project: Projection | None) -> None:
@@ -208,6 +211,7 @@ class TrainingRun:
     def __post_init__(self) -> None:
         self._run: Callable[[Tensor], Any] = self.model
         self._take_step: TrainStep | None = None
+        self._recent, self._least = deque[float](maxlen=RECENT), math.inf
         self._earlier_seconds = 0.0
         self._started = time.monotonic()
         state = self._read_checkpoint()
@@ -249,7 +253,7 @@ class TrainingRun:
             self._keep_best(evaluate())
         model.train()
         self._run = self._training_form(inputs)
-        with bar, _deferred_interrupt() as interrupted:
+        with bar, deferred_interrupt() as interrupted:
             while self.step < spec.steps:
                 before_step(self.step)
                 loss = self._one_step(inputs, target)
@@ -308,9 +312,21 @@ class TrainingRun:
                 f"training diverged at step {self.step} (loss {error}): use a smaller learning "
                 f"rate than {self.spec.learning_rate:g}"
             )
+        self._recent.append(error)
+        if len(self._recent) == RECENT:
+            self._least = min(self._least, sum(self._recent) / RECENT)
         best = "" if self.best is None else f", best {self.best['psnr']:.2f} dB"
         batch_psnr = 10 * math.log10(4 / error) if error else math.inf
         bar.set_postfix_str(f"{batch_psnr:.2f} dB{best}")
+
+    def warn_of_collapse(self, psnr: float) -> None:
+        before = 10 * math.log10(4 / self._least) if 0 < self._least < math.inf else -math.inf
+        if psnr < before - COLLAPSE:
+            warnings.warn(
+                f"training collapsed: it was at {before:.2f} dB on the way and ended at {psnr:.2f} "
+                f"dB; use a smaller learning rate than {self.spec.learning_rate:g}",
+                stacklevel=3,
+            )
 
     def _keep_best(self, psnr: float) -> None:
         if self.best is None or psnr > self.best["psnr"]:
@@ -361,28 +377,3 @@ class TrainingRun:
         if self.checkpoint is not None:
             Path(self.checkpoint).unlink(missing_ok=True)
         return result
-
-
-@contextmanager
-def _deferred_interrupt() -> Iterator[Callable[[], bool]]:
-    """Yields a function that tells whether Ctrl-C or SIGTERM came; the second one acts at once.
-
-    An exception in the middle of an optimizer step would leave weights that no checkpoint can
-    continue exactly.
-    """
-    received: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-
-    def note(number: int, frame: Any) -> None:
-        if received:
-            raise KeyboardInterrupt
-        received.append(number)
-
-    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(received)
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

@@ -174,6 +174,36 @@ def test_quality_benchmark(tmp_path):
     assert list(cell["ptq_float_scales"]) == ["linear0", "linear1", "linear2"]
 
 
+def test_rounding_bound(tmp_path):
+    options = ["--pictures", "camera", "--size", 16, "--hidden", 16, "--layers", 2, "--steps", 300]
+    text = run("rounding_bound", "--out", tmp_path, *options, "--bits", "W3A8", "--qat", 0)
+    rows = re.findall(r"(?m)^\| camera, W3A8 \| (\w+) \|(.*)\|$", text)
+    values = {name: [float(x) for x in row.split("|")] for name, row in rows[:2]}
+    assert list(values) == ["linear1", "linear2"]
+    for _, _, ours, most, below in values.values():
+        assert below == pytest.approx(most - ours, abs=0.011)
+    _, nearest, ours, most, _ = values["linear1"]  # the other has one row: no average
+    assert nearest < ours < most
+    alone = {name: float(row.split("|")[0]) for name, row in rows[2:]}
+    assert list(alone) == ["none", "linear0", "linear1", "linear2"]
+    assert max(alone, key=alone.__getitem__) == "none"
+
+
+def test_the_bound_of_rounding_is_below_the_best_of_all_roundings_and_near_it():
+    from rounding_bound import least_error
+
+    generator = torch.Generator().manual_seed(0)
+    one = torch.ones(1, 1, dtype=torch.float64)
+    assert least_error(one, 0.5 * one) == pytest.approx(0.25 / 12)  # a uniform error, exactly
+    codes = torch.cartesian_prod(*[torch.arange(-6.0, 7.0)] * 3).double()
+    for _ in range(3):
+        factor = torch.randn(3, 3, generator=generator).double()
+        hessian = factor @ factor.T + torch.eye(3)
+        errors = torch.rand(500, 1, 3, generator=generator).double() - codes
+        best = ((errors @ hessian) * errors).sum(dim=2).min(dim=1).values.mean().item()
+        assert 0.95 < least_error(hessian, one) / best < 1.02  # 500 samples: some percent
+
+
 def test_kodak_curve(tmp_path, monkeypatch):
     import kodak_curve
 

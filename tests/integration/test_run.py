@@ -51,7 +51,10 @@ VARIANTS = {
         ["--hidden", 16, "--layers", 2, "--signs-seed", 3, "--rotation", "after"],
     ),
     "one scale a tensor": (16, 16, 3, ["--hidden", 16, "--granularity", "tensor"]),
-    "planned": (16, 16, 3, ["--hidden", 16, "--layers", 2, "--scheme", "auto"]),
+    "planned, narrowed": (
+        *(16, 16, 3),
+        ["--hidden", 16, "--first-hidden", 12, "--layers", 2, "--scheme", "auto"],
+    ),
 }
 MORE_VARIANTS = {
     "grey, five layers": (16, 16, 1, ["--hidden", 16, "--layers", 5]),

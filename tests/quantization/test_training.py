@@ -183,6 +183,17 @@ def test_divergence_is_an_error(data):
         fit_float(siren, coordinates, target, TrainSpec(20), progress=False)
 
 
+def test_a_training_that_collapses_with_a_finite_loss_is_said(data, monkeypatch):
+    _, coordinates, target = data
+    spec = TrainSpec(400, learning_rate=1e-3)
+    fit_float(small_siren(), coordinates, target, spec, progress=False)  # without a warning
+    rate = TrainSpec.rate_fraction
+    leaping = lambda spec, step: rate(spec, step) if step < 380 else 300.0  # noqa: E731
+    monkeypatch.setattr(TrainSpec, "rate_fraction", leaping)
+    with pytest.warns(UserWarning, match=r"it was at \d\d\.\d\d dB .* rate than 0\.001$"):
+        fit_float(small_siren(), coordinates, target, spec, progress=False)
+
+
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
 def test_compiled_training_resumes_to_the_same_bits(data, fitted, tmp_path, monkeypatch):
     """With the compiler's front end: its back end takes a minute to find the processor's kind."""

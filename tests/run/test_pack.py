@@ -40,7 +40,7 @@ SIGNALS = {
 def make(path: Path, until: str = "quantize", task: str = "picture", **options) -> RunFolder:
     """A run folder; options of the fit and of the quantization."""
     signal, size = SIGNALS.get(task, ("astronaut", 16))
-    fit = {"family": "siren", "hidden": 16, "layers": 1}
+    fit = {"family": "siren", "hidden": 16, "first_hidden": None, "layers": 1}
     fit = {name: options.pop(name, default) for name, default in fit.items()}
     stages = {
         "fit": FitOptions(signal, task=task, size=size, steps=20, **fit),
@@ -86,7 +86,7 @@ def test_every_task(tmp_path, task):
         {"layers": 2, "scale": "float", "rotation": "output", "signs_seed": 3},
         {"scale": "dyadic", "rotation": "after", "weight_bits": 3},
         {"family": "relu", "scheme": "stock"},
-        {"family": "finer", "scheme": "auto", "weight_bits": 5, "hidden": 8},
+        {"family": "finer", "scheme": "auto", "weight_bits": 5, "hidden": 8, "first_hidden": 6},
     ],
     ids=str,
 )

@@ -29,6 +29,8 @@ pytestmark = pytest.mark.filterwarnings("ignore")
         (["--layers", "33"], "--layers 33 is out of range: use 1 to 32"),
         (["--hidden", "33"], "--rotation 'input' applies to no layer of sizes [(2, 33), (33, 33)"),
         (["--hidden", "0"], "--hidden 0 must be at least 1"),
+        (["--first-hidden", "999"], "--first-hidden 999 is what to keep of hidden="),
+        (["--first-hidden", "0"], "--first-hidden 0 must be at least 1"),
         (["--rotation", "sideways"], "--rotation 'sideways' is unknown: use 'input', "),
         (["--rotation", "none,input"], "rotation has 2 entries, the network 4 linear layers"),
         (["--steps", "-1"], "--steps -1 must be at least 0"),

@@ -17,6 +17,8 @@ Names and what they are:
 * ``plan``: our planner, float scales; ``plan, po2`` and ``plan, dyadic``: the same with scales that
   are powers of two, or have mantissas of 2 or 3 bits. Plans are kept in OUT/plans, as files that
   ``dhq quantize --plan`` takes;
+* ``plan, narrowed``: the planner, within the same bits of all weights in total, on the network with
+  21 of 32 neurons kept in its first hidden layer (:mod:`dhq_brevitas.quantization.narrowing`);
 * ``float`` (bits ``W32A32``): the float network, and the better of two that were trained for as
   many steps as the others in total. Fine-tuning is also more training, and this tells how much of a
   gain that is.
@@ -45,9 +47,11 @@ from dhq_brevitas.inr.quantized import QuantInr
 from dhq_brevitas.inr.spec import InrSpec
 from dhq_brevitas.inr.training import TrainSpec, fit_float
 from dhq_brevitas.nn.scales import ScaleKind
+from dhq_brevitas.planning.alternatives import Budget
 from dhq_brevitas.planning.plan_file import plan_to_json, read_plan
 from dhq_brevitas.planning.search import make_plan
 from dhq_brevitas.quantization.fine_tuning import fine_tuning_rate
+from dhq_brevitas.quantization.narrowing import narrowed
 from dhq_brevitas.quantization.post_training import PostTrained, post_train
 from dhq_brevitas.quantization.recipe import fine_tune
 from dhq_brevitas.quantization.settle import settle
@@ -259,12 +263,17 @@ def uniform(run: Run, learned: bool = False, first: int | None = 12, **options: 
     return quantized(run, spec, learned)
 
 
-def planned(run: Run, **options: Any) -> Any:
+def planned(run: Run, narrow: bool = False, **options: Any) -> Any:
     """Our planner, with the bits of the uniform scheme whose first layer has 12."""
+    base = QuantSpec(weight_bits=run.weight_bits, act_bits=run.act_bits, **options)
+    budget = None
+    if narrow:
+        budget = Budget(weight_bits(run.build(base).plans), run.act_bits)
+        width = run.job.hidden * 21 // 32
+        run = replace(run, network=narrowed(run.network, run.data.coordinates, width))
     if not run.plan_file.exists():
-        base = QuantSpec(weight_bits=run.weight_bits, act_bits=run.act_bits, **options)
         model = run.build(QuantSpec(scheme=Scheme.STOCK))
-        plan = make_plan(model, run.data.codes, base, progress=False)
+        plan = make_plan(model, run.data.codes, base, budget, progress=False)
         check_writable_folder(run.plan_file.parent)
         write_json(run.plan_file, plan_to_json(plan))
     layers = read_plan(run.plan_file)
@@ -324,6 +333,7 @@ SCHEMES: dict[str, QualityScheme] = {
     "torch.ao": QualityScheme(baselines.torch_ao, lambda bits: max(parse_bits(bits)) <= 8),
     "Brevitas rotation": QualityScheme(baselines.brevitas_rotation),
     "plan": QualityScheme(partial(planned, scale="float")),
+    "plan, narrowed": QualityScheme(partial(planned, scale="float", narrow=True)),
     "plan, po2": QualityScheme(partial(planned, scale="po2")),
     "plan, dyadic": QualityScheme(partial(planned, scale="dyadic")),
 }
