@@ -4,5 +4,5 @@
 
 from hypothesis import settings
 
-settings.register_profile("dhq", deadline=None, derandomize=True, max_examples=30)
+settings.register_profile("dhq", deadline=None, derandomize=True, max_examples=20)
 settings.load_profile("dhq")

@@ -76,6 +76,7 @@ def test_every_public_name_exists():
     assert set(quantizers.__all__) - {"rotated"} <= set(dhq_brevitas.__all__)
 
 
+@pytest.mark.exhaustive
 def test_every_module_can_be_the_first_that_is_imported():
     code = """
 import importlib, pkgutil, sys

@@ -226,7 +226,7 @@ def check(network: list[Layer], seed: int) -> None:
         )
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(networks(), st.integers(0, 1000))
 def test_random_networks(network, seed):
     check(network, seed)

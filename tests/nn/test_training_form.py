@@ -71,7 +71,7 @@ def assert_same(found, expected):
     st.none() | st.integers(0, 9),
     st.sampled_from(["siren", "relu", "gaussian", "wire", "finer"]),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_random_networks_are_the_same(rotation, scale, scheme, weights, acts, seed, family):
     rotated = {} if scheme == "stock" else {"rotation": rotation, "signs_seed": seed}
     model = quantized(

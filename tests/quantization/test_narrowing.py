@@ -15,6 +15,7 @@ from dhq_brevitas.inr.spec import InrSpec
 from dhq_brevitas.quantization.narrowing import narrowed
 from dhq_brevitas.util.errors import ArgumentError
 
+pytestmark = pytest.mark.once
 POINTS = torch.cartesian_prod(*[torch.linspace(-1, 1, 24)] * 2)
 
 
