@@ -183,7 +183,7 @@ def test_limits_on_hardware_change_the_plan_and_the_build_keeps_them(tmp_path, m
     few = functools.partial(search.make_plan, max_trials=2)
     monkeypatch.setattr(search, "make_plan", few)
     out, options = tmp_path / "out", ["--weight-bits", 4, "--cycles-per-sample", 16]
-    fit = ["--size", 12, "--hidden", 16, "--layers", 2, "--steps", 40]
+    fit = ["--size", 12, "--hidden", 8, "--layers", 1, "--steps", 40]
     assert run("fit", picture(tmp_path, 12, 12, 3), "--out", out, *fit) == 0
     assert run("plan", "--out", out, *options, "--max-lut", 10**6) == 0
     free = json.loads((out / "layer_plan.json").read_text())

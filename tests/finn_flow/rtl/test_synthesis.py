@@ -68,7 +68,10 @@ def luts(cells: dict[str, int]) -> int:
     return sum(n for name, n in cells.items() if re.fullmatch(r"LUT\d|INV", name))
 
 
-@pytest.mark.parametrize(("order", "lanes"), [(256, 1), (256, 8), (16, 16)])
+@pytest.mark.parametrize(
+    ("order", "lanes"),
+    [(256, 1), pytest.param(256, 8, marks=pytest.mark.exhaustive), (16, 16)],
+)
 def test_adders_at_the_bound(order: int, lanes: int, tmp_path: Path) -> None:
     """One carry chain per lane and stage, SIMD·log2 N in all; beyond them only index counters."""
     cells = synthesize("hadamard_transform", f"N={order} SIMD={lanes} IN_WIDTH=8", tmp_path)
