@@ -195,7 +195,8 @@ def test_damage(data, message):
     ("values", "message"),
     [
         ({"network/hidden": 2**40}, "hidden=1099511627776 in its header is out of range: 1 to"),
-        ({"network/hidden": 2**16, "network/layers": 32}, "speaks of more than 67108864 weights"),
+        ({"network/hidden": 2**14, "network/layers": 32}, "speaks of more than 67108864 weights"),
+        ({"network/first_hidden": "all"}, "first_hidden=.all. must be an integer"),
         ({"network/hidden": 60000}, "hidden=60000 is out of range"),
         ({"network/hidden": True}, "hidden='True' in its header is none"),
         ({"network/layers": 0}, "layers=0 in its header is out of range"),
