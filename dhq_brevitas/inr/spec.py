@@ -45,9 +45,8 @@ class InrSpec:
     first_hidden: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("hidden", "in_features", "out_features", "first_hidden"):
-            if name == "first_hidden" and self.first_hidden is None:
-                continue
+        given = () if self.first_hidden is None else ("first_hidden",)
+        for name in ("hidden", "in_features", "out_features", *given):
             check_integer(name, getattr(self, name), 1)
             if getattr(self, name) > MAX_WIDTH:
                 problem = f"is out of range: use at most {MAX_WIDTH}"

@@ -3,6 +3,8 @@
 """The registry of stages, their options, and what decides whether a stage runs again."""
 
 import importlib.metadata
+import json
+import re
 import subprocess
 import sys
 import typing
@@ -238,3 +240,15 @@ def test_stages_on_a_gpu(tmp_path):
     codes = folder.array("quant.npz", "codes")
     assert codes.shape == (256, 1)
     assert all(isinstance(layer, LayerPlan) for layer in loaded.quantized_network.plans)
+
+
+def test_what_narrowing_leaves_is_said_and_kept(tmp_path, capsys):
+    options = ["--size", 16, "--hidden", 24, "--first-hidden", 16, "--layers", 1, "--steps", 200]
+    assert run("fit", "astronaut", "--out", tmp_path, *options) == 0
+    said = capsys.readouterr().out
+    before, after = re.search(
+        r"24 -> 16 neurons; the fit had (\S+) dB and has (\S+)\n", said
+    ).groups()
+    values = json.loads((tmp_path / "summary.json").read_text())
+    assert f"{values['psnr_fit']:.2f}" == after == f"{values['psnr_float']:.2f}"
+    assert float(after) < float(before)

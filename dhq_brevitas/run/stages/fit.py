@@ -167,7 +167,7 @@ def determines(stage: Stage, options: FitOptions) -> dict[str, Any]:
 def run(stage: Stage, options: FitOptions) -> Results:
     """signal.npz, the original as the task shows it, float.pt, float.npz."""
     from dhq_brevitas.inr.network import Inr
-    from dhq_brevitas.inr.training import fit_float
+    from dhq_brevitas.inr.training import evaluated_psnr, fit_float
     from dhq_brevitas.quantization.narrowing import narrowed
     from dhq_brevitas.util.hooks import evaluated
     from dhq_brevitas.util.states import save_state
@@ -179,22 +179,22 @@ def run(stage: Stage, options: FitOptions) -> Results:
         stage.say(f"note: {note}")
     spec = inr_spec(options, problem.axes, problem.channels)
     model = Inr(replace(spec, first_hidden=None), options.seed).to(device)
-    coordinates = (problem.fit_inputs * problem.step).to(device)
-    trained = fit_float(
+    data = (problem.fit_inputs * problem.step).to(device), problem.fit_target.to(device)
+    quality_of_fit = fit_float(
         model,
-        coordinates,
-        problem.fit_target.to(device),
+        *data,
         train_spec(options),
         folder.file("fit_checkpoint.pt"),
         stage.key,
         stage.progress,
         problem.project,
-    )
+    ).psnr
     if spec.first_hidden is not None:
-        model = narrowed(model, coordinates, spec.first_hidden)
+        before, model = quality_of_fit, narrowed(model, data[0], spec.first_hidden)
+        quality_of_fit = evaluated_psnr(model, *data, problem.project)
         stage.say(
             f"first hidden layer: {spec.hidden} -> {spec.first_hidden} neurons; "
-            f"{trained.psnr:.2f} dB before"
+            f"the fit had {before:.2f} dB and has {quality_of_fit:.2f}"
         )
     save_state(folder.file(FLOAT), model.cpu())
     outputs = evaluated(model, problem.inputs * problem.step).numpy()
@@ -209,7 +209,7 @@ def run(stage: Stage, options: FitOptions) -> Results:
             "channels": problem.channels,
             "notes": list(problem.notes),
         },
-        "psnr_fit": trained.psnr,
+        "psnr_fit": quality_of_fit,
         **problem.results,
         **quality,
     }
