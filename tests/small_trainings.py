@@ -22,10 +22,14 @@ def small_siren():
     return Inr(InrSpec(hidden=16, layers=2))
 
 
-def quantized(siren, codes, **quant):
-    model = QuantInr.from_float(
+def uncalibrated(siren, **quant):
+    return QuantInr.from_float(
         siren, QuantSpec(**quant), grid_step((SIZE, SIZE)), code_bits(grid_codes((SIZE, SIZE)))
     )
+
+
+def quantized(siren, codes, **quant):
+    model = uncalibrated(siren, **quant)
     calibrate(model, codes)
     return model
 

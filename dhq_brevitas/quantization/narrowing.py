@@ -9,8 +9,9 @@ about 150. The rest costs weights, bits and multipliers.
 With centered activations, covariance H = hᵀh/N and the next layer's weights W [m, n], leaving out
 neuron j and letting the others make up for it costs the next pre-activations a mean squared error
 of |W_j|² / (H⁻¹)_jj (Hassibi and Stork, "Second order derivatives for network pruning: optimal
-brain surgeon", 1992). The least of these goes, one after another. What is left gets the weights of
-least squares, and the next bias the difference of the means.
+brain surgeon", 1992). The least of these goes, one after another, and its weights W_j are spread
+over the rest, W -= W_j (H⁻¹)_j / (H⁻¹)_jj, which leaves those of least squares. The next bias gets
+the difference of the means.
 """
 
 from dataclasses import replace
@@ -46,8 +47,7 @@ def narrowed(network: Inr, inputs: Tensor, width: int) -> Inr:
         x = activation(linear(x))
     hessian, _ = damped_hessian(x)
     weight = follower.weight.double()
-    kept = _least_missed(hessian, weight, width)
-    fitted = torch.linalg.solve(hessian[kept][:, kept], (weight @ hessian)[:, kept].T).T
+    kept, fitted = _without_least_missed(hessian, weight, width)
     mean = x.double().mean(dim=0)
     narrow = Inr(replace(spec, first_hidden=width)).to(inputs.device)
     state = network.state_dict()
@@ -73,8 +73,8 @@ def check_first_hidden(first_hidden: int | None, hidden: int) -> None:
         )
 
 
-def _least_missed(hessian: Tensor, weight: Tensor, width: int) -> Tensor:
-    """Indices of the columns that are left; see the module docstring."""
+def _without_least_missed(hessian: Tensor, weight: Tensor, width: int) -> tuple[Tensor, Tensor]:
+    """Indices of the columns that are left, and their weights of least squares [m, width]."""
     kept = torch.arange(len(hessian), device=hessian.device)
     inverse = torch.linalg.inv(hessian)
     while len(kept) > width:
@@ -84,4 +84,4 @@ def _least_missed(hessian: Tensor, weight: Tensor, width: int) -> Tensor:
         inverse = inverse - torch.outer(inverse[:, j], inverse[j]) / inverse[j, j]
         left = torch.arange(len(kept), device=kept.device) != j
         kept, weight, inverse = kept[left], weight[:, left], inverse[left][:, left]
-    return kept
+    return kept, weight

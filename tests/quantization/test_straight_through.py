@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Straight-through fine-tuning."""
 
+import copy
+
 import pytest
 import torch
 
 from dhq_brevitas.inr import training
-from dhq_brevitas.inr.quant_spec import QuantSpec
-from dhq_brevitas.inr.quantized import QuantInr
 from dhq_brevitas.inr.training import (
     Interrupted,
     TrainSpec,
@@ -22,8 +22,7 @@ from dhq_brevitas.quantization.straight_through import (
     straight_through,
     train_quantized,
 )
-from dhq_brevitas.signals.grid import code_bits, grid_codes, grid_step
-from small_trainings import SIZE, interrupt_at, quantized, same_state
+from small_trainings import interrupt_at, quantized, same_state, uncalibrated
 
 pytestmark = pytest.mark.filterwarnings("ignore:Named tensors")
 
@@ -110,12 +109,7 @@ def test_few_bits_are_trained_straight_through(data, fitted, monkeypatch, bits, 
             return original(*arguments, **options)
 
         monkeypatch.setattr(recipe, name, noted)
-    model = QuantInr.from_float(
-        fitted,
-        QuantSpec(weight_bits=bits, first_weight_bits=bits, scale="float"),
-        grid_step((SIZE, SIZE)),
-        code_bits(grid_codes((SIZE, SIZE))),
-    )
+    model = uncalibrated(fitted, weight_bits=bits, first_weight_bits=bits, scale="float")
     rounded = []
     result = recipe.quantize_in_place(
         model,
@@ -132,27 +126,26 @@ def test_few_bits_are_trained_straight_through(data, fitted, monkeypatch, bits, 
     assert evaluated_psnr(model, codes, target, None) == pytest.approx(result.psnr, abs=0.1)
 
 
+def with_two_bits(fitted, codes):
+    """A network of two bit weights after rounding, what that returned, and a copy of it."""
+    model = uncalibrated(fitted, weight_bits=2)
+    post = post_train(model, codes)
+    return model, post, copy.deepcopy(model)
+
+
 def test_a_network_that_is_not_allowed_stays_as_it_was(data, fitted):
     codes, _, target = data
-    model = QuantInr.from_float(
-        fitted, QuantSpec(weight_bits=2), grid_step((SIZE, SIZE)), code_bits(codes.numpy())
-    )
-    post = post_train(model, codes)
-    before = {name: value.clone() for name, value in model.state_dict().items()}
+    model, post, before = with_two_bits(fitted, codes)
     result = straight_through(
         model, codes, target, TrainSpec(4), post, progress=False, allowed=lambda: False
     )
     assert result.step == 0
-    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert same_state(model, before)
 
 
 def test_data_that_do_not_fit_change_nothing(data, fitted):
     codes, _, target = data
-    model = QuantInr.from_float(
-        fitted, QuantSpec(weight_bits=2), grid_step((SIZE, SIZE)), code_bits(codes.numpy())
-    )
-    post = post_train(model, codes)
-    before = {name: value.clone() for name, value in model.state_dict().items()}
+    model, post, before = with_two_bits(fitted, codes)
     with pytest.raises(ValueError, match=r"inputs \(256, 2\) and target \(255, 3\)"):
         straight_through(model, codes, target[1:], TrainSpec(4), post, progress=False)
-    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert same_state(model, before)
