@@ -6,27 +6,34 @@
 
 A code q of 8 bits stands for round(q / 2^(8-b)) at b bits, with the step 2^(8-b) times as large, so
 one accelerator runs all of them: at b bits its weight memories hold the rounded codes, moved up.
-PSNR in dB of five ways to have them, from the same float network, first layer 12 bits throughout:
+PSNR in dB of six ways to have them, from the same float network, first layer 12 bits throughout:
 
 * ``own``: a network for each width, fine-tuned by itself;
 * ``own, as many steps``: the 8 bit one, fine-tuned for as many steps as all of ``refined``;
 * ``cut``: the fine-tuned 8 bit network's codes, rounded;
 * ``refined``: fewest bits first: the 4 bit network is fine-tuned, then each wider one starts from
   it and may choose only among codes that round to its. Biases are each width's own;
-* ``ends``: the 4 bit network, the 8 bit one refined from it at once, and this one's codes rounded.
+* ``ends``: the 4 bit network, the 8 bit one refined from it at once, and this one's codes rounded;
+* ``together``: from ``ends`` on, one set of weights trained straight through the rounding of all
+  widths at once, for the sum of their logarithmic errors, in as many steps as all of ``refined``,
+  at the fit's rate; the best sum, looked at every hundred steps, is kept.
 """
 
 import argparse
+import copy
 import itertools
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.func import functional_call
 
 import dhq_brevitas as dhq
 from dhq_brevitas.inr.integers import layer_codes
+from dhq_brevitas.inr.layers import fold_of
 from dhq_brevitas.inr.quantized import QuantInr
 from dhq_brevitas.inr.training import TrainSpec, evaluated_psnr
 from dhq_brevitas.nn.proxies import weight_rotation
@@ -36,6 +43,8 @@ from dhq_brevitas.quantization.post_training import PostTrained, code_grid, post
 from quality.pictures import fit_picture
 
 WIDTHS = (4, 5, 6, 8)
+BATCH = 4096
+EVALUATE_EVERY = 100
 
 
 class Shared:
@@ -61,7 +70,7 @@ class Shared:
         self, model: QuantInr, bits: int, post: PostTrained, steps: int, **options: Any
     ) -> QuantInr:
         rate = fine_tuning_rate(self.fitted.learning_rate, self.spec(bits), steps)
-        spec = TrainSpec(steps, 4096, rate)
+        spec = TrainSpec(steps, BATCH, rate)
         freeze_quantized(model, self.codes, self.target, spec, post, progress=False, **options)
         return model.eval()
 
@@ -116,8 +125,79 @@ class Shared:
         check_nested(codes)
         return models
 
+    def together(self, models: dict[int, QuantInr], steps: int) -> dict[int, QuantInr]:
+        """Networks of all widths whose weights are the upper bits of one set, trained at once."""
+        models = copy.deepcopy(models)
+        shared = _UpperBits(models)
+        groups = shared.groups(self.fitted.learning_rate)
+        optimizer = torch.optim.Adam(groups)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+        generator = torch.Generator().manual_seed(0)
+        best, kept = -math.inf, models
+        for step in range(steps + 1):
+            if step % EVALUATE_EVERY == 0 or step == steps:
+                shared.write()
+                total = sum(self.psnr(model.eval()) for model in models.values())
+                if total > best:
+                    best, kept = total, copy.deepcopy(models)
+            drawn = torch.randint(len(self.codes), (BATCH,), generator=generator)
+            loss = torch.zeros(())
+            for bits, model in models.items():
+                outputs = functional_call(model.train(), shared.weights(bits), self.codes[drawn])
+                loss = loss + (outputs - self.target[drawn]).square().mean().log()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+        for bits in WIDTHS[:-1]:
+            check_nested({width: integers(kept[width]) for width in (bits, 8)})
+        return kept
+
     def psnr(self, model: QuantInr) -> float:
         return evaluated_psnr(model, self.codes, self.target, None)
+
+
+class _UpperBits:
+    """The weights behind the first layer of networks of several widths, all made of 8 bit codes."""
+
+    def __init__(self, models: dict[int, QuantInr]) -> None:
+        self.models = models
+        self.layers = models[8].linears[1:]
+        self.steps = [grid_of(layer)[0].float() for layer in self.layers]
+        self.free = [
+            weight_rotation(layer).rotate_weight(layer.weight.detach()).requires_grad_()
+            for layer in self.layers
+        ]
+        # Codes beyond these would be clipped at the fewest bits.
+        size, (_, low, high) = 2 ** (8 - min(models)), grid_of(models[min(models)].linears[1])
+        self.range = low * size - size // 2, high * size + size // 2 - 1
+
+    def groups(self, rate: float) -> list[dict[str, Any]]:
+        """Adam's: the weights of all, and each network's biases."""
+        weights = [
+            {"params": [free], "lr": rate * fold_of(layer).weight}
+            for free, layer in zip(self.free, self.layers, strict=True)
+        ]
+        linears = [layer for model in self.models.values() for layer in model.linears]
+        return weights + [{"params": [x.bias], "lr": rate * fold_of(x).bias} for x in linears]
+
+    def weights(self, bits: int) -> dict[str, Tensor]:
+        """What a network of ``bits`` computes with, by the names of its parameters."""
+        found = {}
+        for index, (free, step) in enumerate(zip(self.free, self.steps, strict=True), 1):
+            codes = torch.clamp(torch.round(free / step), *self.range)
+            upper = rounded_to(codes, 8, bits) * (step * 2 ** (8 - bits))
+            straight_through = free + (upper - free).detach()
+            turned = weight_rotation(self.layers[index - 1]).unrotate_weight(straight_through)
+            found[f"linear{index}.weight"] = turned
+        return found
+
+    @torch.no_grad()
+    def write(self) -> None:
+        """Gives each network its weights."""
+        for bits, model in self.models.items():
+            for name, weight in self.weights(bits).items():
+                model.get_parameter(name).copy_(weight)
 
 
 def grid_of(layer: Any) -> tuple[Tensor, int, int]:
@@ -173,6 +253,7 @@ def main() -> None:
         rows["refined"] = shared.all_refined(own[4], WIDTHS)
         ends = shared.all_refined(own[4], (4, 8))
         rows["ends"] = ends | {bits: shared.cut(ends[8], bits) for bits in WIDTHS[1:-1]}
+        rows["together"] = shared.together(rows["ends"], len(WIDTHS) * args.qat_steps)
         for name, models in rows.items():
             cells = (f" {shared.psnr(models[b]):.2f} |" if b in models else " |" for b in WIDTHS)
             print(

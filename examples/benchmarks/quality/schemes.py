@@ -268,9 +268,11 @@ def planned(run: Run, narrow: bool = False, **options: Any) -> Any:
     base = QuantSpec(weight_bits=run.weight_bits, act_bits=run.act_bits, **options)
     budget = None
     if narrow:
-        budget = Budget(weight_bits(run.build(base).plans), run.act_bits)
+        whole = run.build(base).plans
         width = run.job.hidden * 21 // 32
         run = replace(run, network=narrowed(run.network, run.data.coordinates, width))
+        inputs = [sum(x.in_features for x in plans[1:]) for plans in (whole, run.build(base).plans)]
+        budget = Budget(weight_bits(whole), run.act_bits * inputs[0] / inputs[1])
     if not run.plan_file.exists():
         model = run.build(QuantSpec(scheme=Scheme.STOCK))
         plan = make_plan(model, run.data.codes, base, budget, progress=False)
