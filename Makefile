@@ -29,8 +29,11 @@ export OMP_NUM_THREADS ?= 1
 MINUTES ?= 120
 SEED ?= 0
 
+ifndef SIDE_BY_SIDE
 .NOTPARALLEL:
-.PHONY: help demo docs test lint types test-finn test-core test-rtl test-exhaustive prove soak clean
+endif
+.PHONY: help demo docs test environments lint types test-finn test-core test-rtl test-exhaustive \
+	prove soak clean
 
 help:
 	@echo "make demo   fit, quantize, export, map to FINN and check a bundled picture (runs/demo)"
@@ -52,7 +55,11 @@ docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
 	@echo "site/index.html; to search in it, serve it: python3 -m http.server -d site"
 
-test: lint types test-finn test-core
+test: environments lint types test-finn test-core
+
+# Both at once, since each mostly unpacks files on one processor.
+environments:
+	@$(MAKE) --no-print-directory --jobs=2 SIDE_BY_SIDE=yes $(READY) $(CORE_READY)
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .
