@@ -25,9 +25,9 @@ from tqdm.auto import tqdm
 
 from dhq_brevitas.inr.train_step import TrainStep, adam, load_adam, train_step
 from dhq_brevitas.nn.training_form import compiled, training_form
+from dhq_brevitas.util.deferred import deferred_interrupt
 from dhq_brevitas.util.errors import ArgumentError, check_integer
 from dhq_brevitas.util.hooks import evaluated
-from dhq_brevitas.util.interrupts import deferred_interrupt
 from dhq_brevitas.util.states import load_tensors, restore, save_tensors
 
 __all__ = [

@@ -47,9 +47,15 @@ def training_form(model: nn.Module, inputs: Tensor) -> nn.Module | None:
     ``inputs`` are a few samples, float32 [N, …], on which the two are compared. Returns None where
     there is none: for quantized layers other than QuantLinear, QuantIdentity and
     QuantLookupActivation (and its kinds), for scales that are still being collected, and wherever
-    the outputs or gradients are not the same. Where a layer fails in it, a warning says so.
+    the outputs or gradients are not the same. A warning says so where a layer fails in it, and
+    where scales are still being collected.
     """
-    if any(_is_collecting(module) for module in model.modules()):
+    collecting = [name for name, module in model.named_modules() if _is_collecting(module)]
+    if collecting:
+        _warn_of_own_modules(
+            f"{collecting[0]} still collects what its scale is made of: calibrate the network "
+            "first, or take out what it never calls"
+        )
         return None
     if not any(isinstance(module, QuantLayerMixin) for module in model.modules()):
         return model
@@ -66,13 +72,18 @@ def training_form(model: nn.Module, inputs: Tensor) -> nn.Module | None:
         except Exception as error:  # whatever a network does that expects a QuantTensor
             failed = error
     if failed is not None:
-        warnings.warn(
-            "training calls the network's own modules, which takes several times longer: with "
-            f"plain tensors in place of QuantTensors it fails ({first_line(failed)})",
-            CompileWarning,
-            stacklevel=3,
+        _warn_of_own_modules(
+            f"with plain tensors in place of QuantTensors it fails ({first_line(failed)})"
         )
     return None
+
+
+def _warn_of_own_modules(reason: str) -> None:
+    warnings.warn(
+        f"training calls the network's own modules, which takes several times longer: {reason}",
+        CompileWarning,
+        stacklevel=4,
+    )
 
 
 class CompileWarning(UserWarning):

@@ -7,6 +7,7 @@ python3 run_on_board.py
 Runs the signal through the accelerator, compares it with check.npz and writes values.npy.
 """
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ HERE = Path(__file__).resolve().parent
 # Registers of AXI VDMA, S2MM (PG020).
 CONTROL, STATUS, LINES, LINE, STRIDE, ADDRESS = 0x30, 0x34, 0xA0, 0xA4, 0xA8, 0xAC
 RUN, CIRCULAR, FRAMES, FRAME_DONE = 1, 1 << 1, 1 << 16, 1 << 12
+PATIENCE = 10  # seconds for one frame
 
 
 def run(dma, record: Record, codes: np.ndarray | None = None) -> np.ndarray:
@@ -36,7 +38,7 @@ def capture(vdma, record: Record) -> np.ndarray:
     """int64 [points, channels] of a frame that the video DMA ``vdma``, its registers, has written.
 
     Every frame is the same picture, so one buffer is written again and again. The driver of PYNQ
-    wants an interrupt, which the design does not have.
+    wants an interrupt, which the design does not have. TimeoutError without a frame in time.
     """
     frame = allocate(shape=(record.wanted.size,), dtype=np.uint8)
     lines = record.shape[0]
@@ -46,8 +48,13 @@ def capture(vdma, record: Record) -> np.ndarray:
     vdma.write(LINE, record.wanted.size // lines)
     vdma.write(STATUS, FRAME_DONE)  # a 1 clears it
     vdma.write(LINES, lines)  # starts
-    while not vdma.read(STATUS) & FRAME_DONE:
-        pass
+    end = time.monotonic() + PATIENCE
+    while not (status := vdma.read(STATUS)) & FRAME_DONE:
+        if time.monotonic() > end:
+            raise TimeoutError(
+                f"the video DMA has written no frame in {PATIENCE} s (its status is {status:#x}): "
+                "is zynq.bit the one of this folder?"
+            )
     vdma.write(CONTROL, 0)
     frame.invalidate()
     return record.wanted.unpack(np.array(frame))

@@ -203,12 +203,19 @@ def test_frame_of_the_video_dma(video, monkeypatch):
     pynq.allocate, pynq.MMIO, pynq.Overlay = allocate, None, None
     monkeypatch.setitem(sys.modules, "pynq", pynq)
     monkeypatch.syspath_prepend(str(video))
-    capture = runpy.run_path(str(video / "run_on_board.py"))["capture"]
+    board = runpy.run_path(str(video / "run_on_board.py"))
+    capture = board["capture"]
     record, received = read_record(video), np.load(video / "check.npz")["received"]
     stream = received[:, [1, 2, 0]].astype(np.uint8).reshape(-1)
     np.testing.assert_array_equal(capture(VideoDma(stream, buffers), record), received)
     assert buffers[0x1000].fresh
     np.testing.assert_array_equal(record.wanted.pack(received), stream)
+    stopped = VideoDma(stream, buffers)
+    stopped.write = lambda register, value: None
+    stopped.registers[0x34] = 0x1
+    capture.__globals__["PATIENCE"] = 0.01
+    with pytest.raises(TimeoutError, match=r"no frame in 0\.01 s \(its status is 0x1\)"):
+        capture(stopped, record)
 
 
 FAULTS = [
