@@ -112,6 +112,9 @@ HEADINGS = {
     "FINN != RTL": "mismatch_finn_rtl",
     "cycles a sample": "cycles_per_sample",
     "latency": "latency_cycles",
+    "LUT, estimated": "lut_estimate",
+    "DSP": "dsp_rtl_estimate",
+    "BRAM18": "bram18_estimate",
 }
 
 
