@@ -269,7 +269,7 @@ def planned(run: Run, narrow: bool = False, **options: Any) -> Any:
     budget = None
     if narrow:
         whole = run.build(base).plans
-        width = run.job.hidden * 21 // 32
+        width = 8 * -(-run.job.hidden * 21 // 256)
         run = replace(run, network=narrowed(run.network, run.data.coordinates, width))
         inputs = [sum(x.in_features for x in plans[1:]) for plans in (whole, run.build(base).plans)]
         budget = Budget(weight_bits(whole), run.act_bits * inputs[0] / inputs[1])
