@@ -15,8 +15,10 @@ import torch
 from PIL import Image
 
 from dhq_brevitas.fitting import unpack
+from dhq_brevitas.inr.network import Inr
 from dhq_brevitas.inr.spec import InrSpec
 from dhq_brevitas.planning.plan_file import read_plan
+from dhq_brevitas.quantization.post_training import damped_hessian, round_codes
 from dhq_brevitas.run import cli
 from dhq_brevitas.signals.metrics import psnr
 from dhq_brevitas.signals.pictures import load_image
@@ -180,10 +182,11 @@ def test_rounding_bound(tmp_path):
     rows = re.findall(r"(?m)^\| camera, W3A8 \| (\w+) \|(.*)\|$", text)
     values = {name: [float(x) for x in row.split("|")] for name, row in rows[:2]}
     assert list(values) == ["linear1", "linear2"]
-    for _, _, ours, most, below in values.values():
+    for _, _, ours, most, below, _ in values.values():
         assert below == pytest.approx(most - ours, abs=0.011)
-    _, nearest, ours, most, _ = values["linear1"]  # the other has one row: no average
+    _, nearest, ours, most, _, outputs = values["linear1"]  # the other has one row: no average
     assert nearest < ours < most
+    assert outputs > 0 == values["linear2"][-1]
     alone = {name: float(row.split("|")[0]) for name, row in rows[2:]}
     assert list(alone) == ["none", "linear0", "linear1", "linear2"]
     assert max(alone, key=alone.__getitem__) == "none"
@@ -204,6 +207,67 @@ def test_the_bound_of_rounding_is_below_the_best_of_all_roundings_and_near_it():
         errors = torch.rand(500, 1, 3, generator=generator).double() - codes
         best = ((errors @ hessian) * errors).sum(dim=2).min(dim=1).values.mean().item()
         assert 0.7 < least_error(hessian, one) / best < 1  # unequal cells are no balls
+
+
+def test_what_outputs_see_of_a_layer_and_what_a_rounding_could_gain_by_it():
+    from rounding_bound import correlation_gain, correlations
+
+    network = Inr(InrSpec(hidden=4, layers=1, out_features=3))
+    x = torch.rand(16, 2, generator=torch.Generator().manual_seed(0))
+    gain = network.activations[0].gain
+    slopes = (gain * torch.cos(gain * network.linears[0](x))).detach().double()
+    square = network.linears[1].weight.detach().double().T @ network.linears[1].weight.double()
+    first, last = correlations(network, x)
+    assert torch.allclose(first, square * (slopes.T @ slopes) / 16, rtol=1e-4)
+    assert torch.equal(last, torch.eye(3).double())
+    pair, steps = torch.diag(torch.tensor([4.0, 1.0])).double(), torch.ones(2, 1).double()
+    assert correlation_gain(pair, steps) == pytest.approx(10 * np.log10(2.5 / 2))
+    steps[1] = 2
+    assert correlation_gain(pair, steps) == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.exhaustive
+def test_roundings():
+    small = ["--size", 8, "--hidden", 8, "--steps", 20, "--qat-steps", 2, "--rotation", "after"]
+    lines = run("roundings", "camera", *small).splitlines()
+    rows = [line.strip("| ").split(" | ") for line in lines]
+    values = {name: float(value) for name, _, value in rows[2:]}
+    assert len(values) == 15
+    assert values["ours"] < values["freezing"]  # a fit of 20 steps: any more of them help
+    assert values["nearest"] < values["straight through"]
+    assert min(values, key=values.__getitem__) == "from the start"
+    assert rows[-1][1] == "22 in all"
+
+
+def test_rounding_to_any_values_is_ours_where_these_are_codes():
+    from roundings import passed_on
+
+    generator = torch.Generator().manual_seed(0)
+    x, weight = torch.randn(2, 40, 6, generator=generator).double()
+    hessian, _ = damped_hessian(x)
+    step = torch.full((40, 1), 0.3).double()
+    ours = round_codes(hessian, weight, step, -4, 3) * step
+    found = passed_on(hessian, weight, lambda w: torch.clamp(torch.round(w / step), -4, 3) * step)
+    assert torch.allclose(found, ours)
+    assert not torch.allclose(found, torch.clamp(torch.round(weight / step), -4, 3) * step)
+
+
+def test_discquant_without_the_error_rounds_to_nearest(monkeypatch):
+    from quality import disc_quant
+    from quality.pictures import fit_picture
+    from roundings import Ways
+
+    ways = Ways(fit_picture("camera", 8, hidden=8, steps=5, progress=False), 4, 0, "none")
+    nearest = [layer.quant_weight().value for layer in ways.post_trained(False)[0].linears[1:]]
+    different = []
+    for weight in (0.0, 1e6):
+        monkeypatch.setattr(disc_quant, "LOSS_WEIGHT", weight)
+        relaxed = ways.disc_quant(40)
+        found = [layer.weight for layer in relaxed.rounded(ours=False).linears[1:]]
+        pairs = list(zip(found, nearest, relaxed.steps, strict=True))
+        assert all(bool(((a - b).abs() <= 1.001 * s).all()) for a, b, s in pairs)
+        different.append(any(not torch.allclose(a, b, atol=1e-6) for a, b, _ in pairs))
+    assert different == [False, True]
 
 
 def test_kodak_curve(tmp_path, monkeypatch):
