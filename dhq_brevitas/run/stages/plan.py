@@ -228,9 +228,10 @@ def check_widths(options: PlanOptions, spec: QuantSpec, chosen: Chosen) -> None:
     from dhq_brevitas.planning.widths import candidate_widths
     from dhq_brevitas.quantization.narrowing import check_first_hidden
 
-    fit, kept = chosen.find(FitOptions), options.first_hidden
+    fit = chosen.find(FitOptions)
     if fit is None:
         return
+    kept: Any = options.first_hidden
     if kept == AUTO:
         kept = min(candidate_widths(fit.hidden))
     else:
@@ -272,7 +273,8 @@ def run(stage: Stage, options: PlanOptions) -> Results:
     from dhq_brevitas.run.networks import load_float, make_narrowed, make_quantized
     from dhq_brevitas.util.files import write_json, write_text
 
-    problem, spec, kept = stage.problem, uniform_spec(options), options.first_hidden
+    problem, spec = stage.problem, uniform_spec(options)
+    kept: Any = options.first_hidden
     network = load_float(stage.folder, stage.earlier(FitOptions), problem)
     budget = None
     if options.budget is not None:

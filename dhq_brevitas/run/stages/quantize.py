@@ -217,7 +217,8 @@ def _float_network(stage: Stage, options: QuantizeOptions, spec: QuantSpec) -> I
     from dhq_brevitas.signals.metrics import psnr
     from dhq_brevitas.util.hooks import evaluated
 
-    problem, kept = stage.problem, options.first_hidden
+    problem = stage.problem
+    kept: Any = options.first_hidden
     whole = load_float(stage.folder, stage.earlier(FitOptions), problem)
     if spec.layers is not None:
         kept = kept_neurons(whole.spec, spec.layers)
