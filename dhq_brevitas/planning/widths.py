@@ -136,12 +136,12 @@ def plan_widths(
     hardware: Hardware | None = None,
     mvau: str = "matrix_vector",
 ) -> WidthChoice:
-    """The best plan of one of ``models``: a network, ``whole``, and the same narrowed.
+    """The best plan of one of ``models``: ``whole``, or that narrowed, in order of width.
 
     ``budget``, by default as many bits as ``base`` makes, is that of ``whole``, and its bits in
     total are those of all. The rest is as for :func:`dhq_brevitas.planning.search.make_plan`, for
-    networks whose weights are not rounded. Raises its ValueError for the first of ``models`` where
-    there is none for any of them.
+    networks whose weights are not rounded. Raises its ValueError for the last of ``models``, the
+    narrowest, where there is no plan for any of them.
     """
     uniform = _uniform(whole, base)
     if budget is None:
@@ -155,7 +155,7 @@ def plan_widths(
 
     widths: list[Width] = []
     plans: list[Plan | None] = []
-    refusals = []
+    refused: ValueError | None = None
     for model in models:
         neurons, plan = model.spec.first_hidden or model.spec.hidden, None
         width = Width(neurons, _mean_square(_outputs(model, samples) - expected))
@@ -166,14 +166,15 @@ def plan_widths(
                 plan = plan_of(model, MAX_TRIALS if len(models) == 1 else SCOUTED)
                 width = replace(width, quantization=plan.trials[0].measured)
             except ValueError as error:
-                refusals.append(error)
+                refused = error
                 width = replace(width, reason=str(error))
         widths.append(width)
         plans.append(plan)
     best = min(range(len(models)), key=lambda index: widths[index].error)
     plan = plans[best]
     if plan is None:
-        raise refusals[0]
+        assert refused is not None
+        raise refused
     if len(models) > 1:
         plan = plan_of(models[best], MAX_TRIALS)
     return WidthChoice(plan, widths[best], tuple(widths), _mean_square(expected))

@@ -23,7 +23,8 @@ BASE = QuantSpec(scheme="stock", weight_bits=3, act_bits=6)
 
 def models(twofold: bool, layers: int = 1, family: str = "siren"):
     """A network, whose neurons of the first hidden layer may be there twice, and half of it."""
-    network = Inr(InrSpec(hidden=16, layers=layers, family=family), seed=1)
+    parameters = {"frequencies": 2} if family == "relu" else {}
+    network = Inr(InrSpec(16, layers, family=family, parameters=parameters), seed=1)
     layer = network.linears[0 if network.spec.encoding is None else 1]
     if twofold:
         with torch.no_grad():
@@ -102,5 +103,5 @@ def test_a_budget_that_only_few_neurons_keep():
     choice = choose(of, budget=few)
     assert choice.best.neurons == 8
     assert "budget=120 weight bits cannot be met" in choice.widths[0].reason
-    with pytest.raises(ValueError, match="budget=79 weight bits cannot be met: the smallest"):
+    with pytest.raises(ValueError, match="the smallest that can is 80, 2 bits for each of 40"):
         choose(of, budget=Budget(79, 6.0))
