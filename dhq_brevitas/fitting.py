@@ -32,7 +32,7 @@ from dhq_brevitas.inr.quantized import QuantInr
 from dhq_brevitas.inr.spec import InrSpec
 from dhq_brevitas.inr.training import TrainSpec, evaluated_psnr, fit_float
 from dhq_brevitas.quantization.fine_tuning import fine_tuning_rate
-from dhq_brevitas.quantization.narrowing import narrowed
+from dhq_brevitas.quantization.narrowing import kept_neurons, narrowed
 from dhq_brevitas.quantization.recipe import (
     FINE_TUNING_BATCH,
     FINE_TUNING_STEPS,
@@ -89,6 +89,8 @@ class Fitted:
     ) -> "Quantized":
         """Quantizes (default W8A8), fine-tunes for ``steps`` and settles a copy of the network.
 
+        With ``quant.layers`` that have fewer neurons in the first hidden layer it is
+        :meth:`narrowed` to them.
         ``learning_rate`` is a twentieth of the fit's at 8 bits, a fifth at 4, unless given. As
         ``dhq quantize`` does (:func:`dhq_brevitas.quantization.recipe.quantize_in_place`).
 
@@ -102,9 +104,9 @@ class Fitted:
             raise ArgumentError("quant", quant, "must be a QuantSpec, for example QuantSpec()")
         quant = quant or QuantSpec()
         inputs = torch.from_numpy(self.codes).float()
-        model = QuantInr.from_float(self.network, quant, self.grid.step, self.grid.bits, inputs).to(
-            on
-        )
+        kept = kept_neurons(self.network.spec, quant.layers)
+        network = self.network if kept is None else self.narrowed(kept).network
+        model = QuantInr.from_float(network, quant, self.grid.step, self.grid.bits, inputs).to(on)
         if learning_rate is None:
             learning_rate = fine_tuning_rate(self.learning_rate, quant, steps)
         training = TrainSpec(steps, batch, learning_rate, seed=seed)

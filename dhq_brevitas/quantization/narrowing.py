@@ -14,16 +14,19 @@ over the rest, W -= W_j (H⁻¹)_j / (H⁻¹)_jj, which leaves those of least sq
 the difference of the means.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from dhq_brevitas.inr.layer_plan import LayerPlan
 from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.spec import InrSpec
 from dhq_brevitas.quantization.post_training import MAX_SAMPLES, damped_hessian, drawn
 from dhq_brevitas.util.errors import ArgumentError, check_integer
 
-__all__ = ["check_first_hidden", "narrowed"]
+__all__ = ["check_first_hidden", "kept_neurons", "narrowed"]
 
 
 @torch.no_grad()
@@ -39,7 +42,7 @@ def narrowed(network: Inr, inputs: Tensor, width: int) -> Inr:
     Raises ArgumentError for another width.
     """
     spec = network.spec
-    index = 0 if spec.encoding is None else 1
+    index = _index(spec)
     layer, follower = network.linears[index : index + 2]
     check_first_hidden(width, layer.out_features)
     x = inputs[drawn(len(inputs), MAX_SAMPLES).to(inputs.device)]
@@ -60,6 +63,25 @@ def narrowed(network: Inr, inputs: Tensor, width: int) -> Inr:
     }
     narrow.load_state_dict(state)
     return narrow
+
+
+def kept_neurons(spec: InrSpec, plans: Sequence[LayerPlan] | None) -> int | None:
+    """Neurons that ``plans`` have in the first hidden layer, where that is all they have fewer.
+
+    None for plans of ``spec`` as it is, and for those that do not fit it otherwise either.
+    """
+    planned = [(plan.in_features, plan.out_features) for plan in plans or ()]
+    sizes, index = spec.sizes, _index(spec)
+    if len(planned) != len(sizes):
+        return None
+    width, (before, whole), (_, after) = planned[index][1], sizes[index], sizes[index + 1]
+    sizes[index : index + 2] = [(before, width), (width, after)]
+    return width if planned == sizes and width in range(1, whole) else None
+
+
+def _index(spec: InrSpec) -> int:
+    """Of the first hidden layer among the linear ones."""
+    return 0 if spec.encoding is None else 1
 
 
 def check_first_hidden(first_hidden: int | None, hidden: int) -> None:

@@ -53,10 +53,7 @@ MAX_POINTS, MAX_MULTIPLICATIONS = 1 << 24, 1 << 42
 CHUNK = 1 << 14
 #: Options that a file does not hold: what the header says anyway, and files of whoever packed.
 LEFT_OUT = {
-    "fit": (
-        *("device", "signal", "task", "family"),
-        *("hidden", "first_hidden", "layers", "parameters"),
-    ),
+    "fit": ("device", "signal", "task", "family", "hidden", "layers", "parameters"),
     "quantize": ("device", "plan"),
 }
 
@@ -353,7 +350,6 @@ def _write(
         task=options.task or task.name,
         family=options.family or str(spec.family),
         hidden=spec.hidden,
-        first_hidden=spec.first_hidden,
         layers=spec.layers,
         parameters=",".join(f"{name}={value!r}" for name, value in numbers.items()),
     )

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """``dhq run`` from a signal to the executed dataflow graph, small, in all its variants."""
 
-import functools
 import importlib.util
 import json
 
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dhq_brevitas.planning import search
+from dhq_brevitas.planning import widths
 from dhq_brevitas.run import cli
 from dhq_brevitas.run.records import RunFolder
 
@@ -180,8 +179,7 @@ def test_a_build_that_fails_keeps_what_was_computed(tmp_path, capsys, monkeypatc
 
 
 def test_limits_on_hardware_change_the_plan_and_the_build_keeps_them(tmp_path, monkeypatch, capsys):
-    few = functools.partial(search.make_plan, max_trials=2)
-    monkeypatch.setattr(search, "make_plan", few)
+    monkeypatch.setattr(widths, "MAX_TRIALS", 2)
     out, options = tmp_path / "out", ["--weight-bits", 4, "--cycles-per-sample", 16]
     fit = ["--size", 12, "--hidden", 8, "--layers", 1, "--steps", 40]
     assert run("fit", picture(tmp_path, 12, 12, 3), "--out", out, *fit) == 0

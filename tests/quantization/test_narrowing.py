@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 import dhq_brevitas as dhq
 from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.quant_spec import QuantSpec, plan_layers
+from dhq_brevitas.inr.quantized import shapes_of_inr
 from dhq_brevitas.inr.spec import InrSpec
-from dhq_brevitas.quantization.narrowing import narrowed
+from dhq_brevitas.quantization.narrowing import kept_neurons, narrowed
 from dhq_brevitas.util.errors import ArgumentError
 
 pytestmark = pytest.mark.once
@@ -76,6 +78,10 @@ def test_a_fit_is_narrowed_and_files_hold_it(tmp_path):
         assert torch.equal(value, expected[name])
     assert 20 < fitted.psnr < whole.psnr
     quantized = fitted.quantize(steps=0, progress=False)
+    plan = QuantSpec(layers=tuple(quantized.model.plans))  # which says the width
+    of_plan = whole.quantize(plan, steps=0, progress=False).model.state_dict()
+    for name, value in quantized.model.state_dict().items():
+        assert torch.equal(value, of_plan[name])
     quantized.pack(tmp_path / "a.dhq")
     again = dhq.unpack(tmp_path / "a.dhq")
     assert again.model.spec.sizes == [(2, 12), (12, 16), (16, 1)]
@@ -83,6 +89,28 @@ def test_a_fit_is_narrowed_and_files_hold_it(tmp_path):
     assert (again(points) == quantized(points)).all()
     fitted.save(tmp_path / "a.pt")
     assert (dhq.Fitted.load(tmp_path / "a.pt")(points) == fitted(points)).all()
+
+
+@pytest.mark.parametrize("family", ["siren", "relu"])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_neurons_that_a_plan_keeps(family, layers):
+    whole = InrSpec(hidden=16, layers=layers, family=family)
+
+    def plans(**changed):
+        return plan_layers(shapes_of_inr(replace(whole, **changed), 8), QuantSpec(scheme="stock"))
+
+    assert kept_neurons(whole, plans(first_hidden=12)) == 12
+    narrow = replace(whole, first_hidden=12)
+    assert kept_neurons(narrow, plans(first_hidden=6)) == 6
+    for spec, other in (
+        (whole, plans()),
+        (narrow, plans(first_hidden=12)),
+        (whole, plans(first_hidden=20)),
+        (whole, plans(first_hidden=12, out_features=1)),
+        (whole, plans(first_hidden=12, layers=3)),
+        (whole, None),
+    ):
+        assert kept_neurons(spec, other) is None
 
 
 @pytest.mark.parametrize(

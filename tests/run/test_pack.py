@@ -40,7 +40,7 @@ SIGNALS = {
 def make(path: Path, until: str = "quantize", task: str = "picture", **options) -> RunFolder:
     """A run folder; options of the fit and of the quantization."""
     signal, size = SIGNALS.get(task, ("astronaut", 16))
-    fit = {"family": "siren", "hidden": 16, "first_hidden": None, "layers": 1}
+    fit = {"family": "siren", "hidden": 16, "layers": 1}
     fit = {name: options.pop(name, default) for name, default in fit.items()}
     stages = {
         "fit": FitOptions(signal, task=task, size=size, steps=20, **fit),
@@ -87,6 +87,7 @@ def test_every_task(tmp_path, task):
         {"scale": "dyadic", "rotation": "after", "weight_bits": 3},
         {"family": "relu", "scheme": "stock"},
         {"family": "finer", "scheme": "auto", "weight_bits": 5, "hidden": 8, "first_hidden": 6},
+        {"scheme": "stock", "first_hidden": 12},
     ],
     ids=str,
 )
@@ -97,6 +98,7 @@ def test_every_kind(tmp_path, monkeypatch, options):
     assert_equal_reconstructions(source.path, again)
     one, other = load_run(source.path), load_run(again)
     assert one.quantized_network.plans == other.quantized_network.plans
+    assert one.quantized_network.spec.first_hidden == options.get("first_hidden")
     assert one.summary["options"]["quantize"]["weight_bits"] == options.get("weight_bits", 8)
 
 

@@ -31,6 +31,8 @@ pytestmark = pytest.mark.filterwarnings("ignore")
         (["--hidden", "0"], "--hidden 0 must be at least 1"),
         (["--first-hidden", "999"], "--first-hidden 999 is what to keep of hidden="),
         (["--first-hidden", "0"], "--first-hidden 0 must be at least 1"),
+        (["--first-hidden", "few"], "--first-hidden: 'few' is neither a number nor auto"),
+        (["--first-hidden", "auto"], "--first-hidden 'auto' is for the planner: use scheme='auto'"),
         (["--rotation", "sideways"], "--rotation 'sideways' is unknown: use 'input', "),
         (["--rotation", "none,input"], "rotation has 2 entries, the network 4 linear layers"),
         (["--steps", "-1"], "--steps -1 must be at least 0"),
@@ -210,6 +212,7 @@ def copied(built, tmp_path):
         ("versions", []),
         ("options", {"task": None}),
         ("options", {"parameters": 3}),
+        ("options", {"first_hidden": None}),  # of an earlier version
         ("options", {"hidden": "x"}),
     ],
 )
@@ -270,7 +273,7 @@ def test_a_plan_of_ones_own_is_not_to_be_deleted(copied, tmp_path, capsys):
     [
         (["--scheme", "stock", "--rotation", "after"], ["--rotation after", "stock quantizers"]),
         (["--rotation", "none", "--signs-seed", "3"], ["--signs-seed 3", "nothing is rotated"]),
-        (["--plan", "PLAN", "--weight-bits", "3"], ["--weight-bits 3", "the plan says it"]),
+        (["--plan", "PLAN", "--first-hidden", "3"], ["--first-hidden 3", "the plan says it"]),
         (["--qat-steps", "0", "--qat-learning-rate", "1"], ["--qat-learning-rate 1.0", "no steps"]),
         (["--rotation", "after"], []),
     ],

@@ -242,13 +242,31 @@ def test_stages_on_a_gpu(tmp_path):
     assert all(isinstance(layer, LayerPlan) for layer in loaded.quantized_network.plans)
 
 
-def test_what_narrowing_leaves_is_said_and_kept(tmp_path, capsys):
-    options = ["--size", 16, "--hidden", 24, "--first-hidden", 16, "--layers", 1, "--steps", 200]
+def test_what_narrowing_leaves_is_said(tmp_path, capsys):
+    options = ["--size", 16, "--hidden", 24, "--layers", 1, "--steps", 200]
     assert run("fit", "astronaut", "--out", tmp_path, *options) == 0
+    narrow = ["--first-hidden", 16, "--qat-steps", 0]
+    assert run("quantize", "--out", tmp_path, *narrow) == 0
     said = capsys.readouterr().out
     before, after = re.search(
-        r"24 -> 16 neurons; the fit had (\S+) dB and has (\S+)\n", said
+        r"24 -> 16 neurons; the float network had (\S+) dB and has (\S+)\n", said
     ).groups()
     values = json.loads((tmp_path / "summary.json").read_text())
-    assert f"{values['psnr_fit']:.2f}" == after == f"{values['psnr_float']:.2f}"
-    assert float(after) < float(before)
+    assert f"{values['psnr_float']:.2f}" == before  # of all neurons
+    assert values["psnr_calibrated"] < float(after) < float(before)
+    assert load_run(tmp_path).quantized_network.spec.sizes == [(2, 16), (16, 3)]
+    assert load_run(tmp_path).float_network.spec.sizes == [(2, 24), (24, 3)]
+
+
+def test_the_planner_chooses_the_width_and_the_plan_says_it(tmp_path, capsys):
+    options = ["--size", 16, "--hidden", 32, "--layers", 1, "--steps", 100]
+    assert run("fit", "astronaut", "--out", tmp_path, *options) == 0
+    auto = ["--scheme", "auto", "--weight-bits", 3, "--first-hidden", "auto", "--qat-steps", 0]
+    assert run("quantize", "--out", tmp_path, *auto) == 0
+    values = json.loads((tmp_path / "layer_plan.json").read_text())
+    assert [width["neurons"] for width in values["first_hidden"]] == [32, 24]
+    best = max(values["first_hidden"], key=lambda width: width["sqnr"] or 0)
+    assert best["taken"]
+    network = load_run(tmp_path).quantized_network
+    assert network.spec.sizes == [(2, best["neurons"]), (best["neurons"], 3)]
+    assert f"{best['neurons']} neurons" in (tmp_path / "layer_plan.txt").read_text()

@@ -46,7 +46,7 @@ MAX_SUGGESTED = 4
 #: Stages that are run for each design. Their options that are not searched can be given, too,
 STAGES_RUN = ("fit", "quantize")
 #: but for those of the planner, and what follows from the part and the rate.
-LEFT_OUT = {"scheme", "plan", "budget", "cycles_per_sample", "fpga_part", "mvau"}
+LEFT_OUT = {"scheme", "plan", "budget", "first_hidden", "cycles_per_sample", "fpga_part", "mvau"}
 LEFT_OUT |= {"max_lut", "max_dsp", "max_bram18", "max_uram"}
 RANGE = re.compile(r"(\d+)-(\d+)(?::(\d+))?")
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from dhq_brevitas.run.folder import FLOAT, SIGNAL
@@ -55,12 +55,6 @@ class FitOptions(DeviceOptions):
     grey: bool = option(False, "turn the picture grey")
     family: str = option("siren", f"kind of network: {FAMILIES}; or a .py file", metavar="NAME")
     hidden: int = option(128, "width of the hidden layers", metavar="N")
-    first_hidden: int | None = option(
-        None,
-        "neurons to keep in the first hidden layer after training: those that the others replace "
-        "best are taken out",
-        metavar="N",
-    )
     layers: int = option(3, "number of hidden layers, 1 to 32", metavar="N")
     parameters: str = option(
         "",
@@ -92,7 +86,6 @@ def inr_spec(options: FitOptions, axes: int, channels: int) -> InrSpec:
         out_features=channels,
         family=options.family,
         parameters={**suitable, **given},
-        first_hidden=options.first_hidden,
     )
 
 
@@ -128,14 +121,12 @@ def numbers(argument: str, text: str) -> dict[str, float]:
 
 def check(options: FitOptions, chosen: Chosen) -> None:
     """All but the signal, which takes time to read."""
-    from dhq_brevitas.quantization.narrowing import check_first_hidden
     from dhq_brevitas.signals.tasks import get_task
 
     get_task(options.task)
     numbers("task_parameters", options.task_parameters)
     train_spec(options)
     inr_spec(options, 2, 3)
-    check_first_hidden(options.first_hidden, options.hidden)
 
 
 def unused(options: FitOptions) -> dict[str, str]:
@@ -167,8 +158,7 @@ def determines(stage: Stage, options: FitOptions) -> dict[str, Any]:
 def run(stage: Stage, options: FitOptions) -> Results:
     """signal.npz, the original as the task shows it, float.pt, float.npz."""
     from dhq_brevitas.inr.network import Inr
-    from dhq_brevitas.inr.training import evaluated_psnr, fit_float
-    from dhq_brevitas.quantization.narrowing import narrowed
+    from dhq_brevitas.inr.training import fit_float
     from dhq_brevitas.util.hooks import evaluated
     from dhq_brevitas.util.states import save_state
 
@@ -177,8 +167,7 @@ def run(stage: Stage, options: FitOptions) -> Results:
     original = stage.task.write(problem, problem.values, folder.file("original"))
     for note in problem.notes:
         stage.say(f"note: {note}")
-    spec = inr_spec(options, problem.axes, problem.channels)
-    model = Inr(replace(spec, first_hidden=None), options.seed).to(device)
+    model = Inr(inr_spec(options, problem.axes, problem.channels), options.seed).to(device)
     data = (problem.fit_inputs * problem.step).to(device), problem.fit_target.to(device)
     quality_of_fit = fit_float(
         model,
@@ -189,13 +178,6 @@ def run(stage: Stage, options: FitOptions) -> Results:
         stage.progress,
         problem.project,
     ).psnr
-    if spec.first_hidden is not None:
-        before, model = quality_of_fit, narrowed(model, data[0], spec.first_hidden)
-        quality_of_fit = evaluated_psnr(model, *data, problem.project)
-        stage.say(
-            f"first hidden layer: {spec.hidden} -> {spec.first_hidden} neurons; "
-            f"the fit had {before:.2f} dB and has {quality_of_fit:.2f}"
-        )
     save_state(folder.file(FLOAT), model.cpu())
     outputs = evaluated(model, problem.inputs * problem.step).numpy()
     files = stage.save_outputs("float", outputs)

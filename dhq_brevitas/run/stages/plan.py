@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from dhq_brevitas.planning.limits import (
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from dhq_brevitas.planning.limits import Hardware, Limits
 
 __all__ = [
+    "AUTO",
     "AUTO_CYCLES",
     "PLAN_FILE",
     "STAGE",
@@ -50,8 +51,10 @@ __all__ = [
 
 PLAN_FILE = "layer_plan.json"
 PLAN_TABLE = "layer_plan.txt"
-#: As cycles: those of the fastest network within the limits.
-AUTO_CYCLES = "auto"
+#: What the planner chooses;
+AUTO = "auto"
+#: as cycles: those of the fastest network within the limits.
+AUTO_CYCLES = AUTO
 
 
 def limit_option(what: str) -> Any:
@@ -63,19 +66,17 @@ def limit_option(what: str) -> Any:
 def cycles_option() -> Any:
     """``--cycles-per-sample``, of the build, too."""
     meant = "clock cycles a sample may take; auto: as few as the limits, or else the part, allow"
-    return option(DEFAULT_CYCLES_PER_SAMPLE, meant, metavar="N", parse=cycles)
+    return option(DEFAULT_CYCLES_PER_SAMPLE, meant, metavar="N", parse=number_or_auto)
 
 
-def cycles(text: str) -> int | str:
+def number_or_auto(text: str) -> int | str:
     """A number, or "auto"; ArgumentTypeError for anything else."""
-    if text == AUTO_CYCLES:
+    if text == AUTO:
         return text
     try:
         return int(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is neither a number nor {AUTO_CYCLES}"
-        ) from None
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor {AUTO}") from None
 
 
 def part_option() -> Any:
@@ -129,6 +130,13 @@ class PlanOptions(DeviceOptions):
         "bits of all weights together that a plan may use (as many as --weight-bits and "
         "--first-weight-bits make)",
         metavar="N",
+    )
+    first_hidden: int | str | None = option(
+        None,
+        "neurons to keep in the first hidden layer: those that the others replace best are taken "
+        "out; auto: as many as the planner finds best (all)",
+        metavar="N",
+        parse=number_or_auto,
     )
     max_lut: int | None = limit_option("LUTs")
     max_dsp: int | None = limit_option("DSPs")
@@ -195,6 +203,9 @@ def check_limits(options: PlanOptions, planned: bool = True) -> None:
 
     ModuleNotFoundError if there are limits and FINN, which estimates, is missing.
     """
+    if not planned and options.first_hidden == AUTO:
+        problem = "is for the planner: use scheme='auto' without a plan, or give a number"
+        raise ArgumentError("first_hidden", AUTO, problem)
     if not planned and options.cycles_per_sample == AUTO_CYCLES:
         return  # the limits are the build's
     given: dict[str, int] = {f"max_{n}": v for n, v in hardware_limits(options).given().items()}
@@ -214,11 +225,19 @@ def check_widths(options: PlanOptions, spec: QuantSpec, chosen: Chosen) -> None:
     from dhq_brevitas.inr.quant_spec import plan_layers
     from dhq_brevitas.inr.quantized import shapes_of_inr
     from dhq_brevitas.planning.alternatives import Budget
+    from dhq_brevitas.planning.widths import candidate_widths
+    from dhq_brevitas.quantization.narrowing import check_first_hidden
 
     fit = chosen.find(FitOptions)
     if fit is None:
         return
-    layers = plan_layers(shapes_of_inr(inr_spec(fit, 2, 3), 8), spec)
+    kept: Any = options.first_hidden
+    if kept == AUTO:
+        kept = min(candidate_widths(fit.hidden))
+    else:
+        check_first_hidden(kept, fit.hidden)
+    network = replace(inr_spec(fit, 2, 3), first_hidden=kept)
+    layers = plan_layers(shapes_of_inr(network, 8), spec)
     if options.budget is not None:
         Budget(options.budget, options.act_bits).check(layers)
 
@@ -231,8 +250,13 @@ def check(options: PlanOptions, chosen: Chosen) -> None:
 
 
 def determines(stage: Stage, options: PlanOptions) -> dict[str, Any]:
-    """Cycles and part only where there are limits for them; the kernel if it is not our own."""
+    """Cycles and part only where there are limits for them; the kernel if it is not our own.
+
+    Neurons only where not all are kept.
+    """
     values = asdict(options)
+    if options.first_hidden is None:
+        del values["first_hidden"]
     if options.mvau == DEFAULT_MVAU:
         del values["mvau"]
     if not hardware_limits(options).given():
@@ -245,17 +269,24 @@ def run(stage: Stage, options: PlanOptions) -> Results:
     from dhq_brevitas.planning.alternatives import MULTIPLIED_BITS, Budget
     from dhq_brevitas.planning.plan_file import layers_to_json, plan_to_json
     from dhq_brevitas.planning.plan_text import plan_to_text
-    from dhq_brevitas.planning.search import make_plan
-    from dhq_brevitas.run.networks import load_float, make_quantized
+    from dhq_brevitas.planning.widths import candidate_widths, plan_widths
+    from dhq_brevitas.run.networks import load_float, make_narrowed, make_quantized
     from dhq_brevitas.util.files import write_json, write_text
 
     problem, spec = stage.problem, uniform_spec(options)
+    kept: Any = options.first_hidden
     network = load_float(stage.folder, stage.earlier(FitOptions), problem)
     budget = None
     if options.budget is not None:
         budget = Budget(options.budget, options.act_bits, MULTIPLIED_BITS[options.mvau])
-    plan = make_plan(
+    widths = candidate_widths(network.spec.hidden) if kept == AUTO else [kept]
+    models = [
+        make_quantized(make_narrowed(network, width, problem), spec, problem).to(stage.device)
+        for width in widths
+    ]
+    choice = plan_widths(
         make_quantized(network, spec, problem).to(stage.device),
+        models,
         problem.inputs.to(stage.device),
         spec,
         budget,
@@ -263,11 +294,13 @@ def run(stage: Stage, options: PlanOptions) -> Results:
         hardware=with_estimator(hardware_limits(options)),
         mvau=options.mvau,
     )
-    text = plan_to_text(plan)
+    text, values = plan_to_text(choice.plan), plan_to_json(choice.plan)
+    if kept is not None:
+        text, values = f"{choice.text()}\n\n{text}", values | {"first_hidden": choice.to_json()}
     stage.say(text)
-    write_json(stage.folder.file(PLAN_FILE), plan_to_json(plan))
+    write_json(stage.folder.file(PLAN_FILE), values)
     write_text(stage.folder.file(PLAN_TABLE), text)
-    return {"planned_layers": layers_to_json(plan.layers)}, [PLAN_FILE, PLAN_TABLE]
+    return {"planned_layers": layers_to_json(choice.plan.layers)}, [PLAN_FILE, PLAN_TABLE]
 
 
 STAGE = StageKind(

@@ -13,6 +13,7 @@ from dhq_brevitas.run.folder import LAYERS, Folder
 from dhq_brevitas.run.stage import Chosen, Results, Stage, StageKind, option
 from dhq_brevitas.run.stages.fit import FitOptions, train_spec
 from dhq_brevitas.run.stages.plan import (
+    AUTO,
     PLAN_FILE,
     PlanOptions,
     check_limits,
@@ -25,6 +26,7 @@ from dhq_brevitas.util.errors import ArgumentError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from dhq_brevitas.inr.network import Inr
     from dhq_brevitas.inr.quant_spec import QuantSpec
     from dhq_brevitas.inr.quantized import QuantInr
     from dhq_brevitas.inr.training import TrainSpec
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["STAGE", "QuantizeOptions", "quant_spec"]
 
-AUTO = "auto"
 TRAINING = {"steps": "qat_steps", "learning_rate": "qat_learning_rate"}
 
 
@@ -155,6 +156,8 @@ def determines(stage: Stage, options: QuantizeOptions) -> dict[str, Any]:
 
     asked = {*(f"max_{name}" for name in LIMITED), "cycles_per_sample", "fpga_part", "mvau"}
     values = {name: value for name, value in asdict(options).items() if name not in asked}
+    if options.first_hidden is None:
+        del values["first_hidden"]
     if options.plan is not None:
         values["plan"] = layers_to_json(read_plan(options.plan))
         limits = read_limits(options.plan)
@@ -167,12 +170,13 @@ def run(stage: Stage, options: QuantizeOptions) -> Results:
     """quant.pt, layers.json, and the reference that later levels must give, quant.npz."""
     from dhq_brevitas.inr.integers import accumulator_bits, evaluate
     from dhq_brevitas.quantization.recipe import quantize_in_place
-    from dhq_brevitas.run.networks import load_float, make_quantized, save_quantized
+    from dhq_brevitas.run.networks import make_quantized, save_quantized
 
     problem, folder, device = stage.problem, stage.folder, stage.device
     fit = stage.earlier(FitOptions)
-    network = load_float(folder, fit, problem)
-    model = make_quantized(network, quant_spec(options), problem).to(device)
+    spec = quant_spec(options)
+    network = _float_network(stage, options, spec)
+    model = make_quantized(network, spec, problem).to(device)
     watch = _Watch(stage, model, problem.inputs.to(device), _hardware(options))
     trained = quantize_in_place(
         model,
@@ -204,6 +208,31 @@ def run(stage: Stage, options: QuantizeOptions) -> Results:
         "layers": watch.layers,
     }
     return results, files
+
+
+def _float_network(stage: Stage, options: QuantizeOptions, spec: QuantSpec) -> Inr:
+    """The fitted network, with as many neurons in its first hidden layer as ``spec`` has there."""
+    from dhq_brevitas.quantization.narrowing import kept_neurons
+    from dhq_brevitas.run.networks import load_float, make_narrowed
+    from dhq_brevitas.signals.metrics import psnr
+    from dhq_brevitas.util.hooks import evaluated
+
+    problem = stage.problem
+    kept: Any = options.first_hidden
+    whole = load_float(stage.folder, stage.earlier(FitOptions), problem)
+    if spec.layers is not None:
+        kept = kept_neurons(whole.spec, spec.layers)
+    network = make_narrowed(whole, kept, problem)
+    if network is not whole:
+        inputs = problem.inputs * problem.step
+        before, after = (
+            psnr(problem.values, evaluated(x, inputs).numpy()) for x in (whole, network)
+        )
+        stage.say(
+            f"first hidden layer: {whole.spec.hidden} -> {kept} neurons; "
+            f"the float network had {before:.2f} dB and has {after:.2f}"
+        )
+    return network
 
 
 def _hardware(options: QuantizeOptions) -> Hardware | None:
