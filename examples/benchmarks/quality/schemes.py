@@ -17,8 +17,9 @@ Names and what they are:
 * ``plan``: our planner, float scales; ``plan, po2`` and ``plan, dyadic``: the same with scales that
   are powers of two, or have mantissas of 2 or 3 bits. Plans are kept in OUT/plans, as files that
   ``dhq quantize --plan`` takes;
-* ``plan, narrowed``: the planner, within the same bits of all weights in total, on the network with
-  21 of 32 neurons kept in its first hidden layer (:mod:`dhq_brevitas.quantization.narrowing`);
+* ``plan, narrowed``: the planner, within the same bits of all weights in total, and of all inputs,
+  on the network with 21 of 32 neurons kept in its first hidden layer
+  (:mod:`dhq_brevitas.quantization.narrowing`);
 * ``float`` (bits ``W32A32``): the float network, and the better of two that were trained for as
   many steps as the others in total. Fine-tuning is also more training, and this tells how much of a
   gain that is.
@@ -50,6 +51,7 @@ from dhq_brevitas.nn.scales import ScaleKind
 from dhq_brevitas.planning.alternatives import Budget
 from dhq_brevitas.planning.plan_file import plan_to_json, read_plan
 from dhq_brevitas.planning.search import make_plan
+from dhq_brevitas.planning.widths import candidate_widths, same_bits
 from dhq_brevitas.quantization.fine_tuning import fine_tuning_rate
 from dhq_brevitas.quantization.narrowing import narrowed
 from dhq_brevitas.quantization.post_training import PostTrained, post_train
@@ -268,11 +270,10 @@ def planned(run: Run, narrow: bool = False, **options: Any) -> Any:
     base = QuantSpec(weight_bits=run.weight_bits, act_bits=run.act_bits, **options)
     budget = None
     if narrow:
-        whole = run.build(base).plans
-        width = 8 * -(-run.job.hidden * 21 // 256)
+        whole, width = run.build(base).plans, min(candidate_widths(run.job.hidden))
         run = replace(run, network=narrowed(run.network, run.data.coordinates, width))
-        inputs = [sum(x.in_features for x in plans[1:]) for plans in (whole, run.build(base).plans)]
-        budget = Budget(weight_bits(whole), run.act_bits * inputs[0] / inputs[1])
+        budget = Budget(weight_bits(whole), run.act_bits)
+        budget = same_bits(budget, whole, run.build(base).plans)
     if not run.plan_file.exists():
         model = run.build(QuantSpec(scheme=Scheme.STOCK))
         plan = make_plan(model, run.data.codes, base, budget, progress=False)
