@@ -14,6 +14,8 @@ from dhq_brevitas.util.tables import text_table
 __all__ = ["plan_to_text"]
 
 BETWEEN = "between layers"
+#: What is rotated ahead of a quantizer of more bits takes ten thousands of LUTs for its thresholds.
+CHEAP_THRESHOLD_BITS = 8
 
 
 def plan_to_text(plan: Plan) -> str:
@@ -53,12 +55,23 @@ def plan_to_text(plan: Plan) -> str:
             text_table(rows) + (f"\n{note}" if any("->" in row[3] for row in rows) else ""),
             f"{used} of {plan.budget.weight_bits} weight bits, {used / weights:.2f} a weight; "
             f"{average_act_bits(plan.layers):.2f} activation bits on average",
+            *_threshold_notes(plan.layers),
             *([] if plan.hardware is None else [text_table(_hardware_rows(plan))]),
             "quantizing one layer alone, SQNR of the network's output in dB, by weight bits:",
             *(_alternatives_table(name, a, plan) for name, a in plan.alternatives.items()),
             text_table(tried),
         ]
     )
+
+
+def _threshold_notes(layers: Sequence[LayerPlan]) -> list[str]:
+    """What rotating ahead of wide quantizers takes, which a plan without limits does not count."""
+    return [
+        f"{layer.name} is rotated ahead of a quantizer of {layer.act_bits} bits, of "
+        f"{2**layer.act_bits - 1} thresholds: that is many LUTs, which --max-lut limits"
+        for layer in layers
+        if layer.rotation == Side.INPUT and layer.act_bits > CHEAP_THRESHOLD_BITS
+    ]
 
 
 def _act_bits(layer: LayerPlan) -> str:

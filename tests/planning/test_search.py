@@ -358,6 +358,11 @@ def test_the_table_says_what_the_alternatives_cost(plan):
     assert "linear1, weight" in text
     assert "tried in earnest" in text
     assert f"{weight_bits(plan.layers)} of 544 weight bits" in text
+    assert "thresholds" not in text
+    wide = [replace(plan.layers[1], rotation="input", order=8, act_bits=bits) for bits in (8, 10)]
+    text = plan_to_text(replace(plan, layers=(plan.layers[0], *wide)))
+    assert text.count("thresholds") == 1
+    assert "linear1 is rotated ahead of a quantizer of 10 bits, of 1023 thresholds" in text
 
 
 @pytest.mark.parametrize(
