@@ -3,6 +3,7 @@
 """One set of 8 bit weights whose upper bits are networks of 6, 5 and 4 bits: what sharing costs.
 
     OMP_NUM_THREADS=1 python examples/benchmarks/bit_switching.py astronaut chelsea
+    OMP_NUM_THREADS=1 python examples/benchmarks/bit_switching.py astronaut --out runs/switching
 
 A code q of 8 bits stands for round(q / 2^(8-b)) at b bits, with the step 2^(8-b) times as large, so
 one accelerator runs all of them: at b bits its weight memories hold the rounded codes, moved up.
@@ -17,6 +18,9 @@ PSNR in dB of six ways to have them, from the same float network, first layer 12
 * ``together``: from ``ends`` on, one set of weights trained straight through the rounding of all
   widths at once, for the sum of their logarithmic errors, in as many steps as all of ``refined``,
   at the fit's rate; the best sum, looked at every hundred steps, is kept.
+
+With --out the accelerator of the last of these is built for 8 bits, and its Verilog simulated with
+the memories of each width in turn; there biases of all widths are in steps of the 8 bit network.
 """
 
 import argparse
@@ -39,11 +43,13 @@ from dhq_brevitas.inr.training import TrainSpec, evaluated_psnr
 from dhq_brevitas.nn.proxies import weight_rotation
 from dhq_brevitas.nn.scales import set_scale
 from dhq_brevitas.quantization.fine_tuning import fine_tuning_rate, freeze_quantized
-from dhq_brevitas.quantization.post_training import PostTrained, code_grid, post_train
+from dhq_brevitas.quantization.post_training import PostTrained, code_grid, drawn, post_train
 from quality.pictures import fit_picture
+from quality.reloading import differing_codes
 
 WIDTHS = (4, 5, 6, 8)
 BATCH = 4096
+SIMULATED = 64
 EVALUATE_EVERY = 100
 
 
@@ -237,6 +243,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3000, help="of the fit (default 3000)")
     parser.add_argument("--qat-steps", type=int, default=500, help="of fine-tuning (default 500)")
     parser.add_argument("--rotation", default="none", help="none, input, after (default none)")
+    parser.add_argument("--out", type=Path, help="folder of accelerators (none are built)")
+    parser.add_argument("--cycles", type=int, default=1024, help="a sample (default 1024)")
     args = parser.parse_args()
 
     print("| picture | weights |" + "".join(f" {bits} bits |" for bits in WIDTHS))
@@ -259,6 +267,13 @@ def main() -> None:
             print(
                 f"| {Path(picture).stem}, {fitted.psnr:.2f} | {name} |" + "".join(cells), flush=True
             )
+        if args.out is not None:
+            wide = {b: shared.widened(m, b, 8).eval() for b, m in rows["together"].items()}
+            codes = shared.codes[drawn(len(shared.codes), SIMULATED)]
+            found = differing_codes(wide, codes, args.out / Path(picture).stem, args.cycles)
+            codes_of_all = SIMULATED * shared.target.shape[1]
+            cells = (f" {found[bits]} of {codes_of_all} |" for bits in WIDTHS)
+            print(f"| {Path(picture).stem} | loaded, codes differing |" + "".join(cells))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import importlib
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,11 @@ import pytest
 import torch
 from PIL import Image
 
+import dhq_brevitas as dhq
 from dhq_brevitas.fitting import unpack
+from dhq_brevitas.inr.integers import evaluate
 from dhq_brevitas.inr.network import Inr
+from dhq_brevitas.inr.quantized import QuantInr
 from dhq_brevitas.inr.spec import InrSpec
 from dhq_brevitas.planning.plan_file import read_plan
 from dhq_brevitas.quantization.post_training import damped_hessian, round_codes
@@ -338,15 +342,38 @@ def test_planner_check(monkeypatch):
 
 
 @pytest.mark.exhaustive
-def test_bit_switching():
+def test_bit_switching(tmp_path):
     """It checks itself that codes of few bits are the upper ones of those of more."""
     small = ["--size", 8, "--hidden", 8, "--steps", 5, "--qat-steps", 5]
-    text = run("bit_switching", "camera", *small)
+    text = run("bit_switching", "camera", *small, "--out", tmp_path, "--cycles", 16)
     rows = [line.strip("| ").split(" | ")[1:] for line in text.splitlines()[2:]]
     names = ["own", "own, as many steps", "cut", "refined", "ends", "together"]
-    assert [row[0] for row in rows] == names
-    ends, together = (sum(map(float, row[1:])) for row in rows[-2:])
+    assert [row[0] for row in rows] == [*names, "loaded, codes differing"]
+    ends, together = (sum(map(float, row[1:])) for row in rows[4:6])
     assert together >= ends - 0.04  # which it starts from; four printed numbers, each rounded
+    assert rows[-1][1:] == ["0 of 64"] * 4
+
+
+@pytest.mark.exhaustive
+def test_an_accelerator_with_the_memories_of_another_network(tmp_path):
+    """It gives that one's codes, which are not its own; other Verilog is refused."""
+    differing_codes = importlib.import_module("quality.reloading").differing_codes
+    x = np.arange(16)
+    fitted = dhq.fit(x, np.sin(x), hidden=8, layers=2, steps=5, progress=False)
+    codes = torch.from_numpy(fitted.codes).float()
+    spec = dhq.QuantSpec(scheme="stock", scale="po2", act_bits=6)
+
+    def quantized(**changed: int) -> QuantInr:
+        return fitted.quantize(replace(spec, **changed), steps=0, progress=False).model
+
+    one, other = quantized(), quantized()
+    with torch.no_grad():
+        other.linears[1].weight.neg_()
+    assert not np.array_equal(*(evaluate(m, codes).accumulators for m in (one, other)))
+    assert differing_codes({8: one, 7: other}, codes, tmp_path, 64) == {8: 0, 7: 0}
+    narrow = quantized(act_bits=5)
+    with pytest.raises(ValueError, match="is not the same for both: only memories can be loaded"):
+        differing_codes({8: one, 5: narrow}, codes, tmp_path / "narrow", 64)
 
 
 @pytest.mark.exhaustive
