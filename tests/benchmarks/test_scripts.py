@@ -80,6 +80,7 @@ def test_cuda_kernels():
     assert "Error" not in text
 
 
+@pytest.mark.exhaustive
 def test_qat_step_benchmark(tmp_path):
     out = tmp_path / "times.json"
     small = ["--hidden", 8, "--batch", 16, "--steps", 2, "--eager"]
@@ -112,6 +113,7 @@ def test_rate_sweep_trains_each_network_of_its_batch():
     assert best["W8A8"] > best["W3A8"]
 
 
+@pytest.mark.exhaustive
 def test_family_table(tmp_path):
     small = ["--size", 8, "--hidden", 8, "--steps", 5, "--qat-steps", 2, "--rows", 1]
     text = run("family_table", "--out", tmp_path, *small)
@@ -274,6 +276,7 @@ def test_discquant_without_the_error_rounds_to_nearest(monkeypatch):
     assert different == [False, True]
 
 
+@pytest.mark.exhaustive
 def test_kodak_curve(tmp_path, monkeypatch):
     import kodak_curve
 
@@ -309,6 +312,7 @@ def test_kodak_curve(tmp_path, monkeypatch):
     assert {file: file.stat().st_mtime_ns for file in before} == before
 
 
+@pytest.mark.exhaustive
 def test_rate_by_width():
     small = ["--size", 12, "--hidden", 8, "--steps", 40, "--qat-steps", 2, "--bits", "W8A8"]
     lines = run("rate_by_width", "camera", *small, "--rates", 1e-3, 1e-9).splitlines()[1:]
@@ -318,6 +322,7 @@ def test_rate_by_width():
     assert values[0][1] > values[2][1] + 1  # dB: the second has hardly been trained
 
 
+@pytest.mark.exhaustive
 def test_number_formats(tmp_path):
     small = ["--size", 12, "--hidden", 32, "--steps", 100, "--bits", 6, "--out", tmp_path]
     lines = run("number_formats", "camera", *small).splitlines()

@@ -114,7 +114,14 @@ def graph(name: str, folder: Any) -> tuple[Any, Any, list[np.ndarray]]:
     return compared(kind(hidden=8), inputs, folder, cycles_per_sample=64)
 
 
-@pytest.mark.parametrize("name", [name for name in GRAPHS if name != "residual"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.exhaustive] if name == "filters" else [])
+        for name in GRAPHS
+        if name != "residual"
+    ],
+)
 def test_graphs(name, tmp_path):
     graph(name, tmp_path / "build")
 
