@@ -50,13 +50,10 @@ def training_form(model: nn.Module, inputs: Tensor) -> nn.Module | None:
     the outputs or gradients are not the same. A warning says so where a layer fails in it, and
     where scales are still being collected.
     """
-    collecting = [name for name, module in model.named_modules() if _is_collecting(module)]
-    if collecting:
-        _warn_of_own_modules(
-            f"{collecting[0]} still collects what its scale is made of: calibrate the network "
-            "first, or take out what it never calls"
-        )
-        return None
+    for name, module in model.named_modules():
+        if _is_collecting(module):
+            _warn_of_own_modules(f"{name} still collects its scale: calibrate it, or take it out")
+            return None
     if not any(isinstance(module, QuantLayerMixin) for module in model.modules()):
         return model
     scales, tables = _given(model, inputs)
@@ -72,9 +69,8 @@ def training_form(model: nn.Module, inputs: Tensor) -> nn.Module | None:
         except Exception as error:  # whatever a network does that expects a QuantTensor
             failed = error
     if failed is not None:
-        _warn_of_own_modules(
-            f"with plain tensors in place of QuantTensors it fails ({first_line(failed)})"
-        )
+        reason = f"with plain tensors in place of QuantTensors it fails ({first_line(failed)})"
+        _warn_of_own_modules(reason)
     return None
 
 
