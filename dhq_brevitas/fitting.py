@@ -105,7 +105,9 @@ class Fitted:
         quant = quant or QuantSpec()
         inputs = torch.from_numpy(self.codes).float()
         kept = kept_neurons(self.network.spec, quant.layers)
-        network = self.network if kept is None else self.narrowed(kept).network
+        network = self.network
+        if kept is not None:
+            network = narrowed(network, inputs * self.grid.step, kept)
         model = QuantInr.from_float(network, quant, self.grid.step, self.grid.bits, inputs).to(on)
         if learning_rate is None:
             learning_rate = fine_tuning_rate(self.learning_rate, quant, steps)

@@ -45,7 +45,6 @@ from dhq_brevitas.nn.scales import set_scale
 from dhq_brevitas.quantization.fine_tuning import fine_tuning_rate, freeze_quantized
 from dhq_brevitas.quantization.post_training import PostTrained, code_grid, drawn, post_train
 from quality.pictures import fit_picture
-from quality.reloading import differing_codes
 
 WIDTHS = (4, 5, 6, 8)
 BATCH = 4096
@@ -146,11 +145,13 @@ class Shared:
                 total = sum(self.psnr(model.eval()) for model in models.values())
                 if total > best:
                     best, kept = total, copy.deepcopy(models)
-            drawn = torch.randint(len(self.codes), (BATCH,), generator=generator)
+            if step == steps:
+                break
+            chosen = torch.randint(len(self.codes), (BATCH,), generator=generator)
             loss = torch.zeros(())
             for bits, model in models.items():
-                outputs = functional_call(model.train(), shared.weights(bits), self.codes[drawn])
-                loss = loss + (outputs - self.target[drawn]).square().mean().log()
+                outputs = functional_call(model.train(), shared.weights(bits), self.codes[chosen])
+                loss = loss + (outputs - self.target[chosen]).square().mean().log()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -268,6 +269,8 @@ def main() -> None:
                 f"| {Path(picture).stem}, {fitted.psnr:.2f} | {name} |" + "".join(cells), flush=True
             )
         if args.out is not None:
+            from quality.reloading import differing_codes  # imports FINN, which takes seconds
+
             wide = {b: shared.widened(m, b, 8).eval() for b, m in rows["together"].items()}
             codes = shared.codes[drawn(len(shared.codes), SIMULATED)]
             found = differing_codes(wide, codes, args.out / Path(picture).stem, args.cycles)
